@@ -6,8 +6,8 @@
 __all__ = ['SOURCES', 'BadInput', 'study_home', 'find_path', 'portable_path', 'asset', 'write_file', 'cache_dir', 'digest',
            'known_files', 'data_file', 'download']
 
-# %% ../nbs/00_base.ipynb #f5c8cedd
-import os, hashlib, json, tempfile
+# %% ../nbs/00_base.ipynb #a7f60654
+import hashlib, json, os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path

@@ -53,11 +53,11 @@ def predict(
     logits, _ = model(pad_rolls([roll], next(model.parameters()).device)[0][:, :-1])
     return np.vstack([np.full((1, roll.shape[1]), np.nan), logits[0].sigmoid().cpu().numpy()])
 
-# %% ../nbs/04_models.ipynb #14df43a4
+# %% ../nbs/04_models.ipynb #4996b752
 def model_summary(
     model: nn.Module, # a `MusicLM`
     steps: int = 64 # frames of the example it is run on
 ) -> str:
     "Layers, output shapes, parameter counts and multiplications, by torchinfo"
     from torchinfo import summary
-    return str(summary(model, (1, steps, model.readout.out_features), col_names=("output_size", "num_params", "mult_adds"), verbose=0))
+    return str(summary(model, (1, steps, model.readout.out_features), col_names=("output_size", "num_params", "mult_adds"), verbose=0)).replace("Units.MEGABYTES", "M")

@@ -31,7 +31,7 @@ def note_name(
     "The name of a note"
     return ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")[note % 12] + str(note//12 - 1)
 
-# %% ../nbs/02_music.ipynb #ca75e073
+# %% ../nbs/02_music.ipynb #c2ff77f7
 def check_roll(
     roll: np.ndarray, # what should be frames x 88 of 0 and 1
     where: str # how to name it in a refusal
@@ -40,10 +40,9 @@ def check_roll(
     if roll.ndim != 2 or roll.shape[1] != NOTES:
         raise BadInput(f"{where}: found an array of shape {roll.shape}, allowed: frames x {NOTES}")
     if len(roll) < 2: raise BadInput(f"{where}: found {len(roll)} frame(s), allowed: 2 or more, since a frame is predicted from those before it")
-    clean = np.ascontiguousarray(roll, np.uint8)
-    if clean.max() > 1 or roll.dtype != np.uint8 and not np.array_equal(clean, roll):
-        raise BadInput(f"{where}: found values other than 0 and 1, such as {roll[(roll != 0) & (roll != 1)].flat[0]}")
-    return clean
+    wrong = roll[roll > 1] if roll.dtype == np.uint8 else roll[(roll != 0) & (roll != 1)] if roll.dtype.kind in "buif" else roll
+    if wrong.size: raise BadInput(f"{where}: found values other than 0 and 1, such as {wrong.flat[0]}")
+    return np.ascontiguousarray(roll, np.uint8)
 
 # %% ../nbs/02_music.ipynb #d4ddfff1
 @dataclass(frozen=True, eq=False)
@@ -189,21 +188,23 @@ def chorale_roll(
             if pitch is not None: roll[t, pitch + int(row["transpose"]) - LOWEST] = 1
     return np.concatenate([roll[slice(*map(int, s.split(":")))] for s in row["segments"].split(";")])
 
-# %% ../nbs/02_music.ipynb #c5154be5
-def build_chorales() -> MusicData:
-    "Read all 377 scores (some seconds, with a progress bar)"
+# %% ../nbs/02_music.ipynb #cdd2cb2a
+def build_chorales(
+    rows: list[dict[str, str]] # of chorales.csv, of all three splits
+) -> MusicData:
+    "Read the scores: some seconds for all 377, with a progress bar"
     from tqdm.auto import tqdm
-    rows = list(csv.DictReader(asset("chorales.csv").open()))
     rolls = [chorale_roll(row) for row in tqdm(rows, desc="chorales from music21's scores", unit="score")]
     of = lambda split, values: [v for row, v in zip(rows, values) if row["split"] == split]
     return MusicData("chorales", *(of(s, rolls) for s in SPLITS), names={s: of(s, [r["piece"].split("/")[-1] for r in rows]) for s in SPLITS})
 
-# %% ../nbs/02_music.ipynb #f90c2e68
+# %% ../nbs/02_music.ipynb #312bcb22
 def load_chorales() -> MusicData:
     "The embedded chorales, built once and cached"
     from importlib.metadata import version
-    key = asset("chorales.csv").read_bytes() + version("music21").encode() + b"beat-hold 1"
-    return cached("chorales", key, build_chorales)
+    table = asset("chorales.csv").read_text()
+    key = f"{table} {version('music21')} beat-hold 1".encode()
+    return cached("chorales", key, lambda: build_chorales(list(csv.DictReader(io.StringIO(table)))))
 
 # %% ../nbs/02_music.ipynb #21d06885
 def write_midi(

@@ -68,7 +68,7 @@ def came_trace(
     return go.Scatter(x=1 + step*(t + 1), y=[note_name(LOWEST + keys.start + i) for i in k], mode="markers", name="notes that came",
         marker=dict(symbol="square-open", size=5, color="#E69F00", line_width=1.2), hoverinfo="skip")
 
-# %% ../nbs/11_plots.ipynb #1ab858f9
+# %% ../nbs/11_plots.ipynb #ff468f94
 def piano_roll(
     roll: np.ndarray, # the piece, frames x 88
     expected: dict[str, np.ndarray] | None = None, # label -> probabilities, frames x 88
@@ -84,14 +84,16 @@ def piano_roll(
     for row, (label, p) in enumerate(expected.items(), 2):
         fig.add_trace(roll_trace(p, keys, step, "probability"), row, 1)
         fig.add_trace(came_trace(roll, keys, step).update(showlegend=row == 2, legendgroup="came"), row, 1)
-    fig.update_yaxes(matches="y", title_text="note", showgrid=False, tickfont_size=10).update_xaxes(matches="x", showgrid=False, showticklabels=True)
+    beats = [1 - step/2, 1 + step*(len(roll) - 0.5)]
+    fig.update_yaxes(matches="y", title_text="note", showgrid=False, tickfont_size=10, range=[-0.5, keys.stop - keys.start - 0.5])
+    fig.update_xaxes(matches="x", showgrid=False, showticklabels=True, range=beats)
     fig.update_xaxes(title_text="beat (quarter note)", row=rows)
     fig.update_annotations(font_size=13, x=0, xanchor="left")
     bar = dict(title="probability", len=min(1, 300/(height*rows)), y=1, yanchor="top", thickness=14)
     return fig.update_layout(title=title, height=110 + height*rows, coloraxis=dict(colorscale="Blues", cmin=0, cmax=1, colorbar=bar),
         legend=dict(orientation="h", x=1, xanchor="right", y=1 + 12/(height*rows)))
 
-# %% ../nbs/11_plots.ipynb #d29a2dc2
+# %% ../nbs/11_plots.ipynb #ae840d48
 def curve_traces(
     label: str, # of the run
     cell: str, # its name, for the colour
@@ -101,8 +103,10 @@ def curve_traces(
     "The two curves of a run"
     def trace(split, dash, name):
         hover = f"<b>{label}</b> {name}<br>epoch %{{customdata[0]}}, %{{customdata[1]:.1f}} s<br>{measure.replace('nll', 'NLL')} %{{y:.4f}}<extra></extra>"
-        return go.Scatter(x=history["epoch"], y=history[f"{split}_{measure}"], name=f"{label}, {name}", legendgroup=f"{label} {split}", mode="lines",
-            line=dict(color=colour(cell), dash=dash, width=2), customdata=list(zip(history["epoch"], history["seconds"])), hovertemplate=hover)
+        y = history[f"{split}_{measure}"]
+        best = [9*(split == "valid" and i == int(np.argmin(y))) for i in range(len(y))]
+        return go.Scatter(x=history["epoch"], y=y, name=f"{label}, {name}", legendgroup=f"{label} {split}", mode="lines+markers" if any(best) else "lines",
+            marker=dict(size=best, opacity=1, line_width=0), line=dict(color=colour(cell), dash=dash, width=2), customdata=list(zip(history["epoch"], history["seconds"])), hovertemplate=hover)
     variant = cell.endswith("_paper")
     return [trace("train", "dot", "training (running)"), trace("valid", "longdashdot" if variant else "solid", "validation")]
 

@@ -1,0 +1,44 @@
+# make study: the whole study on the embedded chorales.  make test: everything that is checked.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+EPOCHS ?= 60
+WORKERS ?= 2
+
+# Real data for the tests: the folder given, else ../shared/data where it exists; always absolute.
+DATA := $(or $(abspath $(GRU_STUDY_DATA)),$(realpath ../shared/data))
+WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
+
+.PHONY: help setup study test export readme clean-notebooks lab
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: .venv/.ready ## prepare .venv with the versions of requirements.lock
+
+.venv/.ready: requirements.lock setup.py settings.ini
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and f"gru-study needs Python 3.11 to install its lock file; this is {sys.version.split()[0]}: make setup PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --progress-bar on -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+study: setup ## train tanh, LSTM and GRU on the embedded chorales, compare them, write one HTML report
+	@$(BIN)/gru-study data chorales
+	@$(BIN)/gru-study sweep nbs/experiments/music_lm.ipynb --grid rnn=tanh,lstm,gru data=chorales epoch=$(EPOCHS) --workers $(WORKERS)
+	@$(BIN)/gru-study report
+
+test: setup ## notebooks, pytest, and that package and README are in step with the notebooks
+	@test -z "$(DATA)" || test -d "$(DATA)/music" || { echo "GRU_STUDY_DATA: $(DATA)/music does not exist" >&2; exit 2; }
+	@echo "real data: $(or $(DATA),none; the tests on the real files are skipped)"
+	$(BIN)/python tests/in_step.py
+	$(WITH_DATA) $(BIN)/nbdev_test --n_workers 2 --do_print
+	$(WITH_DATA) $(BIN)/python -m pytest tests
+
+lab: setup ## open JupyterLab in nbs/
+	$(BIN)/jupyter lab --notebook-dir=nbs
+
+export: setup ## write gru_study/ and README.md from the notebooks, and clean them
+	$(BIN)/nbdev_clean
+	$(BIN)/nbdev_export
+	$(BIN)/python tests/in_step.py --write-readme

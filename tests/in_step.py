@@ -1,0 +1,51 @@
+"""Are gru_study/, README.md and the notebooks' own cleanliness in step? Works on a copy; changes nothing.
+
+--write-readme makes README.md from nbs/index.ipynb.
+"""
+import filecmp
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbconvert import MarkdownExporter
+
+ROOT = Path(__file__).parents[1]
+
+
+def readme() -> str:
+    "README.md as nbs/index.ipynb has it"
+    nb = nbformat.read(ROOT / "nbs/index.ipynb", 4)
+    nb.cells = [c for c in nb.cells if not c.source.startswith("#| hide")]
+    return MarkdownExporter().from_notebook_node(nb)[0].strip() + "\n"
+
+
+def changed(ours: Path, fresh: Path, pattern: str) -> list[str]:
+    "Files that differ between two folders, or stand in only one"
+    names = {p.relative_to(d) for d in (ours, fresh) for p in d.rglob(pattern) if "checkpoints" not in str(p) and "__pycache__" not in str(p)}
+    same = lambda n: (ours / n).is_file() and (fresh / n).is_file() and filecmp.cmp(ours / n, fresh / n, shallow=False)
+    return [str(n) for n in sorted(names) if not same(n)]
+
+
+def main() -> int:
+    if "--write-readme" in sys.argv:
+        (ROOT / "README.md").write_text(readme())
+        return 0
+    with tempfile.TemporaryDirectory() as d:
+        copy = Path(d, "copy")
+        skip = shutil.ignore_patterns(".git", ".venv", "exp", "log", "__pycache__", ".ipynb_checkpoints")
+        shutil.copytree(ROOT, copy, ignore=skip)
+        for command in ("nbdev_clean", "nbdev_export"):
+            subprocess.run([Path(sys.executable).with_name(command)], cwd=copy, check=True)
+        wrong = [f"gru_study/{n}: not what the notebooks export" for n in changed(ROOT / "gru_study", copy / "gru_study", "*.py")]
+        wrong += [f"nbs/{n}: not clean" for n in changed(ROOT / "nbs", copy / "nbs", "*.ipynb")]
+    if (ROOT / "README.md").read_text() != readme():
+        wrong.append("README.md: not what nbs/index.ipynb says")
+    print("\n".join(wrong + ["run 'make export'"]) if wrong else "in step: package, README and notebooks")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

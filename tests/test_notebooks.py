@@ -1,0 +1,113 @@
+"The notebooks as a whole: parameters in step with the spec, every exported name shown, cells short."
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT, gru_study
+
+from gru_study.experiment import Experiment
+
+NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
+
+
+def cells(path, kind="code"):
+    return [c for c in nbformat.read(path, 4).cells if c.cell_type == kind]
+
+
+def is_export(cell): return re.match(r"#\| exports?\b", cell.source) is not None
+
+
+def names(source):
+    "What a cell defines at the top"
+    tree = ast.parse(source)
+    found = {n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    found |= {t.id for n in tree.body if isinstance(n, (ast.Assign, ast.AnnAssign)) for t in (n.targets if isinstance(n, ast.Assign) else [n.target]) if isinstance(t, ast.Name)}
+    return {n for n in found if not n.startswith("_")}
+
+
+def test_parameters_cell_is_in_step_with_the_spec():
+    "Same names in the same order, same defaults; what is left out is on purpose"
+    (cell,) = [c for c in cells(ROOT / "nbs/experiments/music_lm.ipynb") if "parameters" in c.metadata.get("tags", [])]
+    parameters = {n.targets[0].id: ast.literal_eval(n.value) for n in ast.parse(cell.source).body}
+    spec = {k: None if f.default_factory else f.default for k, f in Experiment.model_fields.items() if k not in ("task", "loss", "tensorboard", "verbose")}
+    assert parameters == spec and list(parameters) == list(spec)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_every_exported_name_is_shown(path):
+    "Each exported name stands in a cell that is not exported, beside an assertion"
+    code = cells(path)
+    shown = [c.source for c in code if not is_export(c)]
+    exported = {n for c in code if is_export(c) for n in names(re.sub(r"^#\|.*$", "", c.source, flags=re.M))}
+    missing = [n for n in sorted(exported) if not any(re.search(rf"\b{n}\b", c) for c in shown)]
+    assert not missing
+    assert sum(bool(re.search(r"\bassert\b|\btest_", c)) for c in shown) > len(shown)/3
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_opens_with_title_and_purpose(path):
+    assert re.match(r"# .+\n> .+", cells(path, "markdown")[0].source)
+
+
+def test_exported_cells_are_short():
+    lengths = [len(c.source.splitlines()) - 1 for p in NOTEBOOKS for c in cells(p) if is_export(c)]
+    body = [len([l for l in c.source.splitlines() if l.strip() and not l.strip().startswith(("#", "@", '"'))]) for p in NOTEBOOKS for c in cells(p) if is_export(c)]
+    print(f"{len(lengths)} exported cells, median {statistics.median(body)} lines, longest {max(lengths)}")
+    assert statistics.median(body) < 10 and max(lengths) <= 45
+
+
+def test_stored_clean():
+    for path in (ROOT / "nbs").rglob("*.ipynb"):
+        if ".ipynb_checkpoints" in path.parts: continue
+        assert not [o for c in cells(path) for o in c.outputs if o.output_type == "error"], path
+
+
+def test_imports_point_down():
+    "A notebook imports only modules of lower-numbered notebooks"
+    number = {}
+    for path in NOTEBOOKS:
+        (module,) = [m[1] for c in cells(path) if (m := re.match(r"#\| default_exp (\w+)", c.source))]
+        number[module] = path.stem
+    for path in NOTEBOOKS:
+        source = "\n".join(c.source for c in cells(path) if is_export(c))
+        for module in re.findall(r"from gru_study\.(\w+) import", source):
+            assert number[module] < path.stem, f"{path.name} imports {module}"
+
+
+def test_bare_papermill(tmp_path, home):
+    "As the README has it, with fewer epochs and sequences"
+    import subprocess, sys
+    command = [str(Path(sys.executable).with_name("papermill")), "nbs/experiments/music_lm.ipynb", str(tmp_path / "out.ipynb"), *"-p rnn gru -p data chorales -p epoch 1 -p train_subset 9".split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    outputs = [o for c in cells(tmp_path / "out.ipynb") for o in c.outputs]
+    assert not [o for o in outputs if o.output_type == "error"]
+    assert sum("application/vnd.plotly.v1+json" in o.get("data", {}) for o in outputs) == 2
+    assert (tmp_path / "out.ipynb").stat().st_size < 1_500_000  # plotly.js is not inside
+    assert (home / "exp/music_lm/chorales/gru/result.json").is_file()
+
+
+def test_sweep_keeps_what_is_done_and_goes_on_past_a_failure(home, toy):
+    grid = ["--grid", f"data={toy}", "rnn=gru,tanh", "optim=sgd", "lr=0.1,1e38", "epoch=2", "hidden=5"]
+    sweep = lambda *more: gru_study("sweep", ROOT / "nbs/experiments/music_lm.ipynb", *grid, *more)
+    first = sweep("--workers", "2")
+    assert first.returncode == 1
+    assert first.stdout.count("done    ") == 2 and first.stdout.count("failed  ") == 2 and "Diverged: training diverged" in first.stdout
+    good = home / "exp/music_lm/toy/gru/lr=0.1"
+    assert (good / "music_lm.ipynb").is_file() and (good / "music_lm.html").is_file()
+    assert (home / "exp/music_lm/toy/gru/lr=1e38/music_lm.failed.ipynb").is_file()
+    stamp = (good / "music_lm.ipynb").stat().st_mtime_ns
+    again = sweep()
+    assert again.stdout.count("kept    ") == 2 and (good / "music_lm.ipynb").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("grid,sentence", [
+    (["rnn=gruu"], "rnn: found 'gruu'"), (["rnnn=gru"], "grid: found 'rnnn', allowed: a parameter of music_lm.ipynb"), (["rnn"], "grid: found 'rnn', allowed: name=value"),
+    (["lr=0.1,0.1"], "two jobs would share a folder"), (["verbose=True"], "grid: found 'verbose'"), ([], "grid:")])
+def test_sweep_refuses_before_anything_runs(home, grid, sentence):
+    done = gru_study("sweep", ROOT / "nbs/experiments/music_lm.ipynb", "--grid", *grid)
+    assert done.returncode == 2 and sentence in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not any(home.rglob("*"))
