@@ -25,8 +25,8 @@ setup: .venv/.ready ## prepare .venv with the versions of requirements.lock
 
 study: setup ## train tanh, LSTM and GRU on the embedded chorales, compare them, write one HTML report
 	@$(BIN)/gru-study data chorales
-	@$(BIN)/gru-study sweep nbs/experiments/music_lm.ipynb --grid rnn=tanh,lstm,gru data=chorales epoch=$(EPOCHS) --workers $(WORKERS)
-	@$(BIN)/gru-study report
+	@$(BIN)/gru-study sweep nbs/experiments/music_lm.ipynb --grid rnn=tanh,lstm,gru data=chorales epoch=$(EPOCHS) --workers $(WORKERS) --under study
+	@$(BIN)/gru-study report --under study
 
 test: setup ## notebooks, pytest, and that package and README are in step with the notebooks
 	@test -z "$(DATA)" || test -d "$(DATA)/music" || { echo "GRU_STUDY_DATA: $(DATA)/music does not exist" >&2; exit 2; }

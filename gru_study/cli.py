@@ -108,17 +108,18 @@ def got(
     else: return True
     return False
 
-# %% ../nbs/15_cli.ipynb #0cf1b4e1
+# %% ../nbs/15_cli.ipynb #f3d3903d
 class Sweep(BaseModel):
     "Run a notebook for every combination of a grid, several at a time; what is finished is kept."
     model_config = ConfigDict(extra="forbid")
     notebook: CliPositionalArg[str] = Field(description="such as nbs/experiments/music_lm.ipynb")
     grid: list[str] = Field(description="name=value,value ... for any number of the notebook's parameters")
     workers: int = Field(2, ge=1, description="jobs at a time")
+    under: str = Field("", description="put all runs into this folder under exp/")
 
     def cli_cmd(self) -> None:
         from gru_study.sweep import parse_grid, sweep
-        failed = [k for k, error in sweep(self.notebook, parse_grid(self.grid), self.workers).items() if error]
+        failed = [k for k, error in sweep(self.notebook, parse_grid(self.grid), self.workers, self.under).items() if error]
         if failed: sys.exit(1)
 
 # %% ../nbs/15_cli.ipynb #8b455397

@@ -32,18 +32,20 @@ def parse_grid(
         grid[name] = values.split(",")
     return grid
 
-# %% ../nbs/10_sweep.ipynb #31092e72
+# %% ../nbs/10_sweep.ipynb #3de9c011
 def expand_grid(
-    grid: dict[str, list] # name -> values
+    grid: dict[str, list], # name -> values
+    under: str = "" # put all runs into this folder under exp/
 ) -> list[Experiment]: # one for each combination
     "All combinations, each with a folder of its own; raises `BadInput`"
     combinations = [dict(zip(grid, values)) for values in product(*grid.values())]
     jobs = [make_experiment(**c) for c in combinations]
+    if under: jobs = [make_experiment(**c | {"save_dir": f"{under}/{e.save_dir}"}) for e, c in zip(jobs, combinations)]
     shared = Counter(e.save_dir for e in jobs)
     varied = [k for k in grid if len(grid[k]) > 1 and k not in ("rnn", "data", "task")]
     apart = lambda e, c: f"{e.save_dir}/" + ",".join(f"{k}={c[k]}" for k in varied)
-    jobs = [make_experiment(**c, save_dir=apart(e, c)) if shared[e.save_dir] > 1 and "save_dir" not in c else e for e, c in zip(jobs, combinations)]
-    if len({e.save_dir for e in jobs}) < len(jobs): raise BadInput("grid: two jobs would share a folder; allowed: each combination once, save_dir not given")
+    jobs = [make_experiment(**c | {"save_dir": apart(e, c)}) if shared[e.save_dir] > 1 and varied else e for e, c in zip(jobs, combinations)]
+    if len({e.save_dir for e in jobs}) < len(jobs): raise BadInput("grid: two jobs would share a folder; allowed: each combination once")
     return jobs
 
 # %% ../nbs/10_sweep.ipynb #90d314e6
@@ -182,11 +184,12 @@ def show_progress(
             bar.set_postfix_str(", ".join(f"{j.label} {epochs_done(j)}" for f, j in todo.items() if f.running()))
             time.sleep(0.2)
 
-# %% ../nbs/10_sweep.ipynb #93927d85
+# %% ../nbs/10_sweep.ipynb #c850629e
 def sweep(
     notebook: str, # the notebook to run
     grid: dict[str, list], # parameter -> values
     workers: int = 2, # jobs at a time
+    under: str = "", # put all runs into this folder under exp/
     executor: Executor | None = None, # where jobs run; default: a local pool
     say: Callable[[str], object] = print # is told what is kept, done, failed
 ) -> dict[str, str | None]: # folder under exp/ -> what went wrong, None where nothing did
@@ -194,7 +197,7 @@ def sweep(
     path = notebook_file(notebook)
     check_names(path, grid)
     threads = max(1, (os.cpu_count() or 1)//workers)
-    jobs = [Job(path, e, tuple(k for k in grid if k != "save_dir"), study_home(), threads) for e in expand_grid(grid)]
+    jobs = [Job(path, e, tuple(k for k in grid if k != "save_dir"), study_home(), threads) for e in expand_grid(grid, under)]
     missing = [j for j in jobs if not is_done(j)]
     for job in jobs:
         if job not in missing: say(f"kept    {job.label}")

@@ -25,7 +25,7 @@ def study(tmp_path_factory):
     shutil.copytree(ROOT / "nbs/experiments", home / "nbs/experiments")
     done = gru_study("report", **env)
     assert done.returncode == 0, done.stderr
-    assert "tanh-100" in done.stdout and f"report: {home}/exp/summary/summary.html" in done.stdout
+    assert "tanh-100" in done.stdout and f"report: {home}/exp/summary.html" in done.stdout
     return home
 
 
@@ -55,7 +55,7 @@ def axis(page, figure, name, what="range"):
 
 @pytest.mark.parametrize("width", [1280, 1600])
 def test_report(study, browser, width):
-    page = open_page(browser, f"file://{study}/exp/summary/summary.html", width)
+    page = open_page(browser, f"file://{study}/exp/summary.html", width)
     page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
     curves, roll = 0, 1
     assert page.locator(".js-plotly-plot").count() == 2
@@ -128,6 +128,7 @@ def test_executed_notebook_in_jupyterlab(study, browser, tmp_path):
         page.wait_for_selector(".js-plotly-plot .main-svg")
         assert page.locator(".js-plotly-plot").count() >= 1
         assert not [u for u in page.requests if "127.0.0.1" not in u]
+        page.locator(".js-plotly-plot").last.scroll_into_view_if_needed()
         if folder := os.environ.get("GRU_STUDY_SCREENSHOTS"): page.screenshot(path=f"{folder}/jupyterlab.png")
     finally:
         server.terminate()
