@@ -8,7 +8,7 @@ WORKERS ?= 2
 DATA := $(or $(abspath $(GRU_STUDY_DATA)),$(realpath ../shared/data))
 WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 
-.PHONY: help setup study test export readme clean-notebooks lab
+.PHONY: help setup study test export lab
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,6 +32,7 @@ test: setup ## notebooks, pytest, and that package and README are in step with t
 	@test -z "$(DATA)" || test -d "$(DATA)/music" || { echo "GRU_STUDY_DATA: $(DATA)/music does not exist" >&2; exit 2; }
 	@echo "real data: $(or $(DATA),none; the tests on the real files are skipped)"
 	$(BIN)/python tests/in_step.py
+	$(BIN)/ruff check --quiet --select F --ignore F401 gru_study tests setup.py train.py
 	$(WITH_DATA) $(BIN)/nbdev_test --n_workers 2 --do_print
 	$(WITH_DATA) $(BIN)/python -m pytest tests
 

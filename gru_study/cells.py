@@ -33,18 +33,19 @@ class Cell:
     def name(self) -> str: return self.step.__name__
     def __call__(self, *args): return self.step(*args)
 
-# %% ../nbs/00_cells.ipynb #2a7fa1cc
+# %% ../nbs/00_cells.ipynb #67621f7a
 CELLS: dict[str, Cell] = {} # every registered cell by its name
 
 def cell(
     *gates: str, # names of the gates, in the order of the stacked weights
     **facts # `states`, `vectors`, `native`, `units`, as in `Cell`
 ) -> Callable: # a decorator
-    "Register a step function under its own name; raises `BadInput` where another module has taken that name"
+    "Register a step function under its own name; raises `BadInput` where that is the name of a built-in cell"
     def register(step):
         taken = CELLS.get(step.__name__)
-        if taken and taken.step.__module__ != step.__module__:
-            raise BadInput(f"rnn: the name {step.__name__!r} is taken by a cell of {taken.step.__module__}; choose another")
+        if not gates: raise BadInput(f"rnn: {step.__name__} names no gate; allowed: @cell(\"state\") or more names")
+        if taken and taken.step.__module__ == __name__ != step.__module__:
+            raise BadInput(f"rnn: the name {step.__name__!r} is that of a built-in cell; choose another")
         CELLS[step.__name__] = Cell(step, gates, **facts)
         return CELLS[step.__name__]
     return register
@@ -183,18 +184,19 @@ def match_hidden(
     above = bisect_left(range(100_000), aim, key=lambda n: count(cell, n))
     return min((above - 1, above), key=lambda n: abs(count(cell, n) - aim))
 
-# %% ../nbs/00_cells.ipynb #93a8b9bf
+# %% ../nbs/00_cells.ipynb #bbe99dc1
 def load_file(
     path: str # a Python file, from the current folder or the study's home
 ):
-    "Run a Python file as a module and return it; raises `FileNotFoundError`"
+    "Run a Python file as a module, once as long as it is not changed; raises `FileNotFoundError`"
     if not (file := find_path(path)): raise FileNotFoundError("no such file")
-    spec = importlib.util.spec_from_file_location(f"cell_file_{file.stem}", file)
+    spec = importlib.util.spec_from_file_location(f"cell_file_{file.stem}_{file.stat().st_mtime_ns}", file)
+    if spec.name in sys.modules: return sys.modules[spec.name]
     sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
-# %% ../nbs/00_cells.ipynb #47ac6872
+# %% ../nbs/00_cells.ipynb #419c7385
 def get_cell(
     rnn: str # a registered name, "module:name" or "file.py:name"
 ) -> Cell:
@@ -203,8 +205,10 @@ def get_cell(
     where, _, name = rnn.rpartition(":")
     if not where: raise BadInput.found("rnn", rnn, ", ".join(CELLS) + ", module:name or file.py:name")
     try: module = load_file(where) if where.endswith(".py") else importlib.import_module(where)
-    except Exception as e: raise BadInput(f"rnn: {where} cannot be imported: {type(e).__name__}: {e}") from e
+    except (Exception, SystemExit) as e: raise BadInput(f"rnn: {where} cannot be imported: {type(e).__name__}: {e}") from e
     found = getattr(module, name, None)
     if not isinstance(found, Cell):
         raise BadInput.found("rnn", rnn, f"a step function decorated with @cell; {where} has {[k for k, v in vars(module).items() if isinstance(v, Cell)]}")
+    try: assert Recurrent(found, 3, 2)(torch.zeros(4, 5, 3))[0].shape == (4, 5, 2), "the new state has another shape than the old"
+    except Exception as e: raise BadInput(f"rnn: {rnn} does not work as a step function: {type(e).__name__}: {e}") from e
     return found

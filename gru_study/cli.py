@@ -6,7 +6,7 @@
 __all__ = ['Train', 'epoch_bar', 'Evaluate', 'score_line', 'Data', 'Fetch', 'got', 'Sweep', 'Report', 'GruStudy', 'join_grid',
            'main', 'complain']
 
-# %% ../nbs/15_cli.ipynb #0c43c607
+# %% ../nbs/15_cli.ipynb #e35d5961
 import json, sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, SettingsConfigDict, SettingsError
 
-from .base import BadInput, data_file, known_files, write_file
+from .base import BadInput, Failed, data_file, known_files, write_file
 from .experiment import Experiment, explain, find_run
 from .music import SPLITS, load_midi_folder, load_music, to_npz
 
@@ -122,7 +122,7 @@ class Sweep(BaseModel):
         failed = [k for k, error in sweep(self.notebook, parse_grid(self.grid), self.workers, self.under).items() if error]
         if failed: sys.exit(1)
 
-# %% ../nbs/15_cli.ipynb #8b455397
+# %% ../nbs/15_cli.ipynb #19ee3dae
 class Report(BaseModel):
     "Compare all finished runs: print the table, and write one self-contained HTML page."
     model_config = ConfigDict(extra="forbid")
@@ -131,8 +131,8 @@ class Report(BaseModel):
     def cli_cmd(self) -> None:
         from gru_study.report import finished_runs, make_report, readable, study_table
         table = study_table(finished_runs(self.under))
-        print(readable(table).to_string(index=False))
-        print(f"\nreport: {make_report(self.under)}")
+        page = make_report(self.under)
+        print(f"{readable(table).to_string(index=False)}\n\nreport: {page}")
 
 # %% ../nbs/15_cli.ipynb #382b033e
 class GruStudy(BaseSettings):
@@ -160,7 +160,7 @@ def join_grid(
     stop = next((i for i in range(start, len(words)) if words[i].startswith("-")), len(words))
     return [*words[:start], json.dumps(words[start:stop]), *words[stop:]]
 
-# %% ../nbs/15_cli.ipynb #32c14e05
+# %% ../nbs/15_cli.ipynb #56885f2d
 def main(
     words: list[str] | None = None # of the command line; default: sys.argv
 ) -> int: # exit code
@@ -168,10 +168,9 @@ def main(
     words = join_grid(sys.argv[1:] if words is None else words)
     try: CliApp.run(GruStudy, words, cli_exit_on_error=False)
     except (BadInput, ValidationError, SettingsError) as e: return complain(e, 2)
-    except KeyboardInterrupt: return complain("interrupted; the same command goes on from the last checkpoint", 130)
-    except RuntimeError as e:
-        if type(e).__name__ != "Diverged": raise
-        return complain(f"{e}; the last good checkpoint is kept", 1)
+    except KeyboardInterrupt: return complain("interrupted; without --overwrite, the same command goes on from the last checkpoint", 130)
+    except OSError as e: return complain(f"{e.filename or 'system'}: {e.strerror or e}", 2)
+    except Failed as e: return complain(e, 1)
     return 0
 
 # %% ../nbs/15_cli.ipynb #0497cb0f

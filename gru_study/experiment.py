@@ -6,7 +6,7 @@
 __all__ = ['CELL_NAMES', 'cell_name', 'plain_name', 'task_data_rnn', 'inside_exp', 'Experiment', 'explain', 'make_experiment',
            'from_namespace', 'Run', 'find_run', 'difference', 'open_run', 'clear_run', 'locked']
 
-# %% ../nbs/07_experiment.ipynb #09e7ebe4
+# %% ../nbs/07_experiment.ipynb #fdec15cc
 import json, sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .base import BadInput, find_path, portable_path, study_home, write_file
+from .base import BadInput, find_path, study_home, write_file
 from .music import dataset_name
 
 # %% ../nbs/07_experiment.ipynb #3180b1dc
 CELL_NAMES = ("tanh", "gru", "lstm", "gru_paper", "lstm_paper") # the built-in cells
 
-# %% ../nbs/07_experiment.ipynb #dbe886df
+# %% ../nbs/07_experiment.ipynb #ce922798
 def cell_name(
     rnn: str # a name, "module:name" or "file.py:name"
-) -> str: # the same, a file's path as `portable_path` writes it
+) -> str: # the same, a file by its absolute path
     "One spelling for a cell; raises `BadInput` where there is none of that name"
     cells = sys.modules.get("gru_study.cells")
     if rnn in CELL_NAMES or (cells and rnn in cells.CELLS): return rnn
@@ -32,7 +32,7 @@ def cell_name(
     if not where: raise BadInput.found("rnn", rnn, ", ".join(CELL_NAMES) + ", module:name or file.py:name")
     from gru_study.cells import get_cell
     get_cell(rnn)
-    return f"{portable_path(find_path(where))}:{name}" if where.endswith(".py") else rnn
+    return f"{find_path(where)}:{name}" if where.endswith(".py") else rnn
 
 # %% ../nbs/07_experiment.ipynb #963bd400
 def plain_name(
@@ -47,18 +47,18 @@ def task_data_rnn(
     "The default folder of a run"
     return "/".join((fields["task"], plain_name(fields["data"]), plain_name(fields["rnn"])))
 
-# %% ../nbs/07_experiment.ipynb #965476dd
+# %% ../nbs/07_experiment.ipynb #5ab2ff94
 def inside_exp(
     save_dir: str # as a person typed it
 ) -> str: # the same without detours
     "A folder that stays inside exp/; raises `BadInput` for any other"
     exp = (study_home()/"exp").resolve()
     path = (exp/save_dir).resolve()
-    if path == exp or not path.is_relative_to(exp) or ".." in Path(save_dir).parts:
+    if path == exp or not path.is_relative_to(exp) or ".." in Path(save_dir).parts or not save_dir.isprintable() or len(save_dir) > 200:
         raise BadInput.found("save_dir", save_dir, "a relative folder that stays inside exp/")
     return path.relative_to(exp).as_posix()
 
-# %% ../nbs/07_experiment.ipynb #45939741
+# %% ../nbs/07_experiment.ipynb #50161121
 class Experiment(BaseModel):
     "Everything that decides a training run; raises pydantic's `ValidationError` for a value that is not allowed"
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -67,8 +67,8 @@ class Experiment(BaseModel):
     rnn: Annotated[str, AfterValidator(cell_name)] = Field("gru", description="the cell: tanh, gru, lstm, gru_paper, lstm_paper, module:name or file.py:name")
     data: Annotated[str, AfterValidator(dataset_name)] = Field("chorales", description="chorales, JSB, Nottingham, MuseData, Piano-midi, all, a folder of MIDI files or an .npz")
     match: Literal["paper", "total"] = Field("paper", description="how sizes are matched: the paper's, or total parameters like GRU-46")
-    hidden: int | None = Field(None, ge=1, description="units of a layer; wins over match")
-    layers: int = Field(1, ge=1, description="recurrent layers")
+    hidden: int | None = Field(None, ge=1, le=100_000, description="units of a layer; wins over match")
+    layers: int = Field(1, ge=1, le=100, description="recurrent layers")
     bs: int = Field(1, ge=1, description="sequences a batch")
     epoch: int = Field(500, ge=1, validation_alias=AliasChoices("epoch", "epochs"), description="epochs at most")
     optim: Literal["rmsprop", "sgd", "adamw"] = Field("rmsprop", description="optimizer")
@@ -82,7 +82,7 @@ class Experiment(BaseModel):
     train_subset: int | None = Field(None, ge=1, description="use only the first so many training sequences")
     valid_subset: int | None = Field(None, ge=1, description="use only the first so many validation sequences")
     seed: int = Field(0, ge=0, lt=2**63, description="decides initial weights, order of sequences and weight noise")
-    engine: Literal["auto", "torch"] = Field("auto", description="what computes: auto takes the fastest that applies")
+    engine: Literal["auto", "torch", "fused"] = Field("auto", description="what computes: auto takes the fastest that applies")
     device: str = Field("cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$", description="cpu, cuda, cuda:1 or mps")
     save_dir: Annotated[str, AfterValidator(inside_exp)] = Field(default_factory=task_data_rnn, description="the run's folder under exp/ and log/")
     continue_training: bool = Field(False, exclude=True, validation_alias=AliasChoices("continue_training", "c"), description="extend a finished run to a larger epoch")
@@ -130,7 +130,7 @@ def from_namespace(
     "The specification from those variables that are named like its fields; raises `BadInput`"
     return make_experiment(**{k: names[k] for k in Experiment.model_fields if names.get(k) is not None})
 
-# %% ../nbs/07_experiment.ipynb #340d7f5a
+# %% ../nbs/07_experiment.ipynb #3e963a46
 @dataclass(frozen=True)
 class Run:
     "The two folders of a run"
@@ -147,8 +147,10 @@ class Run:
         "Read one of the run's files; raises `BadInput` where it is no JSON"
         path = self.exp/name
         if not path.is_file(): return None
-        try: return dict(json.loads(path.read_text()))
-        except (ValueError, TypeError): raise BadInput(f"{path}: cannot be read; delete it, or start anew with --overwrite") from None
+        try: content = json.loads(path.read_text())
+        except (ValueError, OSError): content = None
+        if not isinstance(content, dict): raise BadInput(f"{path}: damaged; start anew with --overwrite, or in another --save_dir")
+        return content
 
     def write_json(self, name: str, content: dict) -> Path:
         "Write one of the run's files"
@@ -157,8 +159,17 @@ class Run:
     @property
     def experiment(self) -> Experiment: # what was trained here
         "The stored specification; raises `BadInput` where there is no run"
-        if not (config := self.read_json("config.json")): raise BadInput(f"{self.exp}: there is no run")
-        return make_experiment(**config)
+        if (config := self.read_json("config.json")) is None: raise BadInput(f"{self.exp}: there is no run")
+        try: return make_experiment(**config)
+        except BadInput as e: raise BadInput(f"{self.exp/'config.json'}: {e}") from None
+
+    @property
+    def result(self) -> dict | None: # None as long as there is more to train
+        "What result.json holds, if the run is finished; raises `BadInput` where it is damaged"
+        result = self.read_json("result.json")
+        if result is None: return None
+        if not {"config", "cell", "units", "data", "test"} <= set(result) or not isinstance(result["config"], dict): raise BadInput(f"{self.exp/'result.json'}: damaged; start anew with --overwrite")
+        return result if result["config"].get("epoch") == self.experiment.epoch else None
 
 # %% ../nbs/07_experiment.ipynb #b8bed5ef
 def find_run(
@@ -180,7 +191,7 @@ def difference(
     a, b = asked.model_dump(), stored.model_dump()
     return [k for k in a if a[k] != b[k] and k not in ("engine", "device", "save_dir")]
 
-# %% ../nbs/07_experiment.ipynb #c670da2b
+# %% ../nbs/07_experiment.ipynb #2e89454e
 def open_run(
     asked: Experiment
 ) -> tuple[Run, dict | None]: # the run; its result where it is finished
@@ -193,21 +204,21 @@ def open_run(
     for field in difference(asked, stored := run.experiment):
         new, old = getattr(asked, field), getattr(stored, field)
         if field == "epoch" and new > old and asked.continue_training: continue
-        hint = "a larger number with -c" if field == "epoch" else "another --save_dir, or --overwrite to start anew"
+        hint = "a larger number with -c" if field == "epoch" else "another --save_dir (for a sweep: --under), or --overwrite to start anew"
         raise BadInput(f"{field}: found {new!r}, but the run in {run.exp} has {old!r}; allowed: the same, {hint}")
-    result = run.read_json("result.json")
-    return run, result if result and result.get("config", {}).get("epoch") == asked.epoch else None
+    result = run.result
+    return run, result if result and result["config"]["epoch"] == asked.epoch else None
 
-# %% ../nbs/07_experiment.ipynb #dd7b6c16
+# %% ../nbs/07_experiment.ipynb #39321e1b
 def clear_run(
     run: Run
 ) -> None:
     "Delete the files that a run wrote, `result.json` first"
-    for pattern in ("result.json", "checkpoint*.pt", "model.safetensors", "config.json", "[!.]*.ipynb", "[!.]*.html"):
+    for pattern in ("result.json", "checkpoint.pt", "checkpoint-[0-9]*.pt", "model.safetensors", "config.json"):
         for f in run.exp.glob(pattern): f.unlink()
     for f in (*run.log.glob("metrics.csv"), *run.log.glob("events.out.*")): f.unlink()
 
-# %% ../nbs/07_experiment.ipynb #85a5a89b
+# %% ../nbs/07_experiment.ipynb #98a3f89b
 @contextmanager
 def locked(
     run: Run
@@ -216,5 +227,7 @@ def locked(
     from filelock import FileLock, Timeout
     run.exp.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(run.exp/".lock", timeout=0): yield
+        with FileLock(run.exp/".lock", timeout=0):
+            for left_by_a_kill in (*run.exp.glob(".*.tmp"), *run.log.glob(".*.tmp")): left_by_a_kill.unlink()
+            yield
     except Timeout: raise BadInput(f"save_dir: another process is training in {run.exp}") from None

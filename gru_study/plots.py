@@ -6,8 +6,9 @@
 __all__ = ['COLOURS', 'OTHERS', 'colour', 'keys_used', 'roll_trace', 'came_trace', 'piano_roll', 'curve_traces', 'curves',
            'notebook_progress']
 
-# %% ../nbs/11_plots.ipynb #ff725ece
+# %% ../nbs/11_plots.ipynb #dedcb127
 import math
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -93,12 +94,13 @@ def piano_roll(
     return fig.update_layout(title=title, height=110 + height*rows, coloraxis=dict(colorscale="Blues", cmin=0, cmax=1, colorbar=bar),
         legend=dict(orientation="h", x=1, xanchor="right", y=1 + 12/(height*rows)))
 
-# %% ../nbs/11_plots.ipynb #ae840d48
+# %% ../nbs/11_plots.ipynb #0acd3b50
 def curve_traces(
     label: str, # of the run
     cell: str, # its name, for the colour
     history: dict[str, list[float]], # columns of metrics.csv
-    measure: str # "nll" or "loss"
+    measure: str, # "nll" or "loss"
+    repeat: int = 0 # how many runs of the same cell came before: another dash and a paler line
 ) -> list[go.Scatter]: # training, validation
     "The two curves of a run"
     def trace(split, dash, name):
@@ -106,20 +108,22 @@ def curve_traces(
         y = history[f"{split}_{measure}"]
         best = [9*(split == "valid" and i == int(np.argmin(y))) for i in range(len(y))]
         return go.Scatter(x=history["epoch"], y=y, name=f"{label}, {name}", legendgroup=f"{label} {split}", mode="lines+markers" if any(best) else "lines",
-            marker=dict(size=best, opacity=1, line_width=0), line=dict(color=colour(cell), dash=dash, width=2), customdata=list(zip(history["epoch"], history["seconds"])), hovertemplate=hover)
-    variant = cell.endswith("_paper")
-    return [trace("train", "dot", "training (running)"), trace("valid", "longdashdot" if variant else "solid", "validation")]
+            opacity=max(0.35, 1 - 0.2*repeat), marker=dict(size=best, opacity=1, line_width=0), line=dict(color=colour(cell), dash=dash, width=2), customdata=list(zip(history["epoch"], history["seconds"])), hovertemplate=hover)
+    dashes = ("longdashdot", "longdash") if cell.endswith("_paper") else ("solid", "dash", "dashdot")
+    return [trace("train", "dot", "training (running)"), trace("valid", dashes[repeat % len(dashes)], "validation")]
 
-# %% ../nbs/11_plots.ipynb #d8e364d1
+# %% ../nbs/11_plots.ipynb #246250aa
 def curves(
     runs: dict[str, tuple[str, dict[str, list[float]]]], # label -> (cell, columns of metrics.csv)
     title: str = "Learning curves"
 ) -> go.Figure:
     "NLL and loss of any number of runs, by epoch or by seconds of training"
     fig = make_subplots(1, 2, subplot_titles=("NLL: frames pooled", "Loss: mean over batches"), horizontal_spacing=0.1)
+    seen = Counter()
     for label, (cell, history) in runs.items():
         for column, measure in enumerate(("nll", "loss"), 1):
-            for trace in curve_traces(label, cell, history, measure): fig.add_trace(trace.update(showlegend=column == 1), 1, column)
+            for trace in curve_traces(label, cell, history, measure, seen[cell]): fig.add_trace(trace.update(showlegend=column == 1), 1, column)
+        seen[cell] += 1
     by = lambda column: [history[column] for _, history in runs.values() for _ in range(4)]
     button = lambda text, column, axis: dict(label=text, method="update", args=[{"x": by(column)}, {"xaxis.title.text": axis, "xaxis2.title.text": axis}])
     menu = dict(type="buttons", direction="right", x=1, xanchor="right", y=1.32, yanchor="top", showactive=True,
@@ -129,14 +133,14 @@ def curves(
     return fig.update_layout(title=title, height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=110),
         legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
 
-# %% ../nbs/11_plots.ipynb #5b77c87e
+# %% ../nbs/11_plots.ipynb #6c5ad443
 def notebook_progress(
     epochs: int # in all
 ) -> Callable[[dict], None]: # to be given to `fit`
     "A line that follows a run: epochs done, NLL, time"
     import time
     from IPython.display import HTML, display
-    best, shown, handle = [math.inf, 0], [0.], display(HTML("<i>the first epoch ...</i>"), display_id=True)
+    best, shown, handle = [math.inf, 0], [0.], display(HTML(""), display_id=True)
     def watch(row):
         if row["valid_nll"] < best[0]: best[:] = row["valid_nll"], row["epoch"]
         if row["epoch"] < epochs and time.monotonic() - shown[0] < 0.5: return

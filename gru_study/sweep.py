@@ -6,7 +6,7 @@
 __all__ = ['parse_grid', 'expand_grid', 'notebook_file', 'check_names', 'self_contained', 'to_page', 'Job', 'is_done', 'execute',
            'run_job', 'epochs_done', 'show_progress', 'sweep']
 
-# %% ../nbs/10_sweep.ipynb #90930da3
+# %% ../nbs/10_sweep.ipynb #c0b46c3e
 import json, os, subprocess, sys, time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from .base import BadInput, find_path, study_home, write_file
+from .base import BadInput, asset, find_path, study_home, write_file
 from .experiment import Experiment, make_experiment, open_run
 
 # %% ../nbs/10_sweep.ipynb #7214d20c
@@ -48,12 +48,12 @@ def expand_grid(
     if len({e.save_dir for e in jobs}) < len(jobs): raise BadInput("grid: two jobs would share a folder; allowed: each combination once")
     return jobs
 
-# %% ../nbs/10_sweep.ipynb #90d314e6
+# %% ../nbs/10_sweep.ipynb #148ea41c
 def notebook_file(
     notebook: str # as a person typed it
 ) -> Path: # absolute
     "Find a notebook; raises `BadInput` where there is none"
-    path = find_path(notebook)
+    path = find_path(notebook) or find_path(str(asset("../..")/notebook)) # a checkout's own notebooks, wherever the study's home is
     if not path or path.suffix != ".ipynb" or not path.is_file(): raise BadInput.found("notebook", notebook, "an .ipynb file")
     return path
 
@@ -120,14 +120,15 @@ class Job:
         "The parameters, typed"
         return {k: getattr(self.experiment, k) for k in (*self.parameters, "save_dir")}
 
-# %% ../nbs/10_sweep.ipynb #849d410d
+# %% ../nbs/10_sweep.ipynb #7f3ea217
 def is_done(
     job: Job
 ) -> bool:
-    "Has it been trained to the end, and is its executed notebook there?"
-    return job.executed.is_file() and open_run(job.experiment)[1] is not None
+    "Has it been trained to the end, and is its executed notebook there, not older? raises `BadInput` for somebody else's run"
+    finished = open_run(job.experiment)[1] is not None
+    return finished and job.executed.is_file() and job.executed.stat().st_mtime_ns >= (job.folder/"result.json").stat().st_mtime_ns
 
-# %% ../nbs/10_sweep.ipynb #974a46e9
+# %% ../nbs/10_sweep.ipynb #4930e78e
 def execute(
     notebook: Path,
     executed: Path, # where the executed notebook shall stand
@@ -141,6 +142,7 @@ def execute(
     command = [sys.executable, "-m", "papermill", str(notebook), str(partial), "-y", json.dumps(parameters), "--no-progress-bar", "--start-timeout", "180", "-k", "python3"]
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     env = os.environ | limits | {"GRU_STUDY_HOME": str(home), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    if data := env.get("GRU_STUDY_DATA"): env["GRU_STUDY_DATA"] = str(Path(data).expanduser().resolve())
     done = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         if partial.is_file(): partial.replace(failed)
@@ -184,7 +186,7 @@ def show_progress(
             bar.set_postfix_str(", ".join(f"{j.label} {epochs_done(j)}" for f, j in todo.items() if f.running()))
             time.sleep(0.2)
 
-# %% ../nbs/10_sweep.ipynb #c850629e
+# %% ../nbs/10_sweep.ipynb #f919675d
 def sweep(
     notebook: str, # the notebook to run
     grid: dict[str, list], # parameter -> values
@@ -202,8 +204,11 @@ def sweep(
     for job in jobs:
         if job not in missing: say(f"kept    {job.label}")
     outcome = {j.label: None for j in jobs}
-    with executor or ThreadPoolExecutor(workers) as pool:
+    pool = executor or ThreadPoolExecutor(workers)
+    try:
         for job, error in show_progress({pool.submit(run_job, j): j for j in missing}):
             say(f"failed  {job.label}: {error}" if error else f"done    {job.label}")
             outcome[job.label] = error
+    finally:
+        if not executor: pool.shutdown(cancel_futures=True) # an interrupted sweep starts no further job
     return outcome

@@ -31,6 +31,12 @@ def one_line(done, sentence, code=2):
     (["--save_dir", "../out"], "save_dir: found '../out'"),
     (["--save_dir", "/tmp/out"], "save_dir: found '/tmp/out'"),
     (["--save_dir", "."], "save_dir: found '.'"),
+    (["--save_dir", "two\nlines"], "save_dir: found 'two\\nlines'"),
+    (["--save_dir", "x" * 300], "save_dir: found 'xxx"),
+    (["--rnn", "~nosuchuser/x.py:y"], "rnn: ~nosuchuser/x.py cannot be imported"),
+    (["--data", "x" * 300], "data: found 'xxx"),
+    (["--hidden", "100000000"], "hidden: found '100000000', allowed: less than or equal to 100000"),
+    (["-c", "--overwrite"], "overwrite: start anew or continue_training, not both"),
     (["--train_subset", "9999"], "train_subset: found 9999, allowed: 1 to 30"),
     (["--learning_rate", "1"], "unrecognized arguments: --learning_rate"),
     (["--lr"], "--lr: expected one argument"),
@@ -74,9 +80,41 @@ def test_hostile_npz(home, tmp_path, content, sentence):
 def test_hostile_midi(home, tmp_path, content):
     (tmp_path / "songs").mkdir()
     (tmp_path / "songs/bad.mid").write_bytes(content)
-    done = gru_study("train", "--data", tmp_path / "songs")
-    assert done.returncode == 2 and "bad.mid" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    one_line(gru_study("train", "--data", tmp_path / "songs"), "bad.mid")
     assert not any(home.rglob("*"))
+
+
+def test_paths_mean_one_thing(tmp_path, toy, monkeypatch):
+    "A relative path is that of the current folder, also when the study's home has the same name"
+    import shutil
+    from gru_study.music import MusicData, to_npz
+    project = tmp_path / "project"
+    (project / "sub").mkdir(parents=True)
+    shutil.copy(toy, project / "rolls.npz")
+    (project / "sub/rolls.npz").write_bytes(to_npz(MusicData("x", [np.eye(5, 88)], [np.eye(5, 88)], [np.eye(5, 88)])))
+    env = dict(GRU_STUDY_HOME=str(project))
+    done = gru_study("train", "--data", "../rolls.npz", "--epoch", 1, "--hidden", 4, cwd=project / "sub", **env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((project / "exp/music_lm/rolls/gru/result.json").read_text())["summary"].startswith("rolls: 42 sequences")
+    assert gru_study("train", "--data", "rolls.npz", "--epoch", 1, "--hidden", 4, cwd=project, **env).returncode == 0
+
+
+def test_own_data_is_not_passed_off(home, toy, tmp_path):
+    toy.rename(tmp_path / "JSB.npz")
+    done = gru_study("train", "--data", "./JSB.npz", "--epoch", 1, "--hidden", 4, cwd=tmp_path)
+    assert done.returncode == 0 and "on own JSB: NLL" in done.stdout
+
+
+def test_damaged_run_files(home, toy):
+    words = ["train", "--data", toy, "--epoch", 1, "--hidden", 4, "--save_dir", "a"]
+    assert gru_study(*words).returncode == 0
+    for name, content in (("result.json", '{"config": 3}'), ("result.json", "[]"), ("config.json", "{"), ("config.json", '{"lr": -1}')):
+        good = (home / "exp/a" / name).read_text()
+        (home / "exp/a" / name).write_text(content)
+        one_line(gru_study(*words), f"{name}: ")
+        (home / "exp/a" / name).write_text(good)
+    (home / "log/a/metrics.csv").unlink()
+    one_line(gru_study("report", "--under", "a"), "metrics.csv: cannot be read", 1)
 
 
 def test_a_folder_of_midi_trains(home, tmp_path):

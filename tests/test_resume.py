@@ -48,7 +48,7 @@ time.monotonic = lambda: float(next(clock))
 
 
 @pytest.mark.parametrize("name,n,after", [("fsync", 1, 0), ("fsync", 2, 0), ("fsync", 3, 0), ("fsync", 9, 1), ("replace", 2, 0),
-                                           ("replace", 2, 1), ("replace", 3, 1), ("replace", 4, 1), ("replace", 10, 0), ("replace", 25, 1)])
+                                           ("replace", 2, 1), ("replace", 3, 1), ("replace", 4, 1), ("replace", 10, 0), ("replace", 23, 1), ("replace", 24, 1), ("replace", 27, 1)])
 def test_killed_inside_a_write(home, toy, name, n, after):
     assert gru_study(*train(toy, "calm", "--epoch", 8)).returncode == 0
     died = start(*train(toy, "hurt", "--epoch", 8), before=KILL.format(name=name, n=n, after=after))
@@ -121,26 +121,52 @@ def test_damaged_checkpoint(home, toy):
 
 
 POISON = """
-import sys, torch
+import sys
 import gru_study.train
 from gru_study.cli import main
-real = gru_study.train.update
-def poisoned(model, *args):
-    with torch.no_grad(): next(model.parameters()).fill_(float("nan"))
-    return real(model, *args)
-gru_study.train.update = poisoned
+real = gru_study.train.FusedEngine.train_epoch
+def poisoned(self, epoch):
+    if epoch == 4: self.vector[0] = float("nan")
+    return real(self, epoch)
+gru_study.train.FusedEngine.train_epoch = poisoned
 sys.exit(main())
 """
 
 
-def test_divergence_keeps_the_last_good_checkpoint(home, toy):
-    "A run that is fine for three epochs, is extended, and then has a weight that is not a number"
+def test_divergence_keeps_the_last_good_epoch(home, toy):
+    "A run that is fine for three epochs, and then has a weight that is not a number"
+    import torch
+    done = subprocess.run([sys.executable, "-c", POISON, *train(toy, "a", "--epoch", 6)], capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == "gru-study: training diverged in epoch 4, step 1: loss nan, gradient norm nan; the 3 epochs before it are kept"
+    assert len(weights(home, "a")[1]) == 3
+    assert torch.load(home / "exp/a/checkpoint.pt", weights_only=True)["model"]["readout.weight"].isfinite().all()
+    assert not (home / "exp/a/result.json").exists()
+    assert gru_study(*train(toy, "a", "--epoch", 6)).returncode == 0  # without the poison it can go on from there
+    assert gru_study(*train(toy, "b", "--epoch", 6)).returncode == 0
+    assert weights(home, "a") == weights(home, "b")
+
+
+def test_killed_while_extended(home, toy):
+    "An extension that is killed after its last checkpoint; until it is done the run does not count as finished"
     assert gru_study(*train(toy, "a", "--epoch", 3)).returncode == 0
-    good = (home / "exp/a/checkpoint.pt").read_bytes(), weights(home, "a")
-    done = subprocess.run([sys.executable, "-c", POISON, *train(toy, "a", "--epoch", 6, "-c")], capture_output=True, text=True)
-    assert done.returncode == 1 and "diverged in epoch 4, step 1: loss nan" in done.stderr and "Traceback" not in done.stderr
-    assert ((home / "exp/a/checkpoint.pt").read_bytes(), weights(home, "a")) == good
-    assert gru_study(*train(toy, "a", "--epoch", 6)).returncode == 0  # and it can go on from there
+    died = start(*train(toy, "a", "--epoch", 5, "-c"), before=KILL.format(name="replace", n=5, after=1))
+    assert died.wait() == -signal.SIGKILL
+    assert "no finished run" in gru_study("report", "--under", "a").stderr
+    assert gru_study(*train(toy, "a", "--epoch", 5)).returncode == 0
+    assert gru_study(*train(toy, "b", "--epoch", 5)).returncode == 0
+    assert weights(home, "a") == weights(home, "b")
+    results = [json.loads((home / f"exp/{run}/result.json").read_text()) for run in "ab"]
+    assert results[0]["test"] == results[1]["test"] and results[0]["epochs"] == 5
+
+
+def test_changed_data_is_noticed(home, toy):
+    import numpy as np
+    assert gru_study(*train(toy, "a", "--epoch", 3)).returncode == 0
+    arrays = dict(np.load(toy))
+    np.savez(toy, **arrays | {"train": arrays["train"][::-1]})
+    refused = gru_study(*train(toy, "a", "--epoch", 5, "-c"))
+    assert refused.returncode == 2 and "has changed since" in refused.stderr and len(refused.stderr.splitlines()) == 1
 
 
 def test_two_processes_in_one_run(home, toy):
