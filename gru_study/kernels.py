@@ -96,7 +96,7 @@ def torch_views(
         "rnn.weight_vh_l0": part(lay.V, lay.R, -1, n)[:, :h], "readout.weight": part(lay.R, lay.d, NOTES, n)[:, :h], "readout.bias": vector[lay.d:]}
     return {name: view for name, view in views.items() if view.size}
 
-# %% ../nbs/01_kernels.ipynb #3b90ad07
+# %% ../nbs/01_kernels.ipynb #e2904e87
 def pack(
     lay: Layout,
     state: Mapping, # torch's names -> tensors or arrays
@@ -111,10 +111,10 @@ def unpack(
     lay: Layout,
     vector: np.ndarray # of `lay.size`
 ) -> dict[str, np.ndarray]: # torch's names -> arrays in torch's shapes
-    "One vector as a state dict"
+    "One vector as a state dict, a copy"
     whole = ("rnn.weight_vh_l0", "readout.weight", "readout.bias") # have no axis of gates to join with that of units
     joined = lambda name, view: view if name in whole else view.reshape(-1, *view.shape[2:])
-    return {name: np.ascontiguousarray(joined(name, view)) for name, view in torch_views(lay, vector).items()}
+    return {name: np.array(joined(name, view), order="C") for name, view in torch_views(lay, vector).items()}
 
 # %% ../nbs/01_kernels.ipynb #e7604113
 class Work(NamedTuple):

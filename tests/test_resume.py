@@ -59,16 +59,16 @@ def test_killed_inside_a_write(home, toy, name, n, after):
 
 
 def test_killed_again_and_again(home, toy):
-    assert gru_study(*train(toy, "calm", "--epoch", 150)).returncode == 0
+    assert gru_study(*train(toy, "calm", "--epoch", 3000)).returncode == 0
     kills = 0
-    for pause in (2.2, 3.0, 3.5, 3.1, 4.0, 3.3):
-        process = start(*train(toy, "hurt", "--epoch", 150))
+    for pause in (2.5, 3.0, 3.5, 3.0, 3.5, 2.7):
+        process = start(*train(toy, "hurt", "--epoch", 3000))
         time.sleep(pause)
         kills += process.poll() is None
         process.kill()
         process.wait()
     assert kills >= 2
-    assert gru_study(*train(toy, "hurt", "--epoch", 150)).returncode == 0
+    assert gru_study(*train(toy, "hurt", "--epoch", 3000)).returncode == 0
     assert weights(home, "hurt") == weights(home, "calm")
     assert (home / "exp/hurt/checkpoint-100.pt").is_file()
 
@@ -76,14 +76,14 @@ def test_killed_again_and_again(home, toy):
 @pytest.mark.real_data
 def test_killed_on_real_music(home):
     "JSB, GRU-46, killed three times, once in a checkpoint"
-    jsb = ["train", "--data", "JSB", "--epoch", "6", "--weight_noise", "0.075"]
+    jsb = ["train", "--data", "JSB", "--epoch", "150", "--weight_noise", "0.075"]
     assert gru_study(*jsb, "--save_dir", "calm").returncode == 0
-    for pause in (3.7, 5.1):
+    for pause in (3.5, 4.5):
         process = start(*jsb, "--save_dir", "hurt")
         time.sleep(pause)
         process.kill()
         process.wait()
-    start(*jsb, "--save_dir", "hurt", before=KILL.format(name="replace", n=3, after=0)).wait()
+    assert start(*jsb, "--save_dir", "hurt", before=KILL.format(name="replace", n=3, after=0)).wait() == -signal.SIGKILL
     assert gru_study(*jsb, "--save_dir", "hurt").returncode == 0
     assert weights(home, "hurt") == weights(home, "calm")
 

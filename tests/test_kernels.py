@@ -1,0 +1,114 @@
+"The fused engine: random shapes against autograd, compiled once, small in memory, the torch engine's curves on real music."
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import gru_study
+from hypothesis import given, settings, strategies as st
+
+from gru_study.cells import Recurrent
+from gru_study.kernels import KINDS, gradients, make_layout, make_sparse, make_work, pack, unpack
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.sampled_from(KINDS), st.integers(1, 70), st.lists(st.tuples(st.integers(2, 50), st.sampled_from([0.0, 0.04, 0.5, 1.0])), min_size=1, max_size=3), st.integers(0, 2**31))
+def test_gradients_equal_autograd(cell, units, shapes, seed):
+    "float64, T from 2 to 50, sizes 1 to 70, silent frames and frames with all notes: to 1e-10"
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    rolls = [(rng.random((T, 88)) < p).astype(np.uint8) for T, p in shapes]
+    rnn, readout = Recurrent(cell, 88, units).double(), torch.nn.Linear(units, 88).double()
+    frames = sum(len(r) - 1 for r in rolls)
+    loss = 0
+    for r in rolls:
+        x = torch.from_numpy(r)[None].double()
+        loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(readout(rnn(x[:, :-1])[0]), x[:, 1:], reduction="sum") / frames
+    named = {f"rnn.{k}": p for k, p in rnn.named_parameters()} | {f"readout.{k}": p for k, p in readout.named_parameters()}
+    expected = dict(zip(named, torch.autograd.grad(loss, named.values())))
+
+    lay = make_layout(cell.name, units)
+    gradient = np.zeros(lay.size)
+    ours, count = gradients(np.arange(len(rolls)), lay, make_sparse(rolls), pack(lay, {k: p.detach() for k, p in named.items()}, np.float64), gradient, make_work(lay, frames, np.float64))
+    assert count == frames and abs(ours - loss.item()) < 1e-10
+    for k, g in unpack(lay, gradient).items():
+        assert np.abs(g - expected[k].numpy()).max() < 1e-10, k
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("rnn", [c.name for c in KINDS])
+def test_same_curve_as_torch_on_jsb(rnn, home):
+    "Five epochs with weight noise: the training loss agrees to 1e-3"
+    from gru_study.experiment import Experiment
+    from gru_study.train import FusedEngine, OneThread, TorchEngine, experiment_data
+    e = Experiment(rnn=rnn, data="JSB", weight_noise=0.075, train_subset=60)
+    data = experiment_data(e)
+    with OneThread():
+        engines = TorchEngine(e, data), FusedEngine(e, data)
+        for n in range(1, 6): a, b = (engine.train_epoch(n) for engine in engines)
+        assert abs(a.loss / b.loss - 1) < 1e-3 and abs(a.nll / b.nll - 1) < 1e-3
+        assert abs(engines[0].evaluate(data.test).nll / engines[1].evaluate(data.test).nll - 1) < 1e-3
+
+
+def test_one_engine_resumes_the_other(home, toy):
+    words = ["train", "--data", toy, "--hidden", 9, "--weight_noise", 0.05]
+    for first, second in (("torch", "fused"), ("fused", "torch")):
+        assert gru_study(*words, "--save_dir", first, "--engine", first, "--epoch", 5).returncode == 0
+        assert gru_study(*words, "--save_dir", first, "--engine", second, "--epoch", 10, "-c").returncode == 0
+    assert gru_study(*words, "--save_dir", "whole", "--engine", "fused", "--epoch", 10).returncode == 0
+    nll = [json.loads((home / f"exp/{run}/result.json").read_text())["test"]["nll"] for run in ("torch", "fused", "whole")]
+    assert max(nll) / min(nll) - 1 < 1e-3
+
+
+def test_a_second_process_compiles_nothing(home, toy, tmp_path):
+    "The first says that it compiles; the second is silent, and the cache folder does not grow"
+    cache = tmp_path / "cache"
+    files = lambda: {p.relative_to(cache): p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()}
+    run = lambda name: gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 5, "--weight_noise", 0.01, "--save_dir", name, NUMBA_CACHE_DIR=str(cache))
+    assert "compiling the fused engine" in run("a").stderr
+    before = files()
+    second = run("b")
+    assert second.returncode == 0 and "compiling" not in second.stderr
+    assert files() == before and before
+
+
+MEMORY = """
+import resource, sys
+from gru_study.experiment import Experiment
+from gru_study.train import make_engine, experiment_data
+from gru_study.kernels import make_sparse
+warm = experiment_data(Experiment(data=sys.argv[1]))
+make_engine(Experiment(data=sys.argv[1], weight_noise=0.01), warm).train_epoch(1)      # compiled
+e = Experiment(data="MuseData", weight_noise=0.075)
+data = experiment_data(e)
+now = lambda: int(next(l.split()[1] for l in open("/proc/self/status") if l.startswith("VmRSS")))*1024
+before = now()
+engine = make_engine(e, data)
+assert engine.name == "fused"
+for n in (1, 2): engine.train_epoch(n)
+engine.evaluate(data.valid)
+print((now() - before)/1e6)
+"""
+
+
+@pytest.mark.real_data
+def test_memory_on_musedata(toy):
+    "Sequences of up to 4273 frames: no more than 20 MB over the data"
+    done = subprocess.run([sys.executable, "-c", MEMORY, str(toy)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    print(f"grew by {float(done.stdout):.1f} MB")
+    assert float(done.stdout) <= 20
+
+
+def test_trials_in_threads_do_not_disturb_each_other(home, toy):
+    "Two runs at once in threads end with the bits of two runs one after the other"
+    from concurrent.futures import ThreadPoolExecutor
+    from gru_study.experiment import Experiment
+    from gru_study.train import fit, load_model
+    spec = lambda name, seed: Experiment(data=str(toy), hidden=20, epoch=40, weight_noise=0.05, seed=seed, save_dir=name)
+    with ThreadPoolExecutor(2) as pool: both = list(pool.map(fit, [spec("a", 1), spec("b", 2)]))
+    for result, name, seed in zip(both, ("c", "d"), (1, 2)):
+        alone = fit(spec(name, seed))
+        for p, q in zip(load_model(result.run).parameters(), load_model(alone.run).parameters()): assert torch.equal(p, q)
