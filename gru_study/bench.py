@@ -143,7 +143,7 @@ def bench_growth(
             rows.append({"cell": name, "axis": axis, "value": value, **t, "times faster": t["torch"]/t["fused"]})
     return pd.DataFrame(rows)
 
-# %% ../nbs/14_bench.ipynb #31f6f99b
+# %% ../nbs/14_bench.ipynb #05e95d35
 def growth_figure(
     growth: pd.DataFrame # of `bench_growth`
 ) -> go.Figure:
@@ -154,7 +154,7 @@ def growth_figure(
         for engine, dash in (("fused", "solid"), ("torch", "dot")):
             fig.add_trace(go.Scatter(x=part.value, y=part[engine], name=f"{name}, {engine}", legendgroup=f"{name} {engine}", showlegend=axis == axes[0], mode="lines+markers",
                 line=dict(color=colour(name), dash=dash), hovertemplate=f"{name}, {engine}<br>{axis} %{{x}}: %{{y:.4f}} s<extra></extra>"), 1, axes.index(axis) + 1)
-    fig.update_xaxes(type="log").update_yaxes(type="log").update_yaxes(title_text="seconds an epoch", col=1)
+    fig.update_xaxes(type="log").update_yaxes(type="log", dtick=1).update_yaxes(title_text="seconds an epoch", col=1)
     for i, axis in enumerate(axes, 1): fig.update_xaxes(title_text=axis, tickvals=sorted(set(growth[growth.axis == axis].value)), col=i)
     return fig.update_layout(title="What an epoch costs: fused and torch.nn on one thread", height=460, legend=dict(orientation="h", y=-0.25, yanchor="top"), margin=dict(b=110))
 

@@ -58,7 +58,7 @@ def inside_exp(
         raise BadInput.found("save_dir", save_dir, "a relative folder that stays inside exp/")
     return path.relative_to(exp).as_posix()
 
-# %% ../nbs/07_experiment.ipynb #50161121
+# %% ../nbs/07_experiment.ipynb #7e7526bf
 class Experiment(BaseModel):
     "Everything that decides a training run; raises pydantic's `ValidationError` for a value that is not allowed"
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -83,6 +83,7 @@ class Experiment(BaseModel):
     valid_subset: int | None = Field(None, ge=1, description="use only the first so many validation sequences")
     seed: int = Field(0, ge=0, lt=2**63, description="decides initial weights, order of sequences and weight noise")
     engine: Literal["auto", "torch", "fused"] = Field("auto", description="what computes: auto takes the fastest that applies")
+    precision: Literal["float32", "bf16"] = Field("float32", description="of the torch engine's products: bf16 may be faster in large models")
     device: str = Field("cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$", description="cpu, cuda, cuda:1 or mps")
     save_dir: Annotated[str, AfterValidator(inside_exp)] = Field(default_factory=task_data_rnn, description="the run's folder under exp/ and log/")
     continue_training: bool = Field(False, exclude=True, validation_alias=AliasChoices("continue_training", "c"), description="extend a finished run to a larger epoch")

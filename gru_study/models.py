@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from .cells import Cell, recurrent
 from .music import NOTES
 
-# %% ../nbs/04_models.ipynb #73cdd040
+# %% ../nbs/04_models.ipynb #f6129be2
 def pad_rolls(
-    rolls: list[np.ndarray], # each frames x 88
+    rolls: list[np.ndarray] | list[Tensor], # each frames x 88, uint8
     device: str | torch.device = "cpu"
 ) -> tuple[Tensor, Tensor]: # (batch, time, 88) float32; (batch, time - 1) bool, True where a prediction is scored
     "One batch of rolls and its mask"
-    lengths = torch.tensor([len(r) for r in rolls], device=device)
-    frames = nn.utils.rnn.pad_sequence([torch.from_numpy(r) for r in rolls], batch_first=True).to(device)
-    return frames.float(), torch.arange(1, frames.shape[1], device=device) < lengths[:, None]
+    frames = [torch.as_tensor(r, device=device) for r in rolls]
+    scored = [torch.ones(len(r) - 1, dtype=torch.bool, device=device) for r in rolls]
+    pad = lambda sequences: nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+    return pad(frames).float(), pad(scored)
 
 # %% ../nbs/04_models.ipynb #4e1217e2
 class MusicLM(nn.Module):

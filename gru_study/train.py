@@ -5,18 +5,17 @@
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'CROSSOVER', 'COLUMNS', 'epoch_rng', 'batches', 'noise_layout', 'draw_noise',
            'noisy', 'update', 'Diverged', 'Epoch', 'TorchEngine', 'copy_weights', 'check_finite', 'no_kernel',
-           'announce_compilation', 'to_optimizer', 'from_optimizer', 'FusedEngine', 'make_engine', 'batch_loss',
-           'history_csv', 'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint', 'load_model',
+           'announced', 'to_optimizer', 'from_optimizer', 'FusedEngine', 'make_engine', 'batch_loss', 'history_csv',
+           'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint', 'load_model',
            'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'OneThread', 'Events', 'one_epoch',
            'train_epochs', 'print_row', 'fit']
 
-# %% ../nbs/08_train.ipynb #7d15b961
+# %% ../nbs/08_train.ipynb #6a7a860a
 import io, platform, sys, threading, time
 from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -77,7 +76,7 @@ def draw_noise(
     parts = unpack(lay, noise).values() if lay else np.split(noise, np.cumsum(sizes))
     return {k: torch.from_numpy(n).view(w.shape) for (k, w), n in zip(weights.items(), parts)}
 
-# %% ../nbs/08_train.ipynb #28e722fd
+# %% ../nbs/08_train.ipynb #175fa409
 @contextmanager
 def noisy(
     weights: dict[str, Tensor],
@@ -86,7 +85,7 @@ def noisy(
     "Within the block the weights carry noise; after it they are, bit for bit, as before"
     clean = {k: weights[k].detach().clone() for k in noise}
     with torch.no_grad():
-        for k, n in noise.items(): weights[k].add_(n.to(weights[k].device, non_blocking=True))
+        for k, n in noise.items(): weights[k].add_((n.pin_memory() if weights[k].is_cuda else n).to(weights[k].device, non_blocking=True))
     try: yield
     finally:
         with torch.no_grad():
@@ -98,12 +97,12 @@ OPTIMIZERS = { # name: (weights, experiment) -> optimizer
     "sgd": lambda w, e: torch.optim.SGD(w, e.lr, momentum=e.mtm, weight_decay=e.wd),
     "adamw": lambda w, e: torch.optim.AdamW(w, e.lr, weight_decay=e.wd)}
 
-# %% ../nbs/08_train.ipynb #50485c09
+# %% ../nbs/08_train.ipynb #7b55c98c
 def update(
     model: MusicLM,
     optimizer: torch.optim.Optimizer,
-    rolls: list[np.ndarray], # a batch
-    e: Experiment, # for its device, weight noise and clipping
+    rolls: list[np.ndarray] | list[Tensor], # a batch
+    e: Experiment, # for its device, precision, weight noise and clipping
     epoch: int = 1, # decides the noise, with `step`
     step: int = 1 # the update in its epoch
 ) -> tuple[Tensor, Tensor, int]: # loss; norm of the gradient before clipping; scored frames
@@ -111,8 +110,10 @@ def update(
     weights, (x, mask) = dict(model.named_parameters()), pad_rolls(rolls, e.device)
     frames = sum(len(r) - 1 for r in rolls)
     optimizer.zero_grad()
+    bf16 = torch.autocast(torch.device(e.device).type, torch.bfloat16, enabled=e.precision == "bf16")
     with noisy(weights, draw_noise(e, weights, epoch, step) if e.weight_noise else {}):
-        loss = (frame_nll(model(x[:, :-1])[0], x[:, 1:])*mask).sum()/frames
+        with bf16: logits = model(x[:, :-1])[0]
+        loss = (frame_nll(logits.float(), x[:, 1:])*mask).sum()/frames
         loss.backward()
     norm = nn.utils.clip_grad_norm_(weights.values(), e.clip or torch.inf)
     optimizer.step()
@@ -132,7 +133,7 @@ class Epoch:
 # %% ../nbs/08_train.ipynb #d0db5c01
 INITIAL = threading.Lock() # initial weights come from torch's one global generator: a trial at a time
 
-# %% ../nbs/08_train.ipynb #71721bac
+# %% ../nbs/08_train.ipynb #7c1d13b6
 class TorchEngine:
     "Trains by autograd; raises `BadInput` where the device is not there"
     name = "torch"
@@ -149,15 +150,16 @@ class TorchEngine:
         except (RuntimeError, AssertionError) as error:
             raise BadInput(f"device: {e.device!r} cannot be used here ({str(error).splitlines()[0]})") from None
         self.optimizer = OPTIMIZERS[e.optim](self.model.parameters(), e)
+        self.train = [torch.from_numpy(r).to(e.device) for r in data.train] # sent once, so that no step waits for a copy
 
     def train_epoch(self,
         epoch: int # from 1
     ) -> Epoch:
         "All training sequences once; raises `Diverged` naming epoch and step"
-        e, rolls = self.experiment, self.data.train
+        e = self.experiment
         self.model.train()
-        done = [update(self.model, self.optimizer, [rolls[i] for i in batch], e, epoch, step)
-                for step, batch in enumerate(batches(np.array([len(r) for r in rolls]), e.bs, e.seed, epoch), 1)]
+        done = [update(self.model, self.optimizer, [self.train[i] for i in batch], e, epoch, step)
+                for step, batch in enumerate(batches(np.array([len(r) for r in self.train]), e.bs, e.seed, epoch), 1)]
         losses, norms = (torch.stack(v).double().cpu().numpy() for v in list(zip(*done))[:2])
         check_finite(losses, norms, epoch)
         return Epoch(losses.mean(), np.average(losses, weights=[n for *_, n in done]), norms.mean())
@@ -198,20 +200,27 @@ def check_finite(
     bad = ~(np.isfinite(losses) & np.isfinite(norms))
     if bad.any(): raise Diverged(f"training diverged in epoch {epoch}, step {bad.argmax() + 1}: loss {losses[bad.argmax()]}, gradient norm {norms[bad.argmax()]}")
 
-# %% ../nbs/08_train.ipynb #52f76d1f
+# %% ../nbs/08_train.ipynb #350ed4ae
 def no_kernel(
     e: Experiment
 ) -> str: # empty where there is one
     "Why the fused engine cannot train this"
     if CELLS.get(e.rnn) not in KINDS: return f"there is no kernel for {e.rnn}"
     if e.layers > 1: return "it has one layer, not several"
+    if e.precision != "float32": return "it computes in float32"
     return "" if e.device == "cpu" else "it computes on the cpu"
 
-def announce_compilation() -> None:
-    "Say so where the kernels must be compiled first, once on each machine"
-    source, cache = Path(run_epoch.py_func.__code__.co_filename), Path(run_epoch.stats.cache_path)
-    ready = [f for f in cache.glob("*run_epoch*.nbi") if f.stat().st_mtime >= source.stat().st_mtime]
-    if not ready and not run_epoch.signatures: print("compiling the fused engine, once on this machine: about half a minute", file=sys.stderr, flush=True)
+@contextmanager
+def announced(
+    kernel, # a compiled function, about to be called
+    patience: float = 2. # seconds; to load what is compiled already takes less
+):
+    "Say so where the block first has to compile the kernel, once on each machine"
+    say = lambda: kernel.signatures or print("compiling the fused engine, once on this machine: about half a minute", file=sys.stderr, flush=True)
+    timer = threading.Timer(patience, say)
+    if not kernel.signatures: timer.start()
+    try: yield
+    finally: timer.cancel()
 
 # %% ../nbs/08_train.ipynb #7da30196
 SLOTS = {"rmsprop": {"square_avg": 0, "momentum_buffer": 1}, "sgd": {"momentum_buffer": 1}, "adamw": {"exp_avg": 0, "exp_avg_sq": 1}} # rows of the kernels' optimizer state
@@ -241,7 +250,7 @@ def from_optimizer(
         if slot in stored[0]: moments[row] = pack(lay, {k: stored[i][slot] for i, k in enumerate(torch_views(lay, moments[0]))})
     return int(stored[0].get("step", 1)) if stored else 0
 
-# %% ../nbs/08_train.ipynb #1162eced
+# %% ../nbs/08_train.ipynb #620cc940
 class FusedEngine:
     "Trains by the compiled kernels: one layer of a built-in cell, on the CPU; raises `BadInput` for anything else"
     name = "fused"
@@ -252,7 +261,6 @@ class FusedEngine:
     ):
         e, self.experiment, self.data = experiment, experiment, data
         if why := no_kernel(e): raise BadInput.found("engine", "fused", f"torch or auto, because {why}")
-        announce_compilation()
         self.torch = TorchEngine(e, data)
         self.lay, self.updates = make_layout(e.rnn, e.units), 0
         self.vector = pack(self.lay, self.torch.model.state_dict())
@@ -275,8 +283,9 @@ class FusedEngine:
         e, order = self.experiment, batches(self.lengths, self.experiment.bs, self.experiment.seed, epoch)
         hyper = Hyper(list(OPTIMIZERS).index(e.optim), self.updates, *np.float32([e.lr, e.mtm, e.wd, e.clip or np.inf]))
         out = np.zeros((len(order), 3))
-        run_epoch(self.lay, self.rolls(self.data.train), np.concatenate(order), np.cumsum([len(b) for b in order]), self.vector, self.moments,
-            hyper, self.scale, (e.seed, epoch), self.noisy, self.gradient, self.work, out)
+        with announced(run_epoch):
+            run_epoch(self.lay, self.rolls(self.data.train), np.concatenate(order), np.cumsum([len(b) for b in order]), self.vector, self.moments,
+                hyper, self.scale, (e.seed, epoch), self.noisy, self.gradient, self.work, out)
         self.updates += len(order)
         check_finite(out[:, 0], out[:, 1], epoch)
         return Epoch(out[:, 0].mean(), np.average(out[:, 0], weights=out[:, 2]), out[:, 1].mean())
@@ -301,15 +310,15 @@ class FusedEngine:
         self.vector[:] = pack(self.lay, state["model"])
         if "optimizer" in state: self.updates = from_optimizer(state["optimizer"], self.experiment, self.lay, self.moments)
 
-# %% ../nbs/08_train.ipynb #82af200d
-CROSSOVER = {"tanh": 512, "gru": 512, "lstm": 256, "gru_paper": 1024, "lstm_paper": 1024} # units up to which fused is the faster engine
+# %% ../nbs/08_train.ipynb #ce3a2a60
+CROSSOVER = {"tanh": (1536, 768), "gru": (1024, 400), "lstm": (512, 280)} # units up to which fused is faster: with one sequence a batch, with more
 
 def make_engine(
     e: Experiment,
     data: MusicData
 ) -> "TorchEngine | FusedEngine":
     "The engine that `e.engine` names; raises `BadInput` where it cannot train this"
-    fits = not no_kernel(e) and e.units <= CROSSOVER[e.rnn]
+    fits = not no_kernel(e) and e.units <= CROSSOVER[e.rnn.removesuffix("_paper")][e.bs > 1]
     return (FusedEngine if e.engine == "fused" or e.engine == "auto" and fits else TorchEngine)(e, data)
 
 # %% ../nbs/08_train.ipynb #a29b86e9

@@ -58,17 +58,20 @@ def test_killed_inside_a_write(home, toy, name, n, after):
     assert weights(home, "hurt") == weights(home, "calm")
 
 
+def kill_after(rows, home, save_dir, *words):
+    "Start a run, and kill it once metrics.csv has so many rows"
+    process, metrics = start(*words), home / "log" / save_dir / "metrics.csv"
+    while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") <= rows): time.sleep(0.01)
+    time.sleep(0.05)
+    process.kill()
+    return process.wait() == -signal.SIGKILL
+
+
 def test_killed_again_and_again(home, toy):
-    assert gru_study(*train(toy, "calm", "--epoch", 3000)).returncode == 0
-    kills = 0
-    for pause in (2.5, 3.0, 3.5, 3.0, 3.5, 2.7):
-        process = start(*train(toy, "hurt", "--epoch", 3000))
-        time.sleep(pause)
-        kills += process.poll() is None
-        process.kill()
-        process.wait()
-    assert kills >= 2
-    assert gru_study(*train(toy, "hurt", "--epoch", 3000)).returncode == 0
+    assert gru_study(*train(toy, "calm", "--epoch", 2500)).returncode == 0
+    for rows in (100, 500, 900, 1700, 2100):
+        assert kill_after(rows, home, "hurt", *train(toy, "hurt", "--epoch", 2500))
+    assert gru_study(*train(toy, "hurt", "--epoch", 2500)).returncode == 0
     assert weights(home, "hurt") == weights(home, "calm")
     assert (home / "exp/hurt/checkpoint-100.pt").is_file()
 
@@ -78,11 +81,8 @@ def test_killed_on_real_music(home):
     "JSB, GRU-46, killed three times, once in a checkpoint"
     jsb = ["train", "--data", "JSB", "--epoch", "150", "--weight_noise", "0.075"]
     assert gru_study(*jsb, "--save_dir", "calm").returncode == 0
-    for pause in (3.5, 4.5):
-        process = start(*jsb, "--save_dir", "hurt")
-        time.sleep(pause)
-        process.kill()
-        process.wait()
+    for rows in (20, 100):
+        assert kill_after(rows, home, "hurt", *jsb, "--save_dir", "hurt")
     assert start(*jsb, "--save_dir", "hurt", before=KILL.format(name="replace", n=3, after=0)).wait() == -signal.SIGKILL
     assert gru_study(*jsb, "--save_dir", "hurt").returncode == 0
     assert weights(home, "hurt") == weights(home, "calm")
