@@ -50,38 +50,44 @@ def cell(
         return CELLS[step.__name__]
     return register
 
-# %% ../nbs/00_cells.ipynb #d6c499fc
+# %% ../nbs/00_cells.ipynb #8eaf765b
 @cell("state", native=nn.RNN, units=100)
-def tanh(wx, h, U, b): return torch.tanh(wx + linear(h, U, b))
+def tanh(wx, h, U, b):
+    "A step of the plain network: wx and h (batch, units) -> h"
+    return torch.tanh(wx + linear(h, U, b))
 
-# %% ../nbs/00_cells.ipynb #3990f20b
+# %% ../nbs/00_cells.ipynb #95b77c05
 @cell("reset", "update", "candidate", native=nn.GRU, units=46)
 def gru(wx, h, U, b):
+    "A step as torch.nn.GRU takes it: wx (batch, 3 units), h (batch, units) -> h"
     xr, xz, xn = wx.chunk(3, -1)
     hr, hz, hn = linear(h, U, b).chunk(3, -1)
     r, z = sigmoid(xr + hr), sigmoid(xz + hz)
     return (1 - z)*torch.tanh(xn + r*hn) + z*h
 
-# %% ../nbs/00_cells.ipynb #fff6a1c4
+# %% ../nbs/00_cells.ipynb #e3e9fbbd
 @cell("reset", "update", "candidate", units=46)
 def gru_paper(wx, h, U, b):
+    "A step of Chung et al. (2014), section 3.2: wx (batch, 3 units), h (batch, units) -> h"
     n = h.shape[-1]
     hr, hz = linear(h, U[:2*n], b[:2*n]).chunk(2, -1)
     xr, xz, xn = wx.chunk(3, -1)
     r, z = sigmoid(xr + hr), sigmoid(xz + hz)
     return (1 - z)*h + z*torch.tanh(xn + linear(r*h, U[2*n:], b[2*n:]))
 
-# %% ../nbs/00_cells.ipynb #a522ee63
+# %% ../nbs/00_cells.ipynb #ec9ded8b
 @cell("input", "forget", "candidate", "output", states=2, native=nn.LSTM, units=36)
 def lstm(wx, state, U, b):
+    "A step as torch.nn.LSTM takes it: wx (batch, 4 units), (h, c) each (batch, units) -> (h, c)"
     h, c = state
     i, f, g, o = (wx + linear(h, U, b)).chunk(4, -1)
     c = sigmoid(f)*c + sigmoid(i)*torch.tanh(g)
     return sigmoid(o)*torch.tanh(c), c
 
-# %% ../nbs/00_cells.ipynb #79ee7d78
+# %% ../nbs/00_cells.ipynb #d390680b
 @cell("input", "forget", "candidate", "output", states=2, vectors=3, units=36)
 def lstm_paper(wx, state, U, b, V):
+    "A step of Chung et al. (2014), section 3.1: as `lstm`, with peepholes V (3, units)"
     h, c = state
     i, f, g, o = (wx + linear(h, U, b)).chunk(4, -1)
     c_new = sigmoid(f + V[1]*c)*c + sigmoid(i + V[0]*c)*torch.tanh(g)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'CROSSOVER', 'COLUMNS', 'epoch_rng', 'batches', 'noise_layout', 'draw_noise',
-           'noisy', 'update', 'Diverged', 'Epoch', 'TorchEngine', 'copy_weights', 'check_finite', 'no_kernel',
-           'announced', 'to_optimizer', 'from_optimizer', 'FusedEngine', 'make_engine', 'batch_loss', 'history_csv',
-           'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint', 'load_model',
+           'noisy', 'update', 'Diverged', 'Epoch', 'on_device', 'TorchEngine', 'copy_weights', 'sum_up', 'no_kernel',
+           'announced', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'make_engine', 'batch_loss',
+           'history_csv', 'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint', 'load_model',
            'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'OneThread', 'Events', 'one_epoch',
            'train_epochs', 'print_row', 'fit']
 
@@ -130,10 +130,19 @@ class Epoch:
     nll: float # the same losses, averaged over frames
     grad_norm: float # before clipping, averaged over updates
 
+# %% ../nbs/08_train.ipynb #bf81d055
+def on_device(
+    model: nn.Module,
+    device: str # as torch names it
+) -> nn.Module: # the same, moved
+    "Move a model; raises `BadInput` where there is no such device"
+    try: return model.to(device)
+    except (RuntimeError, AssertionError) as e: raise BadInput(f"device: {device!r} cannot be used here ({str(e).splitlines()[0]})") from None
+
 # %% ../nbs/08_train.ipynb #d0db5c01
 INITIAL = threading.Lock() # initial weights come from torch's one global generator: a trial at a time
 
-# %% ../nbs/08_train.ipynb #7c1d13b6
+# %% ../nbs/08_train.ipynb #1b6296b7
 class TorchEngine:
     "Trains by autograd; raises `BadInput` where the device is not there"
     name = "torch"
@@ -145,10 +154,7 @@ class TorchEngine:
         e, self.experiment, self.data = experiment, experiment, data
         with INITIAL, torch.random.fork_rng(devices=[]):
             torch.manual_seed(e.seed)
-            model = MusicLM(get_cell(e.rnn), e.units, e.layers)
-        try: self.model = model.to(e.device)
-        except (RuntimeError, AssertionError) as error:
-            raise BadInput(f"device: {e.device!r} cannot be used here ({str(error).splitlines()[0]})") from None
+            self.model = on_device(MusicLM(get_cell(e.rnn), e.units, e.layers), e.device)
         self.optimizer = OPTIMIZERS[e.optim](self.model.parameters(), e)
         self.train = [torch.from_numpy(r).to(e.device) for r in data.train] # sent once, so that no step waits for a copy
 
@@ -160,9 +166,8 @@ class TorchEngine:
         self.model.train()
         done = [update(self.model, self.optimizer, [self.train[i] for i in batch], e, epoch, step)
                 for step, batch in enumerate(batches(np.array([len(r) for r in self.train]), e.bs, e.seed, epoch), 1)]
-        losses, norms = (torch.stack(v).double().cpu().numpy() for v in list(zip(*done))[:2])
-        check_finite(losses, norms, epoch)
-        return Epoch(losses.mean(), np.average(losses, weights=[n for *_, n in done]), norms.mean())
+        losses, norms, frames = zip(*done)
+        return sum_up(torch.stack(losses).double().cpu().numpy(), torch.stack(norms).double().cpu().numpy(), np.array(frames), epoch)
 
     def evaluate(self, rolls: list[np.ndarray]) -> MusicScores:
         "Score with the clean weights"
@@ -190,15 +195,17 @@ def copy_weights(
     "The weights as they are now, on the CPU"
     return {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
 
-# %% ../nbs/08_train.ipynb #ac1399b7
-def check_finite(
+# %% ../nbs/08_train.ipynb #54d885cf
+def sum_up(
     losses: np.ndarray, # of each update
     norms: np.ndarray, # of the gradient in each
+    frames: np.ndarray, # scored in each
     epoch: int
-) -> None:
-    "Raise `Diverged` at the first update whose loss or gradient is not finite"
+) -> Epoch:
+    "An epoch's averages; raises `Diverged` at the first update whose loss or gradient is not finite"
     bad = ~(np.isfinite(losses) & np.isfinite(norms))
     if bad.any(): raise Diverged(f"training diverged in epoch {epoch}, step {bad.argmax() + 1}: loss {losses[bad.argmax()]}, gradient norm {norms[bad.argmax()]}")
+    return Epoch(losses.mean(), np.average(losses, weights=frames), norms.mean())
 
 # %% ../nbs/08_train.ipynb #350ed4ae
 def no_kernel(
@@ -250,50 +257,16 @@ def from_optimizer(
         if slot in stored[0]: moments[row] = pack(lay, {k: stored[i][slot] for i, k in enumerate(torch_views(lay, moments[0]))})
     return int(stored[0].get("step", 1)) if stored else 0
 
-# %% ../nbs/08_train.ipynb #620cc940
-class FusedEngine:
-    "Trains by the compiled kernels: one layer of a built-in cell, on the CPU; raises `BadInput` for anything else"
-    name = "fused"
-
+# %% ../nbs/08_train.ipynb #412414ba
+class KernelState:
+    "Weights and optimizer in the kernels' layout, and their way to torch's format and back"
     def __init__(self,
-        experiment: Experiment,
-        data: MusicData
+        e: Experiment,
+        template: TorchEngine # whose initial weights are taken
     ):
-        e, self.experiment, self.data = experiment, experiment, data
-        if why := no_kernel(e): raise BadInput.found("engine", "fused", f"torch or auto, because {why}")
-        self.torch = TorchEngine(e, data)
-        self.lay, self.updates = make_layout(e.rnn, e.units), 0
-        self.vector = pack(self.lay, self.torch.model.state_dict())
-        self.moments, self.noisy, self.gradient = np.zeros((2, self.lay.size), np.float32), np.zeros_like(self.vector), np.zeros_like(self.vector)
-        self.scale = np.full(self.lay.size if e.weight_noise else 0, e.weight_noise, np.float32)
-        if e.weight_noise: self.scale *= pack(self.lay, {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()})
-        self.lengths = np.array([len(r) for r in data.train])
-        longest = max(len(r) for s in SPLITS for r in data[s])
-        self.sparse, self.work = {}, make_work(self.lay, max(longest, np.sort(self.lengths)[-e.bs:].sum()))
-
-    def rolls(self, rolls: list[np.ndarray]) -> Sparse:
-        "The sparse form of a split, made once"
-        if id(rolls) not in self.sparse: self.sparse[id(rolls)] = (rolls, make_sparse(rolls))
-        return self.sparse[id(rolls)][1]
-
-    def train_epoch(self,
-        epoch: int # from 1
-    ) -> Epoch:
-        "All training sequences once; raises `Diverged` naming epoch and step"
-        e, order = self.experiment, batches(self.lengths, self.experiment.bs, self.experiment.seed, epoch)
-        hyper = Hyper(list(OPTIMIZERS).index(e.optim), self.updates, *np.float32([e.lr, e.mtm, e.wd, e.clip or np.inf]))
-        out = np.zeros((len(order), 3))
-        with announced(run_epoch):
-            run_epoch(self.lay, self.rolls(self.data.train), np.concatenate(order), np.cumsum([len(b) for b in order]), self.vector, self.moments,
-                hyper, self.scale, (e.seed, epoch), self.noisy, self.gradient, self.work, out)
-        self.updates += len(order)
-        check_finite(out[:, 0], out[:, 1], epoch)
-        return Epoch(out[:, 0].mean(), np.average(out[:, 0], weights=out[:, 2]), out[:, 1].mean())
-
-    def evaluate(self, rolls: list[np.ndarray]) -> MusicScores:
-        "Score with the clean weights"
-        run_scores(self.lay, self.rolls(rolls), self.vector, self.work, out := np.zeros((len(rolls), 5)))
-        return MusicScores(*out.T)
+        self.experiment, self.torch, self.lay, self.updates = e, template, make_layout(e.rnn, e.units), 0
+        self.vector = pack(self.lay, template.model.state_dict())
+        self.moments = np.zeros((2, self.lay.size), np.float32)
 
     def weights_now(self) -> dict[str, Tensor]:
         "A copy of the weights, in torch's names and shapes"
@@ -309,6 +282,51 @@ class FusedEngine:
         "Go on from a state"
         self.vector[:] = pack(self.lay, state["model"])
         if "optimizer" in state: self.updates = from_optimizer(state["optimizer"], self.experiment, self.lay, self.moments)
+
+# %% ../nbs/08_train.ipynb #ff3e5860
+class FusedEngine(KernelState):
+    "Trains by the compiled kernels: one layer of a built-in cell, on the CPU; raises `BadInput` for anything else"
+    name = "fused"
+
+    def __init__(self,
+        experiment: Experiment,
+        data: MusicData
+    ):
+        e, self.data = experiment, data
+        if why := no_kernel(e): raise BadInput.found("engine", "fused", f"torch or auto, because {why}")
+        super().__init__(e, TorchEngine(e, data))
+        self.noisy, self.gradient = np.zeros_like(self.vector), np.zeros_like(self.vector)
+        self.scale = np.full(self.lay.size if e.weight_noise else 0, e.weight_noise, np.float32)
+        if e.weight_noise: self.scale *= pack(self.lay, {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()})
+        self.lengths, longest = np.array([len(r) for r in data.train]), max(len(r) for s in SPLITS for r in data[s])
+        self.sparse, self.work = {}, make_work(self.lay, max(longest, np.sort(self.lengths)[-e.bs:].sum()))
+        with announced(run_epoch): self.run([], 0), self.evaluate(data.valid[:1]) # compile now, so that it is not counted as training
+
+    def rolls(self, rolls: list[np.ndarray]) -> Sparse:
+        "The sparse form of a split, made once"
+        if id(rolls) not in self.sparse: self.sparse[id(rolls)] = (rolls, make_sparse(rolls))
+        return self.sparse[id(rolls)][1]
+
+    def run(self, order: list[np.ndarray], epoch: int) -> np.ndarray: # batches x 3: objective, gradient norm, frames
+        "Train on some batches"
+        e, out = self.experiment, np.zeros((len(order), 3))
+        hyper = Hyper(list(OPTIMIZERS).index(e.optim), self.updates, *np.float32([e.lr, e.mtm, e.wd, e.clip or np.inf]))
+        run_epoch(self.lay, self.rolls(self.data.train), np.concatenate([np.zeros(0, np.int64), *order]), np.cumsum([len(b) for b in order], dtype=np.int64),
+            self.vector, self.moments, hyper, self.scale, (e.seed, epoch), self.noisy, self.gradient, self.work, out)
+        return out
+
+    def train_epoch(self,
+        epoch: int # from 1
+    ) -> Epoch:
+        "All training sequences once; raises `Diverged` naming epoch and step"
+        out = self.run(batches(self.lengths, self.experiment.bs, self.experiment.seed, epoch), epoch)
+        self.updates += len(out)
+        return sum_up(*out.T, epoch)
+
+    def evaluate(self, rolls: list[np.ndarray]) -> MusicScores:
+        "Score with the clean weights"
+        run_scores(self.lay, self.rolls(rolls), self.vector, self.work, out := np.zeros((len(rolls), 5)))
+        return MusicScores(*out.T)
 
 # %% ../nbs/08_train.ipynb #ce3a2a60
 CROSSOVER = {"tanh": (1536, 768), "gru": (1024, 400), "lstm": (512, 280)} # units up to which fused is faster: with one sequence a batch, with more
