@@ -126,7 +126,7 @@ import gru_study.train
 from gru_study.cli import main
 real = gru_study.train.FusedEngine.train_epoch
 def poisoned(self, epoch):
-    if epoch == 4: self.vector[0] = float("nan")
+    if epoch == 4: self.vector[-1] = float("nan")
     return real(self, epoch)
 gru_study.train.FusedEngine.train_epoch = poisoned
 sys.exit(main())
