@@ -171,6 +171,16 @@ def test_the_original_command_is_understood():
     assert "--save_dir" in original("--help").stdout
 
 
+def test_the_original_command_from_a_bare_python(tmp_path):
+    "A Python without the packages hands over to .venv where there is one, and says what to do where there is none"
+    import shutil
+    bare = [f"{sys.base_prefix}/bin/python3", "-S", "-m", "train", "--help"]
+    if (ROOT / ".venv/bin/python").exists(): assert "--save_dir" in subprocess.run(bare, cwd=ROOT, capture_output=True, text=True).stdout
+    shutil.copy(ROOT / "train.py", tmp_path)
+    alone = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True)
+    assert alone.returncode == 1 and "run 'make setup' first" in alone.stderr and len(alone.stderr.splitlines()) == 1
+
+
 def test_one_home_wherever_started(tmp_path, toy):
     "A run started in the root of a project is found from a folder inside it, and from a papermill kernel"
     (tmp_path / "project/nbs/deep").mkdir(parents=True)
