@@ -10,12 +10,13 @@ __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'CROSSOVER', 'COLUMNS', 'epoch_rng'
            'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'OneThread', 'Events', 'one_epoch',
            'train_epochs', 'print_row', 'fit']
 
-# %% ../nbs/08_train.ipynb #6a7a860a
+# %% ../nbs/08_train.ipynb #15c9232d
 import io, platform, sys, threading, time
 from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -386,7 +387,8 @@ class Progress:
         "Have `patience` epochs passed without a better validation NLL?"
         return bool(patience) and self.epoch - self.best_epoch >= patience
 
-# %% ../nbs/08_train.ipynb #04f61c05
+# %% ../nbs/08_train.ipynb #7659f775
+@lru_cache(4) # it is asked at every checkpoint
 def data_digest(
     data: MusicData
 ) -> str:
