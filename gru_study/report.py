@@ -108,7 +108,7 @@ def published(
     rows = pd.read_csv(asset("published.csv"))
     return rows[(rows.dataset == data) & (rows.split == "test")].drop(columns=["dataset", "split"])
 
-# %% ../nbs/12_report.ipynb #982a4cfc
+# %% ../nbs/12_report.ipynb #eeb2210f
 def beside_published(
     table: pd.DataFrame, # of `study_table`
     data: str # name of a data set
@@ -116,7 +116,7 @@ def beside_published(
     "Our test figures and the published ones in one table; empty where nothing is published"
     others = published(data).assign(note=lambda d: d.note.fillna(""))
     if others.empty: return others
-    ours = [dict(model=r.model, metric=metric, value=r[column], source="this study", note="")
+    ours = [dict(model=r.model, metric=metric, value=r[column], source="this study", note="" if pd.isna(r.settings) else r.settings)
             for _, r in table[table.data == data].iterrows() for metric, column in (("nll", "test NLL"), ("nll_on", "test nll_on"))]
     both = pd.concat([pd.DataFrame(ours), others]).sort_values(["metric", "value"], kind="stable").reset_index(drop=True)
     return both.assign(value=[("diverged" if pd.isna(v) else f"{v:.3f}" if s == "this study" else f"{v:.2f}") for v, s in zip(both.value, both.source)])
