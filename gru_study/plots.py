@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'OTHERS', 'colour', 'keys_used', 'roll_trace', 'came_trace', 'piano_roll', 'curve_traces', 'curves',
-           'notebook_progress']
+           'study_curves', 'study_trace', 'dash', 'rate_figure', 'rate_trace', 'notebook_progress']
 
 # %% ../nbs/11_plots.ipynb #dedcb127
 import math
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.subplots import make_subplots
@@ -132,6 +133,78 @@ def curves(
     fig.update_annotations(font_size=13)
     return fig.update_layout(title=title, height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=110),
         legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
+
+# %% ../nbs/11_plots.ipynb #e0a89974
+def study_curves(
+    curves: pd.DataFrame, # of one data set: model, cell, seed, epoch, seconds, train_nll, valid_nll; the rows of a run together
+    title: str = "Learning curves"
+) -> go.Figure:
+    "Training and validation NLL of every run, by epoch or by seconds"
+    fig = make_subplots(1, 2, subplot_titles=("Training (running, with the protocol's weight noise)", "Validation (clean weights)"), horizontal_spacing=0.08)
+    runs = list(curves.groupby(["model", "seed"], sort=False))
+    shown = set()
+    for (model, seed), run in runs:
+        for column, split in enumerate(("train", "valid"), 1):
+            fig.add_trace(study_trace(run, model, seed, split).update(showlegend=column == 1 and model not in shown), 1, column)
+        shown.add(model)
+    by = lambda column: [run[column].tolist() for _, run in runs for _ in range(2)]
+    button = lambda text, column, axis: dict(label=text, method="update", args=[{"x": by(column)}, {"xaxis.title.text": axis, "xaxis2.title.text": axis}])
+    menu = dict(type="buttons", direction="right", x=1, xanchor="right", y=1.32, yanchor="top", showactive=True,
+        buttons=[button("by epoch", "epoch", "epoch"), button("by seconds", "seconds", "seconds of training")])
+    fig.update_xaxes(title_text="epoch").update_yaxes(type="log", title_text="NLL, nats a frame (logarithmic)", col=1).update_yaxes(type="log", col=2)
+    fig.update_yaxes(tickformat="~g", nticks=8)
+    fig.update_annotations(font_size=13)
+    return fig.update_layout(title=title, height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=100), legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
+
+def study_trace(
+    run: pd.DataFrame, # the rows of one run
+    model: str,
+    seed: int,
+    split: str # "train" or "valid"
+) -> go.Scatter:
+    "One thin line; on validation with a dot at the best epoch"
+    y, cell = run[f"{split}_nll"].to_numpy(), run.cell.iloc[0]
+    best = [8*(split == "valid" and i == int(np.argmin(y))) for i in range(len(y))]
+    return go.Scatter(x=run.epoch.tolist(), y=y.tolist(), name=model, legendgroup=model, mode="lines+markers" if any(best) else "lines", opacity=0.75, marker=dict(size=best, opacity=1, line_width=0),
+        line=dict(color=colour(cell), width=1.4, dash=dash(model, cell)), customdata=list(zip(run.epoch, run.seconds)),
+        hovertemplate=f"<b>{model}</b>, seed {seed}<br>epoch %{{customdata[0]}}, %{{customdata[1]:.1f}} s<br>NLL %{{y:.4f}}<extra></extra>")
+
+def dash(
+    model: str, # its label
+    cell: str
+) -> str:
+    "The kind of line: the paper's variants and other sizes of a cell share its colour, so they are dashed"
+    return "dash" if cell.endswith("_paper") else "dot" if "total" in model else "solid"
+
+# %% ../nbs/11_plots.ipynb #26c0c165
+def rate_figure(
+    runs: pd.DataFrame, # trials: data, model, cell, lr, state, valid_nll, best_epoch, epochs, message
+    title: str = "Learning rate and validation NLL"
+) -> go.Figure:
+    "All trials, a panel for each data set, a line for each model"
+    names = list(dict.fromkeys(runs.data))
+    columns = min(2, len(names))
+    rows = -(-len(names)//columns)
+    fig = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.1, vertical_spacing=0.32/rows)
+    shown = set()
+    for i, name in enumerate(names):
+        for model, trials in runs[runs.data == name].sort_values("lr").groupby("model", sort=False):
+            fig.add_trace(rate_trace(model, trials, runs[runs.data == name].valid_nll.max()).update(showlegend=model not in shown), i//columns + 1, i % columns + 1)
+            shown.add(model)
+    fig.update_xaxes(type="log", title_text="learning rate", exponentformat="power", dtick=1).update_yaxes(title_text="nats a frame")
+    fig.update_annotations(font_size=13)
+    return fig.update_layout(title=title, height=110 + 330*rows, hovermode="closest", margin=dict(b=90), legend=dict(orientation="h", x=0, y=-0.26/rows, yanchor="top"))
+
+def rate_trace(
+    model: str, # its label
+    trials: pd.DataFrame, # by learning rate
+    top: float # where to put what diverged
+) -> go.Scatter:
+    "The trials of one search"
+    bad = (trials.state == "diverged").to_numpy()
+    say = [r.message if r.state == "diverged" else f"NLL {r.valid_nll:.4f}, best epoch {r.best_epoch:.0f} of {r.epochs:.0f}" if r.state == "finished" else f"NLL {r.valid_nll:.4f}, pruned" for r in trials.itertuples()]
+    return go.Scatter(x=trials.lr.tolist(), y=trials.valid_nll.fillna(top).tolist(), name=model, legendgroup=model, mode="lines+markers", line=dict(color=colour(trials.cell.iloc[0]), width=1.2, dash=dash(model, trials.cell.iloc[0])),
+        marker=dict(size=8, symbol=np.where(bad, "x", "circle").tolist()), customdata=say, hovertemplate=f"<b>{model}</b><br>rate %{{x:.3g}}<br>%{{customdata}}<extra></extra>")
 
 # %% ../nbs/11_plots.ipynb #6c5ad443
 def notebook_progress(
