@@ -168,7 +168,7 @@ def split(
     return Weights(vector[lay.W:lay.U].reshape(NOTES, rows), vector[lay.U:lay.b].reshape(rows, n), vector[lay.b:lay.c], vector[lay.c:lay.V],
         vector[lay.V:lay.R].reshape((lay.R - lay.V)//n, n), vector[lay.R:lay.d].reshape(NOTES, n), vector[lay.d:])
 
-# %% ../nbs/01_kernels.ipynb #69118430
+# %% ../nbs/01_kernels.ipynb #34fd9aff
 def emit_product(
     b: ir.IRBuilder,
     y: ir.Value, # pointer to the first entry written
@@ -207,7 +207,7 @@ def emit_product(
     while len(added) > len(parts): added = [b.fadd(p, q) for p, q in zip(added, added[len(added)//2:])]
     for (k, v), total in zip(parts, added): b.store(total, at(y, k, v), align=size)
 
-# %% ../nbs/01_kernels.ipynb #1b52c231
+# %% ../nbs/01_kernels.ipynb #9b56ef42
 BLOCK = 160 # the most columns of a block: ten vectors in float32
 
 @intrinsic
@@ -247,35 +247,37 @@ def hold_recurrent(lay, w, s):
         for i in range(lay.n): s.U[j, i] = s.Ut[i, j] = w.U[j, i]
 
 @njit(**FAST)
-def recur(t, columns, lay, w, s):
+def recur(t, columns, c, H0, B, Ut):
     "B[t] = b' + U h, the first `columns` of it"
-    add_product(s.B[t], w.c, s.H0[t], s.Ut, 0, lay.n, 0, columns)
+    add_product(B[t], c, H0[t], Ut, 0, H0.shape[1], 0, columns)
 
 @njit(**FAST)
-def carry(t, first, columns, lay, s):
+def carry(t, first, columns, D, B, U):
     "Hand the gradient on to step t - 1: D[t-1] += D[t] + U' B[t], over the first `columns` of B"
     if t == first: return
-    d, before = s.D[t], s.D[t-1]
-    add_product(before, before, s.B[t], s.U, 0, columns, 0, lay.n)
-    for j in range(lay.n): before[j] += d[j]
+    d, before = D[t], D[t-1]
+    add_product(before, before, B[t], U, 0, columns, 0, len(d))
+    for j in range(len(d)): before[j] += d[j]
 
 # %% ../nbs/01_kernels.ipynb #c0da7e10
 @njit(**FAST)
 def tanh_forward(first, last, lay, w, s):
+    bias, H0, B, Ut = w.c, s.H0, s.B, s.Ut
     for t in range(first, last):
-        recur(t, lay.n, lay, w, s)
-        a, b, h, h1 = s.A[t], s.B[t], s.H[t], s.H0[t+1]
+        recur(t, lay.n, bias, H0, B, Ut)
+        a, b, h, h1 = s.A[t], B[t], s.H[t], H0[t+1]
         for j in range(lay.n): h[j] = h1[j] = tanh(a[j] + b[j])
 
 @njit(**FAST)
 def tanh_backward(first, last, lay, w, s):
     one, zero = s.H.dtype.type(1), s.H.dtype.type(0)
+    D, B, U = s.D, s.B, s.U
     for t in range(last - 1, first - 1, -1):
-        a, b, h, d = s.A[t], s.B[t], s.H[t], s.D[t]
+        a, b, h, d = s.A[t], B[t], s.H[t], D[t]
         for j in range(lay.n):
             a[j] = b[j] = d[j]*(one - h[j]*h[j])
             d[j] = zero
-        carry(t, first, lay.n, lay, s)
+        carry(t, first, lay.n, D, B, U)
 
 # %% ../nbs/01_kernels.ipynb #09688fc2
 @njit(**FAST)
@@ -286,9 +288,10 @@ def gates(x, n):
 @njit(**FAST)
 def gru_forward(first, last, lay, w, s):
     n = lay.n
+    bias, H0, B, Ut = w.c, s.H0, s.B, s.Ut
     for t in range(first, last):
-        recur(t, 3*n, lay, w, s)
-        a, b, h, h0, h1 = s.A[t], s.B[t], s.H[t], s.H0[t], s.H0[t+1]
+        recur(t, 3*n, bias, H0, B, Ut)
+        a, b, h, h0, h1 = s.A[t], B[t], s.H[t], H0[t], H0[t+1]
         (r, z, c), (_, _, u) = gates(a, n), gates(b, n)
         for j in range(2*n): a[j] = sigmoid(a[j] + b[j])
         for j in range(n): c[j] = tanh(c[j] + r[j]*u[j])
@@ -297,9 +300,10 @@ def gru_forward(first, last, lay, w, s):
 @njit(**FAST)
 def gru_backward(first, last, lay, w, s):
     n, one = lay.n, s.H.dtype.type(1)
+    D, B, U = s.D, s.B, s.U
     for t in range(last - 1, first - 1, -1):
-        h0, d = s.H0[t], s.D[t]
-        (r, z, c), (ur, uz, u) = gates(s.A[t], n), gates(s.B[t], n)
+        h0, d = s.H0[t], D[t]
+        (r, z, c), (ur, uz, u) = gates(s.A[t], n), gates(B[t], n)
         for j in range(n):
             uz[j] = d[j]*(h0[j] - c[j])*z[j]*(one - z[j])
             c[j] = d[j]*(one - z[j])*(one - c[j]*c[j])
@@ -310,28 +314,30 @@ def gru_backward(first, last, lay, w, s):
             x = r[j]
             r[j] = ur[j] = c[j]*u[j]*x*(one - x)
             u[j] = c[j]*x
-        carry(t, first, 3*n, lay, s)
+        carry(t, first, 3*n, D, B, U)
 
 # %% ../nbs/01_kernels.ipynb #f697f7d2
 @njit(**FAST)
 def gru_paper_forward(first, last, lay, w, s):
     n = lay.n
+    bias, H0, B, Ut = w.c, s.H0, s.B, s.Ut
     for t in range(first, last):
-        recur(t, 2*n, lay, w, s)
-        a, b, h, h0, h1, k = s.A[t], s.B[t], s.H[t], s.H0[t], s.H0[t+1], s.K[t]
+        recur(t, 2*n, bias, H0, B, Ut)
+        a, b, h, h0, h1, k = s.A[t], B[t], s.H[t], H0[t], H0[t+1], s.K[t]
         (r, z, c), (_, _, u) = gates(a, n), gates(b, n)
         for j in range(2*n): a[j] = sigmoid(a[j] + b[j])
         for j in range(n): k[j] = r[j]*h0[j]
-        add_product(b, w.c, k, s.Ut, 0, n, 2*n, 3*n)
+        add_product(b, bias, k, Ut, 0, n, 2*n, 3*n)
         for j in range(n): c[j] = tanh(c[j] + u[j])
         for j in range(n): h[j] = h1[j] = h0[j] + z[j]*(c[j] - h0[j])
 
 @njit(**FAST)
 def gru_paper_backward(first, last, lay, w, s):
     n, one, q = lay.n, s.H.dtype.type(1), s.E
+    D, B, U = s.D, s.B, s.U
     for t in range(last - 1, first - 1, -1):
-        h0, d = s.H0[t], s.D[t]
-        (r, z, c), (ur, uz, u) = gates(s.A[t], n), gates(s.B[t], n)
+        h0, d = s.H0[t], D[t]
+        (r, z, c), (ur, uz, u) = gates(s.A[t], n), gates(B[t], n)
         for j in range(n):
             uz[j] = d[j]*(c[j] - h0[j])*z[j]*(one - z[j])
             c[j] = d[j]*z[j]*(one - c[j]*c[j])
@@ -340,19 +346,19 @@ def gru_paper_backward(first, last, lay, w, s):
             z[j] = uz[j]
         for j in range(n): u[j] = c[j]
         q[:] = 0
-        add_product(q, q, s.B[t], s.U, 2*n, 3*n, 0, n)
+        add_product(q, q, B[t], U, 2*n, 3*n, 0, n)
         for j in range(n): d[j] += q[j]*r[j]
         for j in range(n): r[j] = ur[j] = q[j]*h0[j]*r[j]*(one - r[j])
-        carry(t, first, 2*n, lay, s)
+        carry(t, first, 2*n, D, B, U)
 
 # %% ../nbs/01_kernels.ipynb #724ff968
 @njit(**FAST)
 def lstm_forward(first, last, lay, w, s, peep):
-    n = lay.n
+    n, bias, H0, B, Ut = lay.n, w.c, s.H0, s.B, s.Ut
     s.C0[first] = 0
     for t in range(first, last):
-        recur(t, 4*n, lay, w, s)
-        a, b, h, h1, c0, c1, k = s.A[t], s.B[t], s.H[t], s.H0[t+1], s.C0[t], s.C0[t+1], s.K[t]
+        recur(t, 4*n, bias, H0, B, Ut)
+        a, b, h, h1, c0, c1, k = s.A[t], B[t], s.H[t], H0[t+1], s.C0[t], s.C0[t+1], s.K[t]
         (i, f, g), o = gates(a, n), a[3*n:]
         for j in range(4*n): a[j] += b[j]
         if peep:
@@ -371,8 +377,9 @@ def lstm_forward(first, last, lay, w, s, peep):
 def lstm_backward(first, last, lay, w, s, peep):
     n, one, e = lay.n, s.H.dtype.type(1), s.E
     e[:] = 0
+    D, B, U = s.D, s.B, s.U
     for t in range(last - 1, first - 1, -1):
-        a, b, d, k, c0 = s.A[t], s.B[t], s.D[t], s.K[t], s.C0[t]
+        a, b, d, k, c0 = s.A[t], B[t], D[t], s.K[t], s.C0[t]
         (i, f, g), o, (ui, uf, ug), uo = gates(a, n), a[3*n:], gates(b, n), b[3*n:]
         for j in range(n):
             uo[j] = d[j]*k[j]*o[j]*(one - o[j])
@@ -388,7 +395,7 @@ def lstm_backward(first, last, lay, w, s, peep):
             for j in range(n): e[j] += w.V[0, j]*ui[j] + w.V[1, j]*uf[j]
         for j in range(4*n): a[j] = b[j]
         d[:] = 0
-        carry(t, first, 4*n, lay, s)
+        carry(t, first, 4*n, D, B, U)
 
 # %% ../nbs/01_kernels.ipynb #9220fce8
 @njit(**FAST)
