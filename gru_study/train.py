@@ -546,9 +546,10 @@ def one_epoch(
     progress: Progress
 ) -> dict[str, float]: # the epoch's row
     "Train on every sequence once, then validate; raises `Diverged`"
-    start, n, bs = time.perf_counter(), progress.epoch + 1, engine.experiment.bs
+    clock, n, bs = time.thread_time if engine.experiment.device == "cpu" else time.perf_counter, progress.epoch + 1, engine.experiment.bs
+    start = clock()
     train = engine.train_epoch(n)
-    seconds = progress.seconds + time.perf_counter() - start
+    seconds = progress.seconds + clock() - start
     valid = engine.evaluate(engine.data.valid)
     if not np.isfinite(valid.nll): raise Diverged(f"training diverged in epoch {n}, step {-(-len(engine.data.train)//bs)}: validation NLL {valid.nll}")
     return dict(zip(COLUMNS, (n, float(train.loss), float(train.nll), batch_loss(valid, bs), valid.nll, float(train.grad_norm), seconds)))
