@@ -639,11 +639,11 @@ def step_optimizer(
     hyper: Hyper,
     step: int # number of this update since the start, from 1
 ) -> float: # norm of the gradient before clipping
-    "Clip and update"
-    total, real = weights.dtype.type(0), weights.dtype.type
-    for i in range(len(gradient)): total += gradient[i]*gradient[i]
+    "Clip and update; the squares are summed in float64, where no gradient of float32 is too large for them"
+    total, real = 0., weights.dtype.type
+    for i in range(len(gradient)): total += float(gradient[i])*float(gradient[i])
     norm = math.sqrt(total)
-    clip = min(hyper.clip/(norm + real(1e-6)), real(1))
+    clip = real(min(hyper.clip/(norm + 1e-6), 1.))
     if hyper.optim == RMSPROP: rmsprop(weights, gradient, state[0], state[1], clip, hyper)
     elif hyper.optim == SGD: sgd(weights, gradient, state[1], clip, hyper)
     else: adamw(weights, gradient, state[0], state[1], clip, hyper, step)

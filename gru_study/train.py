@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'CROSSOVER', 'COLUMNS', 'epoch_rng', 'batches', 'noise_layout', 'draw_noise',
-           'noisy', 'update', 'Diverged', 'Epoch', 'on_device', 'TorchEngine', 'copy_weights', 'sum_up', 'no_kernel',
-           'announced', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'make_engine', 'batch_loss',
-           'history_csv', 'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint', 'load_model',
-           'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'OneThread', 'Events', 'one_epoch',
-           'train_epochs', 'print_row', 'fit']
+           'noisy', 'gradient_norm', 'update', 'Diverged', 'Epoch', 'on_device', 'TorchEngine', 'copy_weights',
+           'sum_up', 'no_kernel', 'announced', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine',
+           'make_engine', 'batch_loss', 'history_csv', 'Progress', 'data_digest', 'save_checkpoint', 'save_views',
+           'load_checkpoint', 'load_model', 'experiment_data', 'Result', 'provenance', 'processor', 'result_facts',
+           'OneThread', 'Events', 'one_epoch', 'train_epochs', 'print_row', 'fit']
 
 # %% ../nbs/08_train.ipynb #15c9232d
 import io, platform, sys, threading, time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -98,6 +98,14 @@ OPTIMIZERS = { # name: (weights, experiment) -> optimizer
     "sgd": lambda w, e: torch.optim.SGD(w, e.lr, momentum=e.mtm, weight_decay=e.wd),
     "adamw": lambda w, e: torch.optim.AdamW(w, e.lr, weight_decay=e.wd)}
 
+# %% ../nbs/08_train.ipynb #95a7427c
+def gradient_norm(
+    gradients: Iterable[Tensor]
+) -> Tensor: # float64; float32 on mps, which has no other
+    "Euclidean norm of all gradients together"
+    wide = lambda g: torch.float32 if g.device.type == "mps" else torch.float64
+    return torch.stack([torch.linalg.vector_norm(g, dtype=wide(g)) for g in gradients]).norm()
+
 # %% ../nbs/08_train.ipynb #7b55c98c
 def update(
     model: MusicLM,
@@ -116,7 +124,8 @@ def update(
         with bf16: logits = model(x[:, :-1])[0]
         loss = (frame_nll(logits.float(), x[:, 1:])*mask).sum()/frames
         loss.backward()
-    norm = nn.utils.clip_grad_norm_(weights.values(), e.clip or torch.inf)
+    norm = gradient_norm(w.grad for w in weights.values())
+    nn.utils.clip_grads_with_norm_(weights.values(), e.clip or torch.inf, norm)
     optimizer.step()
     return loss.detach(), norm, frames
 
