@@ -1,4 +1,4 @@
-# make study: the whole study on the embedded chorales.  make test: everything that is checked.
+# make study: a first study, on the embedded chorales.  make table2: the paper's, on its data.  make test: everything that is checked.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 EPOCHS ?= 60
@@ -8,11 +8,11 @@ WORKERS ?= 2
 DATA := $(or $(abspath $(GRU_STUDY_DATA)),$(realpath ../shared/data))
 WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 
-.PHONY: help setup study test export lab
+.PHONY: help setup study table2 test export lab
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: .venv/.ready ## prepare .venv with the versions of requirements.lock
 
@@ -27,6 +27,11 @@ study: setup ## train tanh, LSTM and GRU on the embedded chorales, compare them,
 	@$(BIN)/gru-study data chorales
 	@$(BIN)/gru-study sweep nbs/experiments/music_lm.ipynb --grid rnn=tanh,lstm,gru data=chorales epoch=$(EPOCHS) --workers $(WORKERS) --under study
 	@$(BIN)/gru-study report --under study
+
+table2: setup ## the paper's protocol on its four data sets, recorded in results/table2; resumes; ONLY=JSB,MuseData takes a part
+	@$(WITH_DATA) $(BIN)/gru-study sweep nbs/experiments/protocol.ipynb --grid nbs/experiments/table2.yaml $(if $(ONLY),data=$(ONLY)) --workers $(WORKERS) --under table2
+	@$(WITH_DATA) $(BIN)/gru-study record --under table2 --out results/table2
+	@$(WITH_DATA) $(BIN)/gru-study report --under table2
 
 test: setup ## notebooks, pytest, and that package and README are in step with the notebooks
 	@test -z "$(DATA)" || test -d "$(DATA)/music" || { echo "GRU_STUDY_DATA: $(DATA)/music does not exist" >&2; exit 2; }

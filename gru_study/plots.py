@@ -134,13 +134,13 @@ def curves(
     return fig.update_layout(title=title, height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=110),
         legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
 
-# %% ../nbs/11_plots.ipynb #e0a89974
+# %% ../nbs/11_plots.ipynb #d8b72a26
 def study_curves(
     curves: pd.DataFrame, # of one data set: model, cell, seed, epoch, seconds, train_nll, valid_nll; the rows of a run together
     title: str = "Learning curves"
 ) -> go.Figure:
     "Training and validation NLL of every run, by epoch or by seconds"
-    fig = make_subplots(1, 2, subplot_titles=("Training (running, with the protocol's weight noise)", "Validation (clean weights)"), horizontal_spacing=0.08)
+    fig = make_subplots(1, 2, subplot_titles=("Training (running)", "Validation (clean weights)"), horizontal_spacing=0.08)
     runs = list(curves.groupby(["model", "seed"], sort=False))
     shown = set()
     for (model, seed), run in runs:
@@ -151,8 +151,9 @@ def study_curves(
     button = lambda text, column, axis: dict(label=text, method="update", args=[{"x": by(column)}, {"xaxis.title.text": axis, "xaxis2.title.text": axis}])
     menu = dict(type="buttons", direction="right", x=1, xanchor="right", y=1.32, yanchor="top", showactive=True,
         buttons=[button("by epoch", "epoch", "epoch"), button("by seconds", "seconds", "seconds of training")])
-    fig.update_xaxes(title_text="epoch").update_yaxes(type="log", title_text="NLL, nats a frame (logarithmic)", col=1).update_yaxes(type="log", col=2)
-    fig.update_yaxes(tickformat="~g", nticks=8)
+    low = curves[["train_nll", "valid_nll"]].min().min()
+    fig.update_xaxes(title_text="epoch", type="log", dtick="D2").update_yaxes(type="log", range=np.log10([0.98*low, 1.5*low]).tolist(), tickformat="~g", nticks=10)
+    fig.update_yaxes(title_text="NLL, nats a frame", col=1)
     fig.update_annotations(font_size=13)
     return fig.update_layout(title=title, height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=100), legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
 
@@ -176,7 +177,7 @@ def dash(
     "The kind of line: the paper's variants and other sizes of a cell share its colour, so they are dashed"
     return "dash" if cell.endswith("_paper") else "dot" if "total" in model else "solid"
 
-# %% ../nbs/11_plots.ipynb #26c0c165
+# %% ../nbs/11_plots.ipynb #2d23db62
 def rate_figure(
     runs: pd.DataFrame, # trials: data, model, cell, lr, state, valid_nll, best_epoch, epochs, message
     title: str = "Learning rate and validation NLL"

@@ -98,7 +98,7 @@ OPTIMIZERS = { # name: (weights, experiment) -> optimizer
     "sgd": lambda w, e: torch.optim.SGD(w, e.lr, momentum=e.mtm, weight_decay=e.wd),
     "adamw": lambda w, e: torch.optim.AdamW(w, e.lr, weight_decay=e.wd)}
 
-# %% ../nbs/08_train.ipynb #95a7427c
+# %% ../nbs/08_train.ipynb #3b2149e9
 def gradient_norm(
     gradients: Iterable[Tensor]
 ) -> Tensor: # float64; float32 on mps, which has no other

@@ -59,7 +59,7 @@ def test_report(study, browser, width):
     page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
     curves, roll = 0, 1
     assert page.locator(".js-plotly-plot").count() == 2
-    assert page.locator(".js-plotly-plot").nth(curves).locator(".scatterlayer .trace").count() == 8
+    assert page.locator(".js-plotly-plot").nth(curves).locator(".scatterlayer .trace").count() == 4
     assert page.locator(".js-plotly-plot").nth(roll).locator(".heatmaplayer image").count() == 3
     assert "must not be set beside published ones" in page.inner_text("body")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # nothing hangs over
