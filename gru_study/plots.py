@@ -134,7 +134,7 @@ def curves(
     return fig.update_layout(title=title, height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=110),
         legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
 
-# %% ../nbs/11_plots.ipynb #d8b72a26
+# %% ../nbs/11_plots.ipynb #e309589d
 def study_curves(
     curves: pd.DataFrame, # of one data set: model, cell, seed, epoch, seconds, train_nll, valid_nll; the rows of a run together
     title: str = "Learning curves"
@@ -177,7 +177,7 @@ def dash(
     "The kind of line: the paper's variants and other sizes of a cell share its colour, so they are dashed"
     return "dash" if cell.endswith("_paper") else "dot" if "total" in model else "solid"
 
-# %% ../nbs/11_plots.ipynb #2d23db62
+# %% ../nbs/11_plots.ipynb #26c0c165
 def rate_figure(
     runs: pd.DataFrame, # trials: data, model, cell, lr, state, valid_nll, best_epoch, epochs, message
     title: str = "Learning rate and validation NLL"

@@ -8,8 +8,8 @@ __all__ = ['TABLES', 'GROUP', 'DIGITS', 'PAPER', 'TCN', 'ORIGINAL', 'FAULTS', 'f
            'read_study', 'reported', 'labels', 'study_table', 'readable', 'shared_settings', 'styled', 'tried_rates',
            'rates_table', 'sequence_scores', 'chosen', 'fair_pairs', 'differences', 'verdict', 'readable_differences',
            'ranks', 'chance_of_ranks', 'time_to', 'sizes_table', 'published', 'beside_published', 'about_data',
-           'data_notes', 'data_finding', 'gating_finding', 'rate_findings', 'published_findings', 'findings',
-           'seed_curves', 'fingerprint', 'make_report']
+           'data_notes', 'readme_table', 'data_finding', 'gating_finding', 'rate_findings', 'published_findings',
+           'findings', 'seed_curves', 'fingerprint', 'make_report']
 
 # %% ../nbs/12_report.ipynb #13ad7dad
 import csv, json, re, subprocess
@@ -48,7 +48,7 @@ def history(
     except OSError: raise BadInput(f"{run.log/'metrics.csv'}: cannot be read; the run's history is lost, start anew with --overwrite") from None
     return {k: [float(r[k]) for r in rows] for k in rows[0]}
 
-# %% ../nbs/12_report.ipynb #62951127
+# %% ../nbs/12_report.ipynb #e6bea2e9
 @dataclass(frozen=True)
 class Study:
     "What is known of some runs; `run` names a run in each table"
@@ -87,7 +87,7 @@ def lost_rows(
     rows = [("trial", row, f["config"]["seed"]) for row in f["trials"]] + [("seed", row, f["config"]["seed"] + i) for i, row in enumerate(f["seeds"], 1)]
     return [common | dict(run=f"{run.save_dir}/{row['run']}", role=role, seed=seed, **{k: row[k] for k in ("lr", "state", "valid_nll", "message")}) for role, row, seed in rows if row["state"] != "finished"]
 
-# %% ../nbs/12_report.ipynb #10f76ace
+# %% ../nbs/12_report.ipynb #840d280f
 def thinned(
     columns: dict[str, list[float]], # of metrics.csv
     points: int = 60
@@ -97,7 +97,7 @@ def thinned(
     keep = {*np.geomspace(1, len(table), points).round().astype(int), int(table.epoch[table.valid_nll.idxmin()])}
     return table[table.epoch.isin(keep)]
 
-# %% ../nbs/12_report.ipynb #63649c86
+# %% ../nbs/12_report.ipynb #3c28e838
 def collect(
     under: str = "" # only runs in this folder under exp/; default: all
 ) -> Study:
@@ -114,7 +114,7 @@ def collect(
     curves = pd.concat([thinned(history(run)).assign(data=f["data"], run=run.save_dir) for run, f in told] or [pd.DataFrame()], ignore_index=True)
     return Study(rows, sequences, curves, baseline_table([f for _, f in told]), {name: provenance(part) for name, part in by_data(runs).items()})
 
-# %% ../nbs/12_report.ipynb #83a35a10
+# %% ../nbs/12_report.ipynb #2360666c
 def by_data(
     runs: list[Run]
 ) -> dict[str, list[dict]]: # data -> results
@@ -138,7 +138,7 @@ def provenance(
     return dict(recorded=date.today().isoformat(), commit=commit.stdout.strip() if not commit.returncode else "", engine=" ".join(sorted({f["provenance"]["engine"] for f in results})), processor=made["processor"],
         versions=made["versions"], summary=results[0]["summary"], runs=len(results), core_hours=round(sum(f["seconds"] for f in results)/3600, 3))
 
-# %% ../nbs/12_report.ipynb #e174ff9d
+# %% ../nbs/12_report.ipynb #7b267cfd
 def write_study(
     study: Study,
     folder: Path
@@ -165,7 +165,7 @@ def read_study(
     texts = {c: "" for c in ("settings", "message") if c in tables[0]}
     return Study(tables[0].fillna(texts), *tables[1:], json.loads((found/"provenance.json").read_text()))
 
-# %% ../nbs/12_report.ipynb #d9a84488
+# %% ../nbs/12_report.ipynb #2dfd479d
 GROUP = ["data", "cell", "units", "sizes", "parameters", "settings", "lr"] # what runs share that differ only in the seed
 
 def reported(
@@ -187,7 +187,7 @@ def labels(
         return " ".join([plain[i], *more])
     return pd.Series({i: label(i) for i in runs.index}, dtype=object)
 
-# %% ../nbs/12_report.ipynb #ec30c57f
+# %% ../nbs/12_report.ipynb #c449274e
 def study_table(
     study: Study
 ) -> pd.DataFrame: # a row a model, best first, then the baselines; for each data set
@@ -232,7 +232,7 @@ def styled(
     left = [dict(selector=f".col{table.columns.get_loc(c)}", props="text-align: left") for c in words]
     return table.style.hide(axis="index").set_table_styles(left + [dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right")] + left)
 
-# %% ../nbs/12_report.ipynb #75001dfa
+# %% ../nbs/12_report.ipynb #4867c848
 def tried_rates(
     study: Study
 ) -> pd.DataFrame: # runs, with the label `model`
@@ -250,7 +250,7 @@ def rates_table(
     return pd.DataFrame({"data": rows.data, "model": rows.model, "rate": number(rows.lr, "{:.4g}"), "state": rows.state, "valid NLL": number(rows.valid_nll, "{:.4f}"),
         "best epoch": number(rows.best_epoch, "{:.0f}"), "epochs": number(rows.epochs, "{:.0f}"), "seconds": number(rows.seconds, "{:.1f}"), "message": rows.message})
 
-# %% ../nbs/12_report.ipynb #69625517
+# %% ../nbs/12_report.ipynb #1d7797ed
 def sequence_scores(
     study: Study,
     runs: pd.DataFrame # of one model
@@ -298,7 +298,7 @@ def verdict(
     if np.isnan(seeds.low): return f"{better} better on these pieces, one seed" if pieces.clear else "within noise"
     return f"{better} better" if pieces.clear and seeds.clear else f"within noise of the {'pieces' if seeds.clear else 'seeds' if pieces.clear else 'pieces and seeds'}"
 
-# %% ../nbs/12_report.ipynb #2e591fd1
+# %% ../nbs/12_report.ipynb #d51e01d6
 def readable_differences(
     table: pd.DataFrame # of `differences`
 ) -> pd.DataFrame: # of strings
@@ -307,7 +307,7 @@ def readable_differences(
     return pd.DataFrame({"a": table.a, "b": table.b, "a less b": [f"{i.value:+.3f}" for i in table.pieces], "95% over pieces": [text(i) for i in table.pieces],
         "95% over seeds": [text(i) for i in table.seeds], "verdict": table.verdict})
 
-# %% ../nbs/12_report.ipynb #446535a4
+# %% ../nbs/12_report.ipynb #8445f61e
 def ranks(
     study: Study
 ) -> pd.DataFrame: # cell -> rank on each data set, and the mean; only where tanh, LSTM and GRU at the paper's sizes are all there
@@ -324,7 +324,7 @@ def chance_of_ranks(
     data = table.drop(columns="mean", errors="ignore")
     return float(friedmanchisquare(*data.to_numpy()).pvalue) if data.shape[1] > 2 else None
 
-# %% ../nbs/12_report.ipynb #eb7d465c
+# %% ../nbs/12_report.ipynb #70c6d971
 def time_to(
     study: Study,
     data: str # name of a data set
@@ -338,7 +338,7 @@ def time_to(
         rows.append(dict(model=model, goal=goal, reached=f"{len(reached)} of {len(part)}", epoch=reached.epoch.mean(), seconds=reached.seconds.mean()))
     return pd.DataFrame(rows).sort_values("seconds", ignore_index=True)
 
-# %% ../nbs/12_report.ipynb #449b66f1
+# %% ../nbs/12_report.ipynb #9ff032ee
 def sizes_table(
     cells: list[str] # names
 ) -> pd.DataFrame: # rule, cell, units, recurrent weights as the paper counts them, all parameters
@@ -400,7 +400,22 @@ def data_notes(
     "What a reader must know of the data sets of a study"
     return [f"**{name}**: {about_data(name).partition(': ')[2]} {'Known faults, left as they are: ' + FAULTS[name] if name in FAULTS else ''} Used here: {study.provenance[name]['summary'].partition(': ')[2]}." for name in sorted(study.provenance)]
 
-# %% ../nbs/12_report.ipynb #1cbec08f
+# %% ../nbs/12_report.ipynb #46aaf339
+def readme_table(
+    study: Study
+) -> str: # Markdown
+    "Test NLL of the three cells at the paper's sizes and of the Markov baseline, the paper's beside them in brackets"
+    cells = {"tanh": "tanh, 100 units", "lstm": "LSTM, 36 units", "gru": "GRU, 46 units"}
+    lines = [f"| data | {' | '.join(cells.values())} | Markov |", "| --- | ---: | ---: | ---: | ---: |"]
+    for name in [d for d in CANONICAL if d in set(study.runs.data)]:
+        paper = published(name).query("source == @PAPER and split == 'test'").assign(cell=lambda d: d.model.str.split("-").str[0]).set_index("cell").value
+        nll = {cell: part.test_nll for cell, part in reported(study).query("data == @name and sizes == 'paper'").groupby("cell")}
+        scores = [f"{nll[c].mean():.3f} ± {nll[c].std(ddof=1):.3f} ({paper[c]:.2f})" if c in nll else "" for c in cells]
+        markov = study.baselines.query("data == @name and model == 'Markov'").nll.item()
+        lines.append(f"| {name} | {' | '.join(scores)} | {markov:.3f} |")
+    return "\n".join(lines)
+
+# %% ../nbs/12_report.ipynb #6523f788
 def data_finding(
     study: Study,
     data: str # name of a data set
@@ -431,7 +446,7 @@ def gating_finding(
     pairs = [score(a, b) for a, b in (("gru-46", "tanh-100"), ("lstm-36", "tanh-100"), ("gru-46", "lstm-36"))]
     return [f"**Does gating help?** {'; '.join(pairs)}. Mean rank over {table.shape[1] - 1} data set{'s'*(table.shape[1] > 2)}: {order}{tail}."]
 
-# %% ../nbs/12_report.ipynb #73ee00fa
+# %% ../nbs/12_report.ipynb #88feea04
 def rate_findings(
     study: Study
 ) -> list[str]: # Markdown
@@ -467,7 +482,7 @@ def findings(
     "All that is said in words"
     return [*(data_finding(study, d) for d in sorted(set(reported(study).data))), *gating_finding(study), *rate_findings(study), *published_findings(study)]
 
-# %% ../nbs/12_report.ipynb #8ca6a158
+# %% ../nbs/12_report.ipynb #e9064158
 def seed_curves(
     study: Study,
     data: str # name of a data set

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from conftest import ROOT, gru_study
 
-from gru_study.experiment import Experiment
+from gru_study.experiment import Experiment, Search
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
 
@@ -28,11 +28,12 @@ def names(source):
     return {n for n in found if not n.startswith("_")}
 
 
-def test_parameters_cell_is_in_step_with_the_spec():
+@pytest.mark.parametrize("notebook,kind", [("music_lm", Experiment), ("protocol", Search)])
+def test_parameters_cell_is_in_step_with_the_spec(notebook, kind):
     "Same names in the same order, same defaults; what is left out is on purpose"
-    (cell,) = [c for c in cells(ROOT / "nbs/experiments/music_lm.ipynb") if "parameters" in c.metadata.get("tags", [])]
+    (cell,) = [c for c in cells(ROOT / f"nbs/experiments/{notebook}.ipynb") if "parameters" in c.metadata.get("tags", [])]
     parameters = {n.targets[0].id: ast.literal_eval(n.value) for n in ast.parse(cell.source).body}
-    spec = {k: None if f.default_factory else f.default for k, f in Experiment.model_fields.items() if k not in ("task", "loss", "tensorboard", "verbose")}
+    spec = {k: None if f.default_factory else f.default for k, f in kind.model_fields.items() if k not in ("task", "loss", "tensorboard", "verbose") and not (kind is Search and k == "lr")}
     assert parameters == spec and list(parameters) == list(spec)
 
 
@@ -50,6 +51,23 @@ def test_every_exported_name_is_shown(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_opens_with_title_and_purpose(path):
     assert re.match(r"# .+\n> .+", cells(path, "markdown")[0].source)
+
+
+def test_protocol_notebook(home, toy):
+    "The whole protocol by the sweep command, on a toy: executed notebook, page, three figures and tables without error"
+    done = gru_study("sweep", ROOT / "nbs/experiments/protocol.ipynb", "--grid", f"data={toy}", "rnn=tanh", "trials=3", "seeds=2", "epoch=3", "hidden=5", "--under", "p")
+    assert done.returncode == 0, done.stderr
+    folder = home / "exp/p/music_lm/toy/tanh"
+    outputs = [o for c in cells(folder / "protocol.ipynb") for o in c.outputs]
+    assert not [o for o in outputs if o.output_type == "error"]
+    assert sum("application/vnd.plotly.v1+json" in o.get("data", {}) for o in outputs) == 2
+    assert (folder / "protocol.html").is_file() and (folder / "search_result.json").is_file()
+
+
+def test_readme_has_the_recorded_results():
+    "The table of the README is that of results/table2"
+    from gru_study.report import readme_table, read_study
+    assert readme_table(read_study(ROOT / "results/table2")) in (ROOT / "README.md").read_text()
 
 
 def test_exported_cells_are_short():
@@ -95,7 +113,8 @@ def test_sweep_keeps_what_is_done_and_goes_on_past_a_failure(home, toy):
     sweep = lambda *more: gru_study("sweep", ROOT / "nbs/experiments/music_lm.ipynb", *grid, *more)
     first = sweep("--workers", "2")
     assert first.returncode == 1
-    assert first.stdout.count("done    ") == 2 and first.stdout.count("failed  ") == 2 and "Diverged: training diverged" in first.stdout
+    states = [line.split()[0] for line in first.stdout.split("\n\n")[-1].splitlines()]
+    assert sorted(states) == ["done", "done", "failed", "failed"] and "Diverged: training diverged" in first.stdout
     good = home / "exp/music_lm/toy/gru/lr=0.1"
     assert (good / "music_lm.ipynb").is_file() and (good / "music_lm.html").is_file()
     assert (home / "exp/music_lm/toy/gru/lr=1e38/music_lm.failed.ipynb").is_file()

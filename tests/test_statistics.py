@@ -1,0 +1,77 @@
+"Do intervals of 95% hold the truth 95 times in a hundred? And is the recorded study what it says it is?"
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from gru_study.metrics import paired_difference, seed_difference
+from gru_study.music import CANONICAL
+from gru_study.report import differences, read_study, reported, study_table
+
+LAWS = {"normal": lambda rng, n: rng.standard_normal(n), "skewed": lambda rng, n: rng.exponential(1, n) - 1}
+
+
+def coverage(law, n, cases, resamples):
+    "How many of many intervals contain the mean of the law, which is 0; sequences of 60 frames"
+    rng, frames = np.random.default_rng(0), np.full(n, 60.)
+    found = [paired_difference(frames * LAWS[law](rng, n), np.zeros(n), frames, resamples, seed) for seed in range(cases)]
+    return np.mean([i.low <= 0 <= i.high for i in found])
+
+
+def test_coverage_of_the_bootstrap(record_property):
+    "1,000 normal cases with n = 77: between 93% and 97%; n = 25 and a skewed law are reported"
+    share = coverage("normal", 77, 1000, 9999)
+    others = {(law, n): coverage(law, n, 1000, 1999) for law, n in (("normal", 25), ("skewed", 77), ("skewed", 25))}
+    print(f"coverage of 95% intervals, 1,000 cases: normal n=77 {share:.1%};", ", ".join(f"{law} n={n} {c:.1%}" for (law, n), c in others.items()))
+    assert 0.93 <= share <= 0.97
+    assert min(others.values()) > 0.85
+
+
+def test_coverage_over_seeds():
+    "Welch's interval with 5 seeds a side and unequal spreads"
+    rng = np.random.default_rng(0)
+    found = [seed_difference(rng.normal(0, 1, 5).tolist(), rng.normal(0, 3, 5).tolist()) for _ in range(1000)]
+    assert 0.93 <= np.mean([i.low <= 0 <= i.high for i in found]) <= 0.97
+
+
+@pytest.fixture(scope="module")
+def study(): return read_study(ROOT / "results/table2")
+
+
+@pytest.mark.parametrize("data", CANONICAL)
+def test_recorded_study_is_complete(study, data):
+    "Every cell on every data set of the paper: ten rates, seeds enough, nothing missing"
+    for cell in ("tanh", "lstm", "gru"):
+        runs = study.runs.query("data == @data and cell == @cell and sizes == 'paper'")
+        trials, seeds = runs[runs.role == "trial"], runs[(runs.role == "seed") & (runs.state == "finished")]
+        assert trials.lr.nunique() == len(trials) == 10
+        assert len(seeds) >= (5 if data in ("JSB", "Piano-midi") else 3) and seeds.seed.is_unique and 0 not in set(seeds.seed)
+        assert set(seeds.lr) == {trials.lr[trials.valid_nll.idxmin()]}  # selected on validation
+        assert np.isfinite(seeds[["train_nll", "valid_nll", "test_nll", "nll_on"]]).all(axis=None)
+        assert (seeds.epochs <= 500).all() and ((seeds.epochs == 500) | (seeds.epochs - seeds.best_epoch == 50)).all()
+        assert (trials[trials.state == "diverged"].message.str.contains("diverged in epoch")).all()
+
+
+@pytest.mark.parametrize("data", CANONICAL)
+def test_recorded_scores_agree_with_each_other(study, data):
+    "Per-sequence scores add up to the pooled NLL of each run, and the curves hold the best validation NLL"
+    for run in reported(study).query("data == @data").itertuples():
+        rows = study.sequences[study.sequences.run == run.run]
+        assert abs(rows.nll.sum() / rows.frames.sum() - run.test_nll) < 1e-5
+        curve = study.curves[study.curves.run == run.run]
+        assert abs(curve.valid_nll.min() - run.valid_nll) < 1e-5
+        assert curve.epoch[curve.valid_nll.idxmin()] == run.best_epoch
+
+
+def test_what_the_study_must_show(study):
+    "GRU on JSB at most 8.55, and every cell below the Markov baseline of its data set"
+    table = study_table(study)
+    assert table.query("data == 'JSB' and model == 'gru-46'")["test NLL"].item() <= 8.55
+    for data in CANONICAL:
+        markov = table.query("data == @data and model == 'Markov baseline'")["test NLL"].item()
+        assert (table.query("data == @data and seeds > 0")["test NLL"] < markov).all()
+
+
+def test_jsb_has_the_variants(study):
+    "The paper's equations to the letter, and equal total parameters"
+    assert {"gru_paper-46", "lstm_paper-36", "tanh-86 total", "lstm-38 total"} <= set(reported(study).query("data == 'JSB'").model)
+    assert len(differences(study, "JSB")) == 13
