@@ -36,7 +36,7 @@ def parse_grid(
         grid[name] = values.split(",")
     return grid
 
-# %% ../nbs/10_sweep.ipynb #4e71650e
+# %% ../nbs/10_sweep.ipynb #e648e17f
 def load_grids(
     path: Path # a YAML file
 ) -> list[dict]: # grids, each name -> a list of values or a single one
@@ -93,7 +93,7 @@ def check_names(
     for name in {name: 0 for grid in grids for name in grid}:
         if name not in known: raise BadInput.found("grid", name, f"a parameter of {notebook.name}: {', '.join(known) or 'it has none (no cell is tagged parameters)'}")
 
-# %% ../nbs/10_sweep.ipynb #93d739a1
+# %% ../nbs/10_sweep.ipynb #75184193
 def notebook_kind(
     parameters: list[str] # its parameters
 ) -> type[Experiment] | None:
@@ -179,7 +179,7 @@ def make_jobs(
     if "save_dir" not in known: return jobs
     return [replace(j, parameters=j.parameters | {"save_dir": j.save_dir}, spec=j.spec and j.spec.model_copy(update={"save_dir": j.save_dir})) for j in jobs]
 
-# %% ../nbs/10_sweep.ipynb #0de8197a
+# %% ../nbs/10_sweep.ipynb #e91bef81
 def keep_apart(
     jobs: list[Job],
     combinations: list[dict] # what was asked of each, as typed
@@ -213,7 +213,7 @@ def papermill_facts(
     try: return json.loads(notebook.read_text())["metadata"]["papermill"]
     except (OSError, ValueError, KeyError, TypeError): raise BadInput(f"{notebook}: is no notebook that papermill has executed; move it away") from None
 
-# %% ../nbs/10_sweep.ipynb #7a83e504
+# %% ../nbs/10_sweep.ipynb #5050023f
 def end_with_parent() -> None:
     "Wait until standard input is closed, then kill all child processes and this one"
     import psutil
@@ -248,7 +248,7 @@ def run_notebook(
     except papermill.PapermillExecutionError as e: sys.exit(f"{e.ename}: {e.evalue}".split("\n")[0])
     except Exception as e: sys.exit(f"{type(e).__name__}: {e}".split("\n")[0])
 
-# %% ../nbs/10_sweep.ipynb #78f29fcc
+# %% ../nbs/10_sweep.ipynb #778a86da
 RUNNING: set[subprocess.Popen] = set() # processes of `execute` in this process
 
 @contextmanager
@@ -307,7 +307,7 @@ def keep_good(
     "Take away what an earlier failure of the same job left"
     for f in (log, failed, failed.with_suffix(".log")): f.unlink(missing_ok=True)
 
-# %% ../nbs/10_sweep.ipynb #327e27a3
+# %% ../nbs/10_sweep.ipynb #84a23280
 @dataclass(frozen=True)
 class Outcome:
     "How a job ended"
@@ -355,7 +355,7 @@ def fraction_done(
     ended = lambda run: (job.folder/run.name/"result.json").is_file()
     return min(1., sum(1. if ended(run) else epochs_done(run)/epochs for run in log.glob("lr-*"))/(job.spec.trials + job.spec.seeds))
 
-# %% ../nbs/10_sweep.ipynb #107e95b6
+# %% ../nbs/10_sweep.ipynb #1a2cf5e7
 def started_at(
     log: Path # of a job
 ) -> float | None: # seconds since 1970; None where it does not run
@@ -393,14 +393,15 @@ class Board:
 
     def __rich__(self):
         "The live table"
+        from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         running = self.running()
-        table = Table("job", "progress", "", "elapsed", "to go", title=self.headline(running), title_justify="left", box=None, pad_edge=False)
+        table = Table("job", "progress", "", "elapsed", "to go", box=None, pad_edge=False)
         for job, f, t, left in running: table.add_row(job.save_dir, ProgressBar(1., f, width=20), f"{f:.0%}", clock(t), "" if left is None else clock(left))
-        return table
+        return Group(self.headline(running), table)
 
-# %% ../nbs/10_sweep.ipynb #589f4e77
+# %% ../nbs/10_sweep.ipynb #08c6e97a
 def follow(
     futures: dict[Future, Job], # what runs
     board: Board,
@@ -447,7 +448,7 @@ def sweep(
         for process in list(RUNNING) if not executor else (): process.stdin.close()
     return {j.save_dir: board.outcomes[j.save_dir] for j in jobs}
 
-# %% ../nbs/10_sweep.ipynb #e6a79881
+# %% ../nbs/10_sweep.ipynb #2841e3a7
 @contextmanager
 def cluster(
     address: str | None # of a dask scheduler, such as tcp://10.0.0.1:8786; None: this machine
