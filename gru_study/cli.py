@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, SettingsConfigDict, SettingsError
 
 from .base import BadInput, Failed, data_file, known_files, write_file
-from .experiment import Experiment, Search, explain, find_run
+from .experiment import Experiment, Search, explain, find_run, open_run
 from .music import SPLITS, load_midi_folder, load_music, to_npz
 
 # %% ../nbs/15_cli.ipynb #1ea1bc95
@@ -46,13 +46,14 @@ def epoch_bar(
     finally:
         if bar: bar.close()
 
-# %% ../nbs/15_cli.ipynb #49dc9e11
+# %% ../nbs/15_cli.ipynb #c31ce9a1
 class FindRate(Search):
     "Search the learning rate of one cell on one data set, then train with the best one from several seeds; resumes where it was interrupted."
     def cli_cmd(self) -> None:
         from tqdm.auto import tqdm
         from gru_study.search import search
         s = Search(**{k: getattr(self, k) for k in Search.model_fields.keys() - {"lr"}})
+        open_run(s) # refuse before there is a bar
         with tqdm(total=s.trials + s.seeds, desc=s.save_dir, unit="run", dynamic_ncols=True) as bar:
             def watch(name, row): bar.set_postfix_str(f"{name} epoch {row['epoch']}")
             def say(row):
@@ -176,6 +177,7 @@ class Report(BaseModel):
         page = make_report(None if self.recorded else self.under)
         print(f"{readable(table).to_string(index=False)}\n{shared_settings(table)}\nreport: {page}")
 
+# %% ../nbs/15_cli.ipynb #bc01812a
 class Record(BaseModel):
     "Record finished runs as small files that can be kept: scores, curves, per-sequence scores, provenance."
     model_config = ConfigDict(extra="forbid")

@@ -106,7 +106,7 @@ class Experiment(BaseModel):
         from gru_study.cells import get_cell, match_hidden
         return self.hidden or match_hidden(get_cell(self.rnn), self.match, layers=self.layers)
 
-# %% ../nbs/07_experiment.ipynb #da885312
+# %% ../nbs/07_experiment.ipynb #ed443279
 def not_given(
     lr: float | None
 ) -> None:
@@ -117,7 +117,7 @@ def about(field: str) -> str: # its description
     "What a field of `Experiment` means"
     return Experiment.model_fields[field].description
 
-# %% ../nbs/07_experiment.ipynb #3315c7be
+# %% ../nbs/07_experiment.ipynb #a6f1d332
 class Search(Experiment):
     "A search for the learning rate: what `Experiment` says but the rate, and how rates are tried; raises as `Experiment` does"
     files: ClassVar = ("search.json", "search_result.json")

@@ -125,7 +125,7 @@ def baseline_scores(
     "The two baselines that stand in every music table"
     return {name: evaluate_music(kind(train), test) for name, kind in BASELINES.items()}
 
-# %% ../nbs/05_metrics.ipynb #5a67cf9a
+# %% ../nbs/05_metrics.ipynb #ad6be6cd
 class Interval(NamedTuple):
     "A difference and the bounds between which it lies with 95% confidence"
     value: float
@@ -135,6 +135,7 @@ class Interval(NamedTuple):
     @property
     def clear(self) -> bool: return self.low > 0 or self.high < 0
 
+# %% ../nbs/05_metrics.ipynb #d471fade
 def paired_difference(
     a: np.ndarray, # NLL of each test sequence, summed over its frames
     b: np.ndarray, # the same of another model
@@ -150,7 +151,7 @@ def paired_difference(
     ci = bootstrap((d, f), pooled, paired=True, vectorized=True, n_resamples=resamples, method="BCa", rng=np.random.default_rng(seed)).confidence_interval
     return Interval(value, float(ci.low), float(ci.high))
 
-# %% ../nbs/05_metrics.ipynb #0b2c27ce
+# %% ../nbs/05_metrics.ipynb #0261497a
 def seed_difference(
     a: list[float], # the pooled NLL of each run of one model
     b: list[float] # of another

@@ -134,7 +134,7 @@ def curves(
     return fig.update_layout(title=title, height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=110),
         legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
 
-# %% ../nbs/11_plots.ipynb #e309589d
+# %% ../nbs/11_plots.ipynb #11d1f246
 def study_curves(
     curves: pd.DataFrame, # of one data set: model, cell, seed, epoch, seconds, train_nll, valid_nll; the rows of a run together
     title: str = "Learning curves"
@@ -157,6 +157,7 @@ def study_curves(
     fig.update_annotations(font_size=13)
     return fig.update_layout(title=title, height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=100), legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
 
+# %% ../nbs/11_plots.ipynb #f23780ad
 def study_trace(
     run: pd.DataFrame, # the rows of one run
     model: str,
@@ -170,6 +171,7 @@ def study_trace(
         line=dict(color=colour(cell), width=1.4, dash=dash(model, cell)), customdata=list(zip(run.epoch, run.seconds)),
         hovertemplate=f"<b>{model}</b>, seed {seed}<br>epoch %{{customdata[0]}}, %{{customdata[1]:.1f}} s<br>NLL %{{y:.4f}}<extra></extra>")
 
+# %% ../nbs/11_plots.ipynb #fbdecd05
 def dash(
     model: str, # its label
     cell: str
@@ -177,7 +179,7 @@ def dash(
     "The kind of line: the paper's variants and other sizes of a cell share its colour, so they are dashed"
     return "dash" if cell.endswith("_paper") else "dot" if "total" in model else "solid"
 
-# %% ../nbs/11_plots.ipynb #26c0c165
+# %% ../nbs/11_plots.ipynb #be0302ba
 def rate_figure(
     runs: pd.DataFrame, # trials: data, model, cell, lr, state, valid_nll, best_epoch, epochs, message
     title: str = "Learning rate and validation NLL"
@@ -196,6 +198,7 @@ def rate_figure(
     fig.update_annotations(font_size=13)
     return fig.update_layout(title=title, height=110 + 330*rows, hovermode="closest", margin=dict(b=90), legend=dict(orientation="h", x=0, y=-0.26/rows, yanchor="top"))
 
+# %% ../nbs/11_plots.ipynb #2a34cc62
 def rate_trace(
     model: str, # its label
     trials: pd.DataFrame, # by learning rate

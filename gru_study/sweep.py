@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['RUNNING', 'parse_grid', 'load_grids', 'read_grids', 'notebook_file', 'notebook_parameters', 'check_names',
            'notebook_kind', 'typed', 'self_contained', 'to_page', 'Job', 'make_jobs', 'keep_apart', 'is_done',
-           'papermill_facts', 'end_with_parent', 'notebook_process', 'run_notebook', 'started', 'execute', 'keep_good',
-           'Outcome', 'done', 'run_job', 'epochs_done', 'cells_done', 'fraction_done', 'started_at', 'clock', 'Board',
-           'follow', 'sweep', 'cluster']
+           'papermill_facts', 'end_with_parent', 'notebook_process', 'run_notebook', 'started', 'execute', 'ended',
+           'keep', 'Outcome', 'done', 'run_job', 'epochs_done', 'cells_done', 'fraction_done', 'started_at', 'clock',
+           'Board', 'follow', 'sweep', 'cluster']
 
 # %% ../nbs/10_sweep.ipynb #c0b46c3e
-import ast, json, os, platform, re, subprocess, sys, threading, time
+import ast, json, os, platform, re, subprocess, sys, tempfile, threading, time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -36,7 +36,7 @@ def parse_grid(
         grid[name] = values.split(",")
     return grid
 
-# %% ../nbs/10_sweep.ipynb #e648e17f
+# %% ../nbs/10_sweep.ipynb #8cbea9ac
 def load_grids(
     path: Path # a YAML file
 ) -> list[dict]: # grids, each name -> a list of values or a single one
@@ -50,6 +50,7 @@ def load_grids(
             raise BadInput(f"grid: {path} holds {g!r}; allowed: a mapping of parameters to values, or a list of such mappings")
     return grids
 
+# %% ../nbs/10_sweep.ipynb #b7039e2a
 def read_grids(
     words: list[str] # of the command line: name=value,value, or a YAML file
 ) -> list[dict[str, list]]: # grids to be run together
@@ -84,6 +85,7 @@ def notebook_parameters(
     try: return list(inspect_notebook(str(notebook)))
     except Exception as e: raise BadInput(f"notebook: {notebook} cannot be read ({type(e).__name__})") from None
 
+# %% ../nbs/10_sweep.ipynb #163ba4c1
 def check_names(
     notebook: Path,
     grids: list[dict[str, list]]
@@ -93,7 +95,7 @@ def check_names(
     for name in {name: 0 for grid in grids for name in grid}:
         if name not in known: raise BadInput.found("grid", name, f"a parameter of {notebook.name}: {', '.join(known) or 'it has none (no cell is tagged parameters)'}")
 
-# %% ../nbs/10_sweep.ipynb #75184193
+# %% ../nbs/10_sweep.ipynb #65face4f
 def notebook_kind(
     parameters: list[str] # its parameters
 ) -> type[Experiment] | None:
@@ -101,6 +103,7 @@ def notebook_kind(
     if not {"rnn", "data", "save_dir"} <= set(parameters): return None
     return Search if "trials" in parameters else Experiment
 
+# %% ../nbs/10_sweep.ipynb #775977fa
 def typed(
     word # a value of a grid
 ): # what the notebook gets
@@ -149,6 +152,7 @@ class Job:
     spec: Experiment | None = None # what the notebook trains, where it is made from a specification
     threads: int = 1 # for numeric libraries
     timeout: float | None = None # seconds for the whole notebook; default: no limit
+    asked: float = 0. # when it was found missing, seconds since 1970: what is executed later is done
 
     @property
     def folder(self) -> Path: return self.home/"exp"/self.save_dir
@@ -164,7 +168,7 @@ def make_jobs(
     notebook: Path,
     grids: list[dict[str, list]],
     under: str = "", # put all runs into this folder under exp/
-    **settings # `threads`, `timeout` of each job
+    **settings # `threads`, `timeout`, `asked` of each job
 ) -> list[Job]:
     "All combinations of all grids; raises `BadInput`"
     known = notebook_parameters(notebook)
@@ -179,7 +183,7 @@ def make_jobs(
     if "save_dir" not in known: return jobs
     return [replace(j, parameters=j.parameters | {"save_dir": j.save_dir}, spec=j.spec and j.spec.model_copy(update={"save_dir": j.save_dir})) for j in jobs]
 
-# %% ../nbs/10_sweep.ipynb #e91bef81
+# %% ../nbs/10_sweep.ipynb #61b83ed8
 def keep_apart(
     jobs: list[Job],
     combinations: list[dict] # what was asked of each, as typed
@@ -206,6 +210,7 @@ def is_done(
         if recorded.get(k) != v: raise BadInput(f"{k}: found {v!r}, but {job.executed} was executed with {recorded.get(k)!r}; allowed: the same, or another --under")
     return True
 
+# %% ../nbs/10_sweep.ipynb #00f0d3be
 def papermill_facts(
     notebook: Path # executed
 ) -> dict: # parameters, duration, ...
@@ -213,7 +218,7 @@ def papermill_facts(
     try: return json.loads(notebook.read_text())["metadata"]["papermill"]
     except (OSError, ValueError, KeyError, TypeError): raise BadInput(f"{notebook}: is no notebook that papermill has executed; move it away") from None
 
-# %% ../nbs/10_sweep.ipynb #5050023f
+# %% ../nbs/10_sweep.ipynb #1906bb03
 def end_with_parent() -> None:
     "Wait until standard input is closed, then kill all child processes and this one"
     import psutil
@@ -223,32 +228,30 @@ def end_with_parent() -> None:
         except psutil.NoSuchProcess: pass
     os._exit(1)
 
+# %% ../nbs/10_sweep.ipynb #0a749781
 def notebook_process() -> None:
     "The process of one job: papermill, then the page; its arguments are one JSON object, its last line says what went wrong"
-    a = json.loads(sys.argv[1])
     threading.Thread(target=end_with_parent, daemon=True).start()
-    from filelock import FileLock, Timeout
-    executed, partial = Path(a["executed"]), Path(a["partial"])
-    try:
-        with FileLock(partial.with_suffix(".lock"), timeout=30):
-            if executed.is_file() and executed.stat().st_mtime > a["asked"]: return # done by a process that could no longer say so
-            run_notebook(a, partial)
-            partial.replace(executed)
-    except Timeout: sys.exit(f"another process is running {executed}")
+    a = json.loads(sys.argv[1])
+    run_notebook(a, Path(a["partial"]))
 
+# %% ../nbs/10_sweep.ipynb #09d48332
 def run_notebook(
     a: dict, # notebook, parameters, title and code of the page
     partial: Path # written as it goes
 ) -> None:
     "Run papermill and write the page; exits with one line where a cell fails or the kernel dies"
     import papermill
+    from traitlets.config import Config
     try:
-        papermill.execute_notebook(a["notebook"], str(partial), a["parameters"], kernel_name="python3", progress_bar=False, start_timeout=180)
+        with tempfile.TemporaryDirectory(prefix="gru-") as private:
+            config = Config() if sys.platform == "win32" else Config(KernelManager=dict(transport="ipc", ip=f"{private}/k"))
+            papermill.execute_notebook(a["notebook"], str(partial), a["parameters"], kernel_name="python3", progress_bar=False, start_timeout=180, config=config)
         if a["title"]: to_page(partial, Path(a["executed"]).with_suffix(".html"), a["title"], a["code"])
     except papermill.PapermillExecutionError as e: sys.exit(f"{e.ename}: {e.evalue}".split("\n")[0])
     except Exception as e: sys.exit(f"{type(e).__name__}: {e}".split("\n")[0])
 
-# %% ../nbs/10_sweep.ipynb #778a86da
+# %% ../nbs/10_sweep.ipynb #defbd878
 RUNNING: set[subprocess.Popen] = set() # processes of `execute` in this process
 
 @contextmanager
@@ -262,7 +265,7 @@ def started(
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     env = os.environ | limits | {"GRU_STUDY_HOME": str(home), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     if data := env.get("GRU_STUDY_DATA"): env["GRU_STUDY_DATA"] = str(Path(data).expanduser().resolve())
-    command = [sys.executable, "-c", "from gru_study.sweep import notebook_process; notebook_process()", json.dumps(arguments)]
+    command = [sys.executable, "-c", "from gru_study import sweep; sweep.notebook_process()", json.dumps(arguments)]
     write_file(log, f"{time.time():.3f} started on {platform.node()}\n")
     with log.open("a") as out:
         process = subprocess.Popen(command, env=env, cwd=home, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True)
@@ -282,32 +285,50 @@ def execute(
     threads: int = 1, # for numeric libraries
     timeout: float | None = None, # seconds
     title: str = "", # of an HTML page beside the executed notebook; default: no page
-    code: bool = True # show code on the page
+    code: bool = True, # show code on the page
+    asked: float = float("inf") # if `executed` is younger than this, seconds since 1970, somebody else has done it; default: execute anyway
 ) -> str | None: # what went wrong; None: nothing
     "Run a notebook by papermill in processes of its own; what failed is kept as far as it came, as NAME.failed.ipynb and NAME.failed.log"
+    from filelock import FileLock, Timeout
     partial, log = (executed.with_name(f".{executed.stem}.{end}") for end in ("partial.ipynb", "log"))
-    failed = executed.with_suffix(".failed.ipynb")
-    partial.unlink(missing_ok=True)
     executed.parent.mkdir(parents=True, exist_ok=True)
-    arguments = dict(notebook=str(notebook), executed=str(executed), partial=str(partial), parameters=parameters, title=title, code=code, asked=time.time())
-    error = None
-    with started(arguments, log, home, threads) as process:
-        try: process.wait(timeout)
-        except subprocess.TimeoutExpired: error = f"timed out after {timeout:g} s"
+    try:
+        with FileLock(executed.with_name(f".{executed.stem}.lock"), timeout=30):
+            if executed.is_file() and executed.stat().st_mtime > asked: return None
+            partial.unlink(missing_ok=True)
+            arguments = dict(notebook=str(notebook), executed=str(executed), partial=str(partial), parameters=parameters, title=title, code=code)
+            with started(arguments, log, home, threads) as process: error = ended(process, log, timeout)
+            keep(executed, partial, log, error)
+            return error
+    except Timeout: return f"another process is running {executed}"
+
+# %% ../nbs/10_sweep.ipynb #92eac3c6
+def ended(
+    process: subprocess.Popen, # of a job
+    log: Path, # what it prints
+    timeout: float | None # seconds
+) -> str | None: # what went wrong; None: nothing
+    "Wait for the end of a job"
+    try: code = process.wait(timeout)
+    except subprocess.TimeoutExpired: return f"timed out after {timeout:g} s"
     said = [line.strip() for line in log.read_text(errors="replace").splitlines()[1:] if line.strip()]
-    if not error and not process.returncode: return keep_good(log, failed)
-    if partial.is_file(): partial.replace(failed)
-    log.replace(failed.with_suffix(".log"))
-    return error or (said[-1] if said and process.returncode == 1 else f"ended with code {process.returncode}")
+    return None if not code else said[-1] if said and code == 1 else f"ended with code {code}"
 
-def keep_good(
+# %% ../nbs/10_sweep.ipynb #2420062d
+def keep(
+    executed: Path, # the name it shall have if it has run to its end
+    partial: Path, # as far as the notebook came
     log: Path,
-    failed: Path
+    error: str | None
 ) -> None:
-    "Take away what an earlier failure of the same job left"
-    for f in (log, failed, failed.with_suffix(".log")): f.unlink(missing_ok=True)
+    "Give notebook and log of a job their names, and take away what an earlier failure of it left"
+    failed = executed.with_suffix(".failed.ipynb")
+    for f in (failed, failed.with_suffix(".log")): f.unlink(missing_ok=True)
+    if not error: log.unlink()
+    else: log.replace(failed.with_suffix(".log"))
+    if partial.is_file(): partial.replace(failed if error else executed)
 
-# %% ../nbs/10_sweep.ipynb #84a23280
+# %% ../nbs/10_sweep.ipynb #a6bd461f
 @dataclass(frozen=True)
 class Outcome:
     "How a job ended"
@@ -315,19 +336,21 @@ class Outcome:
     seconds: float # that its notebook took
     error: str = "" # one line
 
+# %% ../nbs/10_sweep.ipynb #69a6d916
 def done(
     job: Job # whose executed notebook is there
 ) -> Outcome:
     "What the executed notebook of a job says of it"
     return Outcome("done", round(papermill_facts(job.executed).get("duration") or 0., 1))
 
+# %% ../nbs/10_sweep.ipynb #c483e5bf
 def run_job(
     job: Job
 ) -> Outcome:
     "Execute the notebook of a job and write its page"
     start = time.time()
-    error = execute(job.notebook, job.executed, job.parameters, job.home, job.threads, job.timeout, job.save_dir)
-    return Outcome("failed", round(time.time() - start, 1), error) if error else done(job)
+    error = execute(job.notebook, job.executed, job.parameters, job.home, job.threads, job.timeout, job.save_dir, asked=job.asked)
+    return Outcome("failed" if error else "done", round(time.time() - start, 1), error or "")
 
 # %% ../nbs/10_sweep.ipynb #49604a25
 def epochs_done(
@@ -337,6 +360,7 @@ def epochs_done(
     try: return max(0, (log/"metrics.csv").read_bytes().count(b"\n") - 1)
     except OSError: return 0
 
+# %% ../nbs/10_sweep.ipynb #211646fe
 def cells_done(
     notebook: Path # that papermill is executing
 ) -> float: # 0 to 1
@@ -345,6 +369,7 @@ def cells_done(
     except (OSError, ValueError): return 0.
     return sum(c["execution_count"] is not None for c in code)/max(1, len(code))
 
+# %% ../nbs/10_sweep.ipynb #0cf04ea6
 def fraction_done(
     job: Job
 ) -> float: # 0 to 1
@@ -355,7 +380,7 @@ def fraction_done(
     ended = lambda run: (job.folder/run.name/"result.json").is_file()
     return min(1., sum(1. if ended(run) else epochs_done(run)/epochs for run in log.glob("lr-*"))/(job.spec.trials + job.spec.seeds))
 
-# %% ../nbs/10_sweep.ipynb #1a2cf5e7
+# %% ../nbs/10_sweep.ipynb #d4d140b3
 def started_at(
     log: Path # of a job
 ) -> float | None: # seconds since 1970; None where it does not run
@@ -363,22 +388,25 @@ def started_at(
     try: return float(log.read_text(errors="replace").split(maxsplit=1)[0])
     except (OSError, ValueError, IndexError): return None
 
+# %% ../nbs/10_sweep.ipynb #a7b4ad91
 def clock(
     seconds: float
 ) -> str:
     "A time for people: 45 s, 12 min, 3.4 h"
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds/60:.0f} min" if seconds < 6000 else f"{seconds/3600:.1f} h"
 
+# %% ../nbs/10_sweep.ipynb #c9980d07
 @dataclass
 class Board:
     "Where a sweep stands"
     jobs: list[Job] # those that were not done at the start
     outcomes: dict[str, Outcome] # of all that are, by folder
     workers: int # at a time
+    since: float = 0. # a log that was begun before, seconds since 1970, was left by a kill or belongs to another sweep
 
     def running(self) -> list[tuple[Job, float, float, float | None]]: # job, fraction done, seconds since its start, estimated seconds to go
         "The jobs that run now"
-        started = [(j, t) for j in self.jobs if j.save_dir not in self.outcomes and (t := started_at(j.log))]
+        started = [(j, t) for j in self.jobs if j.save_dir not in self.outcomes and (t := started_at(j.log)) and t > self.since]
         rows = [(j, fraction_done(j), max(0., time.time() - t)) for j, t in started]
         return [(j, f, t, t*(1 - f)/f if f > 0.02 else None) for j, f, t in rows]
 
@@ -401,7 +429,7 @@ class Board:
         for job, f, t, left in running: table.add_row(job.save_dir, ProgressBar(1., f, width=20), f"{f:.0%}", clock(t), "" if left is None else clock(left))
         return Group(self.headline(running), table)
 
-# %% ../nbs/10_sweep.ipynb #08c6e97a
+# %% ../nbs/10_sweep.ipynb #14cc53d1
 def follow(
     futures: dict[Future, Job], # what runs
     board: Board,
@@ -436,11 +464,10 @@ def sweep(
     "Run a notebook for every combination of a grid, what is missing only; raises `BadInput` before anything has run"
     path, grids = notebook_file(notebook), grids if isinstance(grids, list) else [grids]
     check_names(path, grids)
-    jobs = make_jobs(path, grids, under, timeout=timeout, threads=1 if executor else max(1, (os.cpu_count() or 1)//workers))
+    jobs = make_jobs(path, grids, under, timeout=timeout, asked=(now := time.time()), threads=1 if executor else max(1, (os.cpu_count() or 1)//workers))
     missing = [j for j in jobs if not is_done(j)]
-    board = Board(missing, {j.save_dir: done(j) for j in jobs if j not in missing}, workers)
+    board = Board(missing, {j.save_dir: done(j) for j in jobs if j not in missing}, workers, now)
     for folder in board.outcomes: say(f"kept    {folder}")
-    for job in missing: job.log.unlink(missing_ok=True) # left by a kill
     pool = executor or ThreadPoolExecutor(workers)
     try: follow({pool.submit(run_job, j): j for j in missing}, board, say)
     finally: # after an interruption no further job starts, and those of the local pool end
@@ -448,7 +475,7 @@ def sweep(
         for process in list(RUNNING) if not executor else (): process.stdin.close()
     return {j.save_dir: board.outcomes[j.save_dir] for j in jobs}
 
-# %% ../nbs/10_sweep.ipynb #2841e3a7
+# %% ../nbs/10_sweep.ipynb #c089327e
 @contextmanager
 def cluster(
     address: str | None # of a dask scheduler, such as tcp://10.0.0.1:8786; None: this machine

@@ -98,7 +98,7 @@ OPTIMIZERS = { # name: (weights, experiment) -> optimizer
     "sgd": lambda w, e: torch.optim.SGD(w, e.lr, momentum=e.mtm, weight_decay=e.wd),
     "adamw": lambda w, e: torch.optim.AdamW(w, e.lr, weight_decay=e.wd)}
 
-# %% ../nbs/08_train.ipynb #3b2149e9
+# %% ../nbs/08_train.ipynb #95a7427c
 def gradient_norm(
     gradients: Iterable[Tensor]
 ) -> Tensor: # float64; float32 on mps, which has no other
@@ -227,6 +227,7 @@ def no_kernel(
     if e.precision != "float32": return "it computes in float32"
     return "" if e.device == "cpu" else "it computes on the cpu"
 
+# %% ../nbs/08_train.ipynb #d36e53b0
 @contextmanager
 def announced(
     kernel, # a compiled function, about to be called
@@ -255,6 +256,7 @@ def to_optimizer(
     each = {i: step | {slot: torch.from_numpy(part[k]) for slot, part in parts.items()} for i, k in enumerate(torch_views(lay, moments[0]))}
     return optimizer.state_dict() | {"state": each if updates else {}}
 
+# %% ../nbs/08_train.ipynb #d6c03eb8
 def from_optimizer(
     state: dict, # a state dict of torch's optimizer
     e: Experiment,
@@ -417,6 +419,7 @@ def save_checkpoint(
     if progress.epoch % 100 == 0: write_file(run.exp/f"checkpoint-{progress.epoch}.pt", buffer.getvalue())
     save_views(run, engine, progress)
 
+# %% ../nbs/08_train.ipynb #808e1ec6
 def save_views(
     run: Run,
     engine: TorchEngine,
@@ -496,6 +499,7 @@ def provenance(
     versions = dict(gru_study=__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, scipy=scipy.__version__)
     return dict(engine=engine.name, device=engine.experiment.device, threads=torch.get_num_threads(), processor=processor(), versions=versions)
 
+# %% ../nbs/08_train.ipynb #4375de10
 def processor() -> str:
     "The processor's name"
     try: return next(l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name"))
