@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CELL_NAMES', 'cell_name', 'plain_name', 'task_data_rnn', 'inside_exp', 'Experiment', 'not_given', 'about', 'Search',
-           'explain', 'make_experiment', 'from_namespace', 'Run', 'find_run', 'difference', 'open_run', 'clear_run',
-           'locked']
+           'explain', 'make_experiment', 'from_namespace', 'agree', 'Run', 'find_run', 'difference', 'open_run',
+           'clear_run', 'locked']
 
 # %% ../nbs/07_experiment.ipynb #fdec15cc
 import json, os, sys
@@ -106,7 +106,7 @@ class Experiment(BaseModel):
         from gru_study.cells import get_cell, match_hidden
         return self.hidden or match_hidden(get_cell(self.rnn), self.match, layers=self.layers)
 
-# %% ../nbs/07_experiment.ipynb #ed443279
+# %% ../nbs/07_experiment.ipynb #da885312
 def not_given(
     lr: float | None
 ) -> None:
@@ -117,7 +117,7 @@ def about(field: str) -> str: # its description
     "What a field of `Experiment` means"
     return Experiment.model_fields[field].description
 
-# %% ../nbs/07_experiment.ipynb #a6f1d332
+# %% ../nbs/07_experiment.ipynb #3315c7be
 class Search(Experiment):
     "A search for the learning rate: what `Experiment` says but the rate, and how rates are tried; raises as `Experiment` does"
     files: ClassVar = ("search.json", "search_result.json")
@@ -183,6 +183,14 @@ def from_namespace(
     "The specification from those variables that are named like its fields; raises `BadInput`"
     return make_experiment(kind, **{k: names[k] for k in kind.model_fields if names.get(k) is not None})
 
+# %% ../nbs/07_experiment.ipynb #6e21696c
+def agree(
+    config: dict, # of a result
+    asked: Experiment
+) -> bool:
+    "Is a result that of so many epochs, or trials and seeds, as are asked for?"
+    return all(config.get(k) == getattr(asked, k) for k in asked.grows)
+
 # %% ../nbs/07_experiment.ipynb #3e963a46
 @dataclass(frozen=True)
 class Run:
@@ -205,9 +213,7 @@ class Run:
         if not isinstance(content, dict): raise BadInput(f"{path}: damaged; start anew with --overwrite, or in another --save_dir")
         return content
 
-    def write_json(self, name: str, content: dict) -> Path:
-        "Write one of the run's files"
-        return write_file(self.exp/name, json.dumps(content, indent=1) + "\n")
+    def write_json(self, name: str, content: dict) -> Path: return write_file(self.exp/name, json.dumps(content, indent=1) + "\n")
 
     def asked(self,
         kind: type[Experiment] = Experiment # or `Search`
@@ -221,11 +227,9 @@ class Run:
         kind: type[Experiment] = Experiment # or `Search`
     ) -> dict | None: # None as long as there is more to do
         "What came of it, if it is finished; raises `BadInput` where the file is damaged"
-        result = self.read_json(kind.files[1])
-        if result is None: return None
+        if (result := self.read_json(kind.files[1])) is None: return None
         if not {"config", "cell", "units", "data", "parameters"} <= set(result) or not isinstance(result["config"], dict): raise BadInput(f"{self.exp/kind.files[1]}: damaged; start anew with --overwrite")
-        stored = self.asked(kind)
-        return result if all(result["config"].get(k) == getattr(stored, k) for k in kind.grows) else None
+        return result if agree(result["config"], self.asked(kind)) else None
 
     @property
     def experiment(self) -> Experiment: return self.asked()
@@ -269,7 +273,7 @@ def open_run(
         hint = "a larger number with -c" if field in kind.grows else "another --save_dir (for a sweep: --under), or --overwrite to start anew"
         raise BadInput(f"{field}: found {new!r}, but the run in {run.exp} has {old!r}; allowed: the same, {hint}")
     result = run.outcome(kind)
-    return run, result if result and all(result["config"][k] == getattr(asked, k) for k in kind.grows) else None
+    return run, result if result and agree(result["config"], asked) else None
 
 # %% ../nbs/07_experiment.ipynb #39321e1b
 def clear_run(
