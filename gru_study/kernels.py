@@ -641,7 +641,7 @@ def step_optimizer(
 ) -> float: # norm of the gradient before clipping
     "Clip and update; the squares are summed in float64, where no gradient of float32 is too large for them"
     total, real = 0., weights.dtype.type
-    for i in range(len(gradient)): total += float(gradient[i])*float(gradient[i])
+    for i in range(len(gradient)): total += np.float64(gradient[i])*np.float64(gradient[i])
     norm = math.sqrt(total)
     clip = real(min(hyper.clip/(norm + 1e-6), 1.))
     if hyper.optim == RMSPROP: rmsprop(weights, gradient, state[0], state[1], clip, hyper)
