@@ -106,7 +106,7 @@ class Experiment(BaseModel):
         from gru_study.cells import get_cell, match_hidden
         return self.hidden or match_hidden(get_cell(self.rnn), self.match, layers=self.layers)
 
-# %% ../nbs/07_experiment.ipynb #da885312
+# %% ../nbs/07_experiment.ipynb #ed443279
 def not_given(
     lr: float | None
 ) -> None:
@@ -117,7 +117,7 @@ def about(field: str) -> str: # its description
     "What a field of `Experiment` means"
     return Experiment.model_fields[field].description
 
-# %% ../nbs/07_experiment.ipynb #3315c7be
+# %% ../nbs/07_experiment.ipynb #a6f1d332
 class Search(Experiment):
     "A search for the learning rate: what `Experiment` says but the rate, and how rates are tried; raises as `Experiment` does"
     files: ClassVar = ("search.json", "search_result.json")
@@ -183,7 +183,7 @@ def from_namespace(
     "The specification from those variables that are named like its fields; raises `BadInput`"
     return make_experiment(kind, **{k: names[k] for k in kind.model_fields if names.get(k) is not None})
 
-# %% ../nbs/07_experiment.ipynb #6e21696c
+# %% ../nbs/07_experiment.ipynb #abc887bf
 def agree(
     config: dict, # of a result
     asked: Experiment
@@ -206,8 +206,7 @@ class Run:
         name: str # "config.json" or "result.json"
     ) -> dict | None: # None where there is none
         "Read one of the run's files; raises `BadInput` where it is no JSON"
-        path = self.exp/name
-        if not path.is_file(): return None
+        if not (path := self.exp/name).is_file(): return None
         try: content = json.loads(path.read_text())
         except (ValueError, OSError): content = None
         if not isinstance(content, dict): raise BadInput(f"{path}: damaged; start anew with --overwrite, or in another --save_dir")

@@ -13,7 +13,6 @@ __all__ = ['TABLES', 'GROUP', 'DIGITS', 'PAPER', 'TCN', 'ORIGINAL', 'FAULTS', 'f
 
 # %% ../nbs/12_report.ipynb #13ad7dad
 import csv, json, re, subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from itertools import combinations
@@ -28,7 +27,7 @@ from .cells import count_parameters, get_cell, match_hidden, paper_count
 from .experiment import Experiment, Run, Search, inside_exp
 from .metrics import Interval, paired_difference, seed_difference
 from .music import CANONICAL
-from .sweep import execute, notebook_file, to_page
+from .sweep import execute, notebook_file
 
 # %% ../nbs/12_report.ipynb #8e4f4377
 def finished_runs(
@@ -48,7 +47,7 @@ def history(
     except OSError: raise BadInput(f"{run.log/'metrics.csv'}: cannot be read; the run's history is lost, start anew with --overwrite") from None
     return {k: [float(r[k]) for r in rows] for k in rows[0]}
 
-# %% ../nbs/12_report.ipynb #e6bea2e9
+# %% ../nbs/12_report.ipynb #62951127
 @dataclass(frozen=True)
 class Study:
     "What is known of some runs; `run` names a run in each table"
@@ -68,7 +67,7 @@ def settings(
     own = ("rnn", "data", "match", "hidden", "lr", "epoch", "seed", "save_dir", "engine", "device")
     return " ".join(f"{k}={config[k]}" for k, f in Experiment.model_fields.items() if k in config and k not in own and config[k] != f.default)
 
-# %% ../nbs/12_report.ipynb #dda3bda7
+# %% ../nbs/12_report.ipynb #0614cb8f
 def run_row(
     run: Run
 ) -> dict[str, object]: # column -> value
@@ -79,7 +78,7 @@ def run_row(
         settings=settings(c), lr=c["lr"], seed=c["seed"], state="finished", train_nll=f["train"]["nll"], valid_nll=f["valid"]["nll"], test_nll=f["test"]["nll"], test_nll_seq=f["test"]["nll_seq"],
         nll_on=f["test"]["nll_on"], accuracy=f["test"]["accuracy"], best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"], message="")
 
-# %% ../nbs/12_report.ipynb #562fedef
+# %% ../nbs/12_report.ipynb #c991d697
 def lost_rows(
     run: Run # of a search
 ) -> list[dict[str, object]]:
@@ -89,7 +88,7 @@ def lost_rows(
     rows = [("trial", row, f["config"]["seed"]) for row in f["trials"]] + [("seed", row, f["config"]["seed"] + i) for i, row in enumerate(f["seeds"], 1)]
     return [common | dict(run=f"{run.save_dir}/{row['run']}", role=role, seed=seed, **{k: row[k] for k in ("lr", "state", "valid_nll", "message")}) for role, row, seed in rows if row["state"] != "finished"]
 
-# %% ../nbs/12_report.ipynb #19e8c8a8
+# %% ../nbs/12_report.ipynb #c6b77868
 def thinned(
     columns: dict[str, list[float]], # of metrics.csv
     points: int = 60
@@ -99,7 +98,7 @@ def thinned(
     keep = {*np.geomspace(1, len(table), points).round().astype(int), int(table.epoch[table.valid_nll.idxmin()])}
     return table[table.epoch.isin(keep)]
 
-# %% ../nbs/12_report.ipynb #6d670165
+# %% ../nbs/12_report.ipynb #25358476
 def collect(
     under: str = "" # only runs in this folder under exp/; default: all
 ) -> Study:
@@ -116,7 +115,7 @@ def collect(
     curves = pd.concat([thinned(history(run)).assign(data=f["data"], run=run.save_dir) for run, f in told] or [pd.DataFrame()], ignore_index=True)
     return Study(rows, sequences, curves, baseline_table([f for _, f in told]), {name: provenance(part) for name, part in by_data(runs).items()})
 
-# %% ../nbs/12_report.ipynb #29f49517
+# %% ../nbs/12_report.ipynb #c86f3f4e
 def by_data(
     runs: list[Run]
 ) -> dict[str, list[dict]]: # data -> results
@@ -124,7 +123,7 @@ def by_data(
     results = [run.result for run in runs]
     return {name: [f for f in results if f["data"] == name] for name in dict.fromkeys(f["data"] for f in results)}
 
-# %% ../nbs/12_report.ipynb #4f50be02
+# %% ../nbs/12_report.ipynb #f2356b91
 def baseline_table(
     results: list[dict]
 ) -> pd.DataFrame: # data, model, nll, nll_on, accuracy
@@ -132,7 +131,7 @@ def baseline_table(
     largest = {f["data"]: f for f in sorted(results, key=lambda f: f["config"]["train_subset"] or float("inf"))}
     return pd.DataFrame([dict(data=name, model=kind, **{k: s[k] for k in ("nll", "nll_on", "accuracy")}) for name, f in sorted(largest.items()) for kind, s in f["baselines"].items()])
 
-# %% ../nbs/12_report.ipynb #d5b60994
+# %% ../nbs/12_report.ipynb #622fea10
 def provenance(
     results: list[dict] # of one data set
 ) -> dict:
@@ -142,7 +141,7 @@ def provenance(
     return dict(recorded=date.today().isoformat(), commit=commit.stdout.strip() if not commit.returncode else "", engine=" ".join(sorted({f["provenance"]["engine"] for f in results})), processor=made["processor"],
         versions=made["versions"], summary=results[0]["summary"], runs=len(results), core_hours=round(sum(f["seconds"] for f in results)/3600, 3))
 
-# %% ../nbs/12_report.ipynb #e7591cf3
+# %% ../nbs/12_report.ipynb #a3761505
 def write_study(
     study: Study,
     folder: Path
@@ -158,7 +157,7 @@ def write_study(
     write_file(folder/"provenance.json", json.dumps(dict(sorted(((old.provenance if old else {}) | study.provenance).items())), indent=1) + "\n")
     return folder
 
-# %% ../nbs/12_report.ipynb #5d059018
+# %% ../nbs/12_report.ipynb #4abc1076
 def read_study(
     folder: Path | None = None # default: the recorded study of the project, results/table2
 ) -> Study:
@@ -170,7 +169,7 @@ def read_study(
     texts = {c: "" for c in ("settings", "message") if c in tables[0]}
     return Study(tables[0].fillna(texts), *tables[1:], json.loads((found/"provenance.json").read_text()))
 
-# %% ../nbs/12_report.ipynb #ecd8c29d
+# %% ../nbs/12_report.ipynb #b1145cce
 GROUP = ["data", "cell", "units", "sizes", "parameters", "settings", "lr"] # what runs share that differ only in the seed
 
 def reported(
@@ -180,7 +179,7 @@ def reported(
     runs = study.runs[(study.runs.role == "seed") & (study.runs.state == "finished")].drop_duplicates([*GROUP, "seed"])
     return runs.assign(model=labels(runs))
 
-# %% ../nbs/12_report.ipynb #c049c5c9
+# %% ../nbs/12_report.ipynb #a582561e
 def labels(
     runs: pd.DataFrame
 ) -> pd.Series: # of strings
@@ -193,7 +192,7 @@ def labels(
         return " ".join([plain[i], *more])
     return pd.Series({i: label(i) for i in runs.index}, dtype=object)
 
-# %% ../nbs/12_report.ipynb #c7e34f5f
+# %% ../nbs/12_report.ipynb #5a9898c9
 def study_table(
     study: Study
 ) -> pd.DataFrame: # a row a model, best first, then the baselines; for each data set
@@ -222,7 +221,7 @@ def readable(
     needless = {"settings": len(set(table.settings.dropna())) < 2, "± sd": not any(shown["± sd"]), "seeds": set(table.seeds.dropna()) == {1}}
     return shown.drop(columns=[c for c, drop in needless.items() if drop])
 
-# %% ../nbs/12_report.ipynb #c770e9be
+# %% ../nbs/12_report.ipynb #164972a7
 def shared_settings(
     table: pd.DataFrame # of `study_table`
 ) -> str: # a sentence, or nothing
@@ -240,7 +239,7 @@ def styled(
     left = [dict(selector=f".col{table.columns.get_loc(c)}", props=props(c)) for c in words]
     return table.style.hide(axis="index").set_table_styles(left + [dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right")] + left)
 
-# %% ../nbs/12_report.ipynb #d1dd25c0
+# %% ../nbs/12_report.ipynb #02d67d32
 def tried_rates(
     study: Study
 ) -> pd.DataFrame: # runs, with the label `model`
@@ -249,7 +248,7 @@ def tried_rates(
     names = {(r.data, r.cell, r.units, r.sizes): r.model for r in reported(study).itertuples()}
     return rows.assign(model=[names.get((r.data, r.cell, r.units, r.sizes), f"{r.cell}-{r.units}") for r in rows.itertuples()])
 
-# %% ../nbs/12_report.ipynb #8f4b641a
+# %% ../nbs/12_report.ipynb #e2b19149
 def rates_table(
     study: Study
 ) -> pd.DataFrame: # of strings
@@ -259,7 +258,7 @@ def rates_table(
     return pd.DataFrame({"data": rows.data, "model": rows.model, "rate": number(rows.lr, "{:.4g}"), "state": rows.state, "valid NLL": number(rows.valid_nll, "{:.4f}"),
         "best epoch": number(rows.best_epoch, "{:.0f}"), "epochs": number(rows.epochs, "{:.0f}"), "seconds": number(rows.seconds, "{:.1f}"), "message": rows.message})
 
-# %% ../nbs/12_report.ipynb #40d1632d
+# %% ../nbs/12_report.ipynb #0e201808
 def sequence_scores(
     study: Study,
     runs: pd.DataFrame # of one model
@@ -269,7 +268,7 @@ def sequence_scores(
     count = rows.groupby("run").cumcount() # sequences may share a name: their place tells them apart
     return rows.groupby([count, "sequence"])[["frames", "nll"]].mean()
 
-# %% ../nbs/12_report.ipynb #efe2e88a
+# %% ../nbs/12_report.ipynb #033231ce
 def chosen(
     runs: pd.DataFrame # of `reported`
 ) -> pd.DataFrame: # some of them
@@ -277,7 +276,7 @@ def chosen(
     nll = runs.groupby("model").valid_nll.transform("mean")
     return runs[nll == nll.groupby([runs[c] for c in GROUP if c != "lr"]).transform("min")]
 
-# %% ../nbs/12_report.ipynb #73ff43d2
+# %% ../nbs/12_report.ipynb #e69b106e
 def fair_pairs(
     runs: pd.DataFrame # of `chosen`, of one data set
 ) -> list[tuple[str, str]]: # labels
@@ -286,7 +285,7 @@ def fair_pairs(
     rules = lambda r: {r.sizes} | ({"paper", "total"} if (r.cell, r.units) == ("gru", 46) and r.sizes != "given" else set())
     return [(a, b) for a, b in combinations(models, 2) if models[a].settings == models[b].settings and rules(models[a]) & rules(models[b])]
 
-# %% ../nbs/12_report.ipynb #ccb0c8a0
+# %% ../nbs/12_report.ipynb #b0169507
 def differences(
     study: Study,
     data: str # name of a data set
@@ -299,7 +298,7 @@ def differences(
         rows.append(dict(a=a, b=b, pieces=pieces, seeds=seeds, verdict=verdict(a, b, pieces, seeds)))
     return pd.DataFrame(rows, columns=["a", "b", "pieces", "seeds", "verdict"])
 
-# %% ../nbs/12_report.ipynb #e8485f81
+# %% ../nbs/12_report.ipynb #139d580b
 def verdict(
     a: str,
     b: str,
@@ -311,7 +310,7 @@ def verdict(
     if np.isnan(seeds.low): return f"{better} better on these pieces, one seed" if pieces.clear else "within noise"
     return f"{better} better" if pieces.clear and seeds.clear else f"within noise of the {'pieces' if seeds.clear else 'seeds' if pieces.clear else 'pieces and seeds'}"
 
-# %% ../nbs/12_report.ipynb #ed526d59
+# %% ../nbs/12_report.ipynb #3f2ae3ec
 def readable_differences(
     table: pd.DataFrame # of `differences`
 ) -> pd.DataFrame: # of strings
@@ -320,7 +319,7 @@ def readable_differences(
     return pd.DataFrame({"a": table.a, "b": table.b, "a less b": [f"{i.value:+.3f}" for i in table.pieces], "95% over pieces": [text(i) for i in table.pieces],
         "95% over seeds": [text(i) for i in table.seeds], "verdict": table.verdict})
 
-# %% ../nbs/12_report.ipynb #324f5ff3
+# %% ../nbs/12_report.ipynb #a0b922d0
 def ranks(
     study: Study
 ) -> pd.DataFrame: # cell -> rank on each data set, and the mean; only where tanh, LSTM and GRU at the paper's sizes are all there
@@ -330,7 +329,7 @@ def ranks(
     means = plain.groupby(["cell", "data"]).test_nll.mean().unstack("data").reindex(["tanh", "lstm", "gru"]).dropna(axis=1)
     return means.rank().assign(mean=lambda t: t.mean(axis=1)) if means.shape[1] else pd.DataFrame()
 
-# %% ../nbs/12_report.ipynb #47805571
+# %% ../nbs/12_report.ipynb #f05b3ea0
 def chance_of_ranks(
     table: pd.DataFrame # of `ranks`
 ) -> float | None: # None with fewer than three data sets
@@ -338,7 +337,7 @@ def chance_of_ranks(
     data = table.drop(columns="mean", errors="ignore")
     return float(friedmanchisquare(*data.to_numpy()).pvalue) if data.shape[1] > 2 else None
 
-# %% ../nbs/12_report.ipynb #f54027c0
+# %% ../nbs/12_report.ipynb #3f2c8380
 def time_to(
     study: Study,
     data: str # name of a data set
@@ -352,7 +351,7 @@ def time_to(
         rows.append(dict(model=model, goal=goal, reached=f"{len(reached)} of {len(part)}", epoch=reached.epoch.mean(), seconds=reached.seconds.mean()))
     return pd.DataFrame(rows).sort_values("seconds", ignore_index=True)
 
-# %% ../nbs/12_report.ipynb #6f8a741d
+# %% ../nbs/12_report.ipynb #ff5a6382
 def sizes_table(
     cells: list[str] # names
 ) -> pd.DataFrame: # rule, cell, units, recurrent weights as the paper counts them, all parameters
@@ -402,7 +401,7 @@ def about_data(
     if published(data).empty: return f"{data}: nothing is published on this data set; these figures stand alone."
     return f"{data}: the canonical piano rolls, which others have published on. Our figures are selected on validation and reported on test."
 
-# %% ../nbs/12_report.ipynb #bea3b19f
+# %% ../nbs/12_report.ipynb #71b17863
 FAULTS = { # what is known to be wrong with the canonical rolls
     "JSB": "valid[26] is corrupt (three voices lag the bass by three steps), and train[14] and valid[33] are one chorale.",
     "MuseData": "one sequence is there twice.",
@@ -415,7 +414,7 @@ def data_notes(
     "What a reader must know of the data sets of a study"
     return [f"**{name}**: {about_data(name).partition(': ')[2]} {'Known faults, left as they are: ' + FAULTS[name] if name in FAULTS else ''} Used here: {study.provenance[name]['summary'].partition(': ')[2]}." for name in sorted(study.provenance)]
 
-# %% ../nbs/12_report.ipynb #4d699e8e
+# %% ../nbs/12_report.ipynb #0dbbaa40
 def readme_table(
     study: Study
 ) -> str: # Markdown
@@ -430,7 +429,7 @@ def readme_table(
         lines.append(f"| {name} | {' | '.join(scores)} | {markov:.3f} |")
     return "\n".join(lines)
 
-# %% ../nbs/12_report.ipynb #c7a0cb38
+# %% ../nbs/12_report.ipynb #73ea0c4d
 def data_finding(
     study: Study,
     data: str # name of a data set
@@ -446,7 +445,7 @@ def data_finding(
     noise = f"{len(found) - len(clear)} of {len(found)} differences between models of equal size are within noise" if len(found) else "there is no pair of equal size to compare"
     return f"**{data}**: {order}; {beaten}. {'Beyond noise: ' + '; '.join(clear) + '. ' if clear else ''}{noise[0].upper() + noise[1:]}."
 
-# %% ../nbs/12_report.ipynb #725f049a
+# %% ../nbs/12_report.ipynb #8d0734ec
 def gating_finding(
     study: Study
 ) -> list[str]: # Markdown
@@ -462,7 +461,7 @@ def gating_finding(
     pairs = [score(a, b) for a, b in (("gru-46", "tanh-100"), ("lstm-36", "tanh-100"), ("gru-46", "lstm-36"))]
     return [f"**Does gating help?** {'; '.join(pairs)}. Mean rank over {table.shape[1] - 1} data set{'s'*(table.shape[1] > 2)}: {order}{tail}."]
 
-# %% ../nbs/12_report.ipynb #f54e72fd
+# %% ../nbs/12_report.ipynb #342006be
 def rate_findings(
     study: Study
 ) -> list[str]: # Markdown
@@ -477,7 +476,7 @@ def rate_findings(
     if len(tried): told.append("**Divergence.** " + ("; ".join(f"{r.cell}-{r.units} on {r.data} at rate {r.lr:.4g} ({r.message})" for r in lost.itertuples()) if len(lost) else f"None of the {len(study.runs)} runs diverged") + ".")
     return told
 
-# %% ../nbs/12_report.ipynb #34c6dad6
+# %% ../nbs/12_report.ipynb #f8599f1e
 def published_findings(
     study: Study
 ) -> list[str]: # Markdown
@@ -493,14 +492,14 @@ def published_findings(
         if gap: told.append(f"**{name} beside the paper**: our test NLL less the paper's: {', '.join(gap)}.{note}")
     return told
 
-# %% ../nbs/12_report.ipynb #02633aba
+# %% ../nbs/12_report.ipynb #ea86f42b
 def findings(
     study: Study
 ) -> list[str]: # Markdown, a point each
     "All that is said in words"
     return [*(data_finding(study, d) for d in sorted(set(reported(study).data))), *gating_finding(study), *rate_findings(study), *published_findings(study)]
 
-# %% ../nbs/12_report.ipynb #25d14bf8
+# %% ../nbs/12_report.ipynb #60df5e6b
 def seed_curves(
     study: Study,
     data: str # name of a data set

@@ -6,7 +6,7 @@
 __all__ = ['SAMPLERS', 'PRUNERS', 'ASKING', 'draw_rates', 'open_study', 'queue_trials', 'run_trial', 'trial_row', 'Stopped',
            'in_threads', 'SearchResult', 'run_seed', 'search', 'search_facts', 'clear_search']
 
-# %% ../nbs/09_search.ipynb #ab790ce5
+# %% ../nbs/09_search.ipynb #e3447a85
 import math, threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +18,10 @@ import optuna
 from optuna.trial import TrialState
 
 from .base import Failed
-from .experiment import Experiment, Run, Search, clear_run, locked, open_run
+from .experiment import Run, Search, clear_run, locked, open_run
 from .train import Diverged, Result, fit
 
-# %% ../nbs/09_search.ipynb #ce835df5
+# %% ../nbs/09_search.ipynb #bcfae618
 def draw_rates(
     s: Search
 ) -> list[float]: # `trials` learning rates
@@ -29,7 +29,7 @@ def draw_rates(
     drawn = np.exp(np.random.default_rng(s.seed).uniform(s.ln_lr_min, s.ln_lr_max, s.trials))
     return [min(max(float(f"{lr:.4g}"), math.exp(s.ln_lr_min)), math.exp(s.ln_lr_max)) for lr in drawn]
 
-# %% ../nbs/09_search.ipynb #6724cd6e
+# %% ../nbs/09_search.ipynb #4b4c7b9c
 SAMPLERS = { # name: search -> what chooses the rate of a trial that was queued without one
     "random": lambda s: optuna.samplers.RandomSampler(s.seed),
     "tpe": lambda s: optuna.samplers.TPESampler(seed=s.seed, constant_liar=True)}
@@ -47,7 +47,7 @@ def open_study(
     storage = optuna.storages.RDBStorage(f"sqlite:///{folder/'search.db'}")
     return optuna.create_study(storage=storage, study_name="search", load_if_exists=True, sampler=SAMPLERS[s.sampler](s), pruner=PRUNERS[s.pruner](s))
 
-# %% ../nbs/09_search.ipynb #7cdfa9ab
+# %% ../nbs/09_search.ipynb #046d03f8
 def queue_trials(
     s: Search,
     study: optuna.Study
@@ -62,7 +62,7 @@ def queue_trials(
         if t.state == TrialState.RUNNING: study.tell(t.number, state=TrialState.FAIL)
     return len(study.get_trials(states=[TrialState.WAITING]))
 
-# %% ../nbs/09_search.ipynb #1f15fa39
+# %% ../nbs/09_search.ipynb #fd07516d
 ASKING = threading.Lock()
 
 def run_trial(
@@ -85,7 +85,7 @@ def run_trial(
     except optuna.TrialPruned: study.tell(trial, state=TrialState.PRUNED)
     return trial_row(study.get_trials(deepcopy=False)[trial.number])
 
-# %% ../nbs/09_search.ipynb #afde2887
+# %% ../nbs/09_search.ipynb #f84d94a5
 def trial_row(
     t: optuna.trial.FrozenTrial
 ) -> dict: # run, lr, state, valid_nll, message
@@ -95,11 +95,11 @@ def trial_row(
     nll = min(t.intermediate_values.values(), default=None) if state == "pruned" else t.value if state == "finished" else None
     return dict(run=f"lr-{t.user_attrs['number']}", lr=t.params["lr"], state=state, valid_nll=nll, message=message)
 
-# %% ../nbs/09_search.ipynb #1023a817
+# %% ../nbs/09_search.ipynb #a0fa4d55
 class Stopped(Exception):
     "Raised in a run whose search has been stopped"
 
-# %% ../nbs/09_search.ipynb #9ae27790
+# %% ../nbs/09_search.ipynb #342e8939
 def in_threads(
     tasks: list[Callable[[Callable[[str, dict], None]], dict]], # each is given what to call after an epoch
     threads: int, # at a time
@@ -124,7 +124,7 @@ def in_threads(
             pool.shutdown(cancel_futures=True)
             raise next((f.exception() for f in futures if f.done() and not f.cancelled() and not isinstance(f.exception(), (Stopped, type(None)))), e) from None
 
-# %% ../nbs/09_search.ipynb #8beff17f
+# %% ../nbs/09_search.ipynb #1b2bba06
 @dataclass(frozen=True)
 class SearchResult:
     "What came of a search: the content of its search_result.json, and its folder"
@@ -144,7 +144,7 @@ class SearchResult:
         spread = f" ± {nll.std(ddof=1):.4f}" if len(nll) > 1 else ""
         return f"{f['cell']}-{f['units']} on {f['data']}: learning rate {f['lr']:.4g}, the best of {len(f['trials'])}; test NLL {nll.mean():.4f}{spread} ({len(nll)} seeds)"
 
-# %% ../nbs/09_search.ipynb #43ba56ae
+# %% ../nbs/09_search.ipynb #4073c40f
 def run_seed(
     s: Search,
     best: dict, # row of the best trial
@@ -157,7 +157,7 @@ def run_seed(
     except Diverged as e: return row | dict(state="diverged", message=str(e))
     return row | dict(valid_nll=result["valid"]["nll"], test_nll=result["test"]["nll"])
 
-# %% ../nbs/09_search.ipynb #e4cb1831
+# %% ../nbs/09_search.ipynb #b0b16e8c
 def search(
     s: Search,
     watch: Callable[[str, dict], None] = lambda name, row: None, # is given each run's name and each epoch's row
@@ -180,7 +180,7 @@ def search(
         run.write_json("search_result.json", facts := search_facts(s, trials, seeds))
     return SearchResult(run, facts)
 
-# %% ../nbs/09_search.ipynb #41034f4f
+# %% ../nbs/09_search.ipynb #d209321d
 def search_facts(
     s: Search,
     trials: list[dict], # rows of `run_trial`
@@ -192,7 +192,7 @@ def search_facts(
     f = Run(f"{s.save_dir}/{finished}").result
     return dict(config=s.model_dump(), **{k: f[k] for k in ("data", "cell", "units", "parameters")}, trials=trials, lr=seeds[0]["lr"], seeds=seeds)
 
-# %% ../nbs/09_search.ipynb #b4775d5e
+# %% ../nbs/09_search.ipynb #48883255
 def clear_search(
     run: Run
 ) -> None:
