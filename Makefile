@@ -8,7 +8,7 @@ WORKERS ?= 2
 DATA := $(or $(abspath $(GRU_STUDY_DATA)),$(realpath ../shared/data))
 WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 
-.PHONY: help setup study table2 test export lab
+.PHONY: help setup study table2 multi30k test export lab
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,6 +32,11 @@ table2: setup ## the paper's protocol on its four data sets, recorded in results
 	@$(WITH_DATA) $(BIN)/gru-study sweep nbs/experiments/protocol.ipynb --grid nbs/experiments/table2.yaml $(if $(ONLY),data=$(ONLY)) --workers $(WORKERS) --under table2
 	@$(WITH_DATA) $(BIN)/gru-study record --under table2 --out results/table2
 	@$(WITH_DATA) $(BIN)/gru-study report --under table2
+
+multi30k: setup ## translation on Multi30k, recorded in results/multi30k; resumes; ONLY=gru,lstm takes a part
+	@$(WITH_DATA) $(BIN)/gru-study sweep nbs/experiments/translate.ipynb --grid nbs/experiments/multi30k.yaml $(if $(ONLY),rnn=$(ONLY)) --workers $(WORKERS) --under multi30k
+	@$(WITH_DATA) $(BIN)/gru-study record --task translate --under multi30k
+	@$(WITH_DATA) $(BIN)/gru-study report --task translate --under multi30k
 
 test: setup ## notebooks, pytest, and that package and README are in step with the notebooks
 	@test -z "$(DATA)" || test -d "$(DATA)/music" || { echo "GRU_STUDY_DATA: $(DATA)/music does not exist" >&2; exit 2; }

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'OTHERS', 'colour', 'keys_used', 'roll_trace', 'came_trace', 'piano_roll', 'curve_traces', 'curves',
-           'study_curves', 'study_trace', 'dash', 'rate_figure', 'rate_trace', 'notebook_progress']
+           'study_curves', 'study_trace', 'dash', 'rate_figure', 'rate_trace', 'attention_map', 'length_figure',
+           'notebook_progress']
 
 # %% ../nbs/11_plots.ipynb #dedcb127
 import math
@@ -116,10 +117,11 @@ def curve_traces(
 # %% ../nbs/11_plots.ipynb #246250aa
 def curves(
     runs: dict[str, tuple[str, dict[str, list[float]]]], # label -> (cell, columns of metrics.csv)
-    title: str = "Learning curves"
+    title: str = "Learning curves",
+    per: str = "frame" # what NLL is counted by: in translation a word
 ) -> go.Figure:
     "NLL and loss of any number of runs, by epoch or by seconds of training"
-    fig = make_subplots(1, 2, subplot_titles=("NLL: frames pooled", "Loss: mean over batches"), horizontal_spacing=0.1)
+    fig = make_subplots(1, 2, subplot_titles=(f"NLL: {per}s pooled", "Loss: mean over batches"), horizontal_spacing=0.1)
     seen = Counter()
     for label, (cell, history) in runs.items():
         for column, measure in enumerate(("nll", "loss"), 1):
@@ -129,7 +131,7 @@ def curves(
     button = lambda text, column, axis: dict(label=text, method="update", args=[{"x": by(column)}, {"xaxis.title.text": axis, "xaxis2.title.text": axis}])
     menu = dict(type="buttons", direction="right", x=1, xanchor="right", y=1.32, yanchor="top", showactive=True,
         buttons=[button("by epoch", "epoch", "epoch"), button("by seconds", "seconds", "seconds of training")])
-    fig.update_xaxes(title_text="epoch").update_yaxes(title_text="nats a frame", col=1)
+    fig.update_xaxes(title_text="epoch").update_yaxes(title_text=f"nats a {per}", col=1)
     fig.update_annotations(font_size=13)
     return fig.update_layout(title=title, height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=110),
         legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
@@ -137,7 +139,8 @@ def curves(
 # %% ../nbs/11_plots.ipynb #11d1f246
 def study_curves(
     curves: pd.DataFrame, # of one data set: model, cell, seed, epoch, seconds, train_nll, valid_nll; the rows of a run together
-    title: str = "Learning curves"
+    title: str = "Learning curves",
+    per: str = "frame" # what NLL is counted by: in translation a word
 ) -> go.Figure:
     "Training and validation NLL of every run, by epoch or by seconds"
     fig = make_subplots(1, 2, subplot_titles=("Training (running)", "Validation (clean weights)"), horizontal_spacing=0.08)
@@ -152,8 +155,8 @@ def study_curves(
     menu = dict(type="buttons", direction="right", x=1, xanchor="right", y=1.32, yanchor="top", showactive=True,
         buttons=[button("by epoch", "epoch", "epoch"), button("by seconds", "seconds", "seconds of training")])
     low = curves[["train_nll", "valid_nll"]].min().min()
-    fig.update_xaxes(title_text="epoch", type="log", dtick="D2").update_yaxes(type="log", range=np.log10([0.98*low, 1.5*low]).tolist(), tickformat="~g", nticks=10)
-    fig.update_yaxes(title_text="NLL, nats a frame", col=1)
+    fig.update_xaxes(title_text="epoch", type="log", dtick="D2").update_yaxes(type="log", range=np.log10([0.98*low, (1.5 if per == "frame" else 2.5)*low]).tolist(), tickformat="~g", nticks=10)
+    fig.update_yaxes(title_text=f"NLL, nats a {per}", col=1)
     fig.update_annotations(font_size=13)
     return fig.update_layout(title=title, height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=100), legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
 
@@ -209,6 +212,37 @@ def rate_trace(
     say = [r.message if r.state == "diverged" else f"NLL {r.valid_nll:.4f}, best epoch {r.best_epoch:.0f} of {r.epochs:.0f}" if r.state == "finished" else f"NLL {r.valid_nll:.4f}, pruned" for r in trials.itertuples()]
     return go.Scatter(x=trials.lr.tolist(), y=trials.valid_nll.fillna(top).tolist(), name=model, legendgroup=model, mode="lines+markers", line=dict(color=colour(trials.cell.iloc[0]), width=1.2, dash=dash(model, trials.cell.iloc[0])),
         marker=dict(size=8, symbol=np.where(bad, "x", "circle").tolist()), customdata=say, hovertemplate=f"<b>{model}</b><br>rate %{{x:.3g}}<br>%{{customdata}}<extra></extra>")
+
+# %% ../nbs/11_plots.ipynb #aa3707e5
+def attention_map(
+    source: list[str], # tokens
+    translation: list[str], # tokens
+    weights: np.ndarray, # attention (translation, source)
+    title: str = "Where the decoder looked"
+) -> go.Figure:
+    "Attention as a heatmap, the source above, the translation from top to bottom"
+    hover = [[f"<b>{t}</b> looked at <b>{s}</b>: {w:.1%}" for s, w in zip(source, row)] for t, row in zip(translation, weights)]
+    fig = go.Figure(go.Heatmap(z=np.round(weights, 4), x=list(range(len(source))), y=list(range(len(translation))), text=hover, hovertemplate="%{text}<extra></extra>", zmin=0, zmax=1,
+        colorscale="Blues", xgap=1, ygap=1, colorbar=dict(title="attention", tickformat=".0%", thickness=14)))
+    fig.update_xaxes(side="top", tickvals=list(range(len(source))), ticktext=source, tickangle=-45, showgrid=False, title=dict(text="source", standoff=8))
+    fig.update_yaxes(autorange="reversed", tickvals=list(range(len(translation))), ticktext=translation, showgrid=False, title_text="translation")
+    longest = max(map(len, (*source, "source")))
+    return fig.update_layout(title=dict(text=title, y=0.98, yanchor="top"), height=150 + 6*longest + 26*len(translation), width=max(520, 230 + 44*len(source)), margin=dict(t=100 + 6*longest, l=110))
+
+# %% ../nbs/11_plots.ipynb #4c6bf2e6
+def length_figure(
+    lengths: pd.DataFrame, # of one test set: model, cell, attention, words (range of source lengths), sentences, bleu_lower; several runs of a model one after the other
+    title: str = "BLEU by length of the source"
+) -> go.Figure:
+    "A line a model through the means over its runs, with their range; dashed without attention"
+    fig = go.Figure()
+    for (model, cell, attention), part in lengths.groupby(["model", "cell", "attention"], sort=False):
+        runs = part.groupby("words", sort=False)
+        mean, low, high, n = runs.bleu_lower.mean(), runs.bleu_lower.min(), runs.bleu_lower.max(), runs.sentences.first()
+        fig.add_trace(go.Scatter(x=mean.index, y=mean, name=model, mode="lines+markers", line=dict(color=colour(cell), dash="dash" if attention == "none" else "solid"), marker=dict(size=8, symbol="circle-open" if attention == "none" else "circle"),
+            error_y=dict(type="data", symmetric=False, array=high - mean, arrayminus=mean - low, thickness=1), customdata=n, hovertemplate=f"<b>{model}</b><br>%{{x}} words, %{{customdata}} sentences<br>BLEU %{{y:.1f}}<extra></extra>"))
+    fig.update_xaxes(title_text="words of the source sentence", type="category").update_yaxes(title_text="BLEU (lowercased)", rangemode="tozero")
+    return fig.update_layout(title=title, height=430, margin=dict(t=70, b=110), legend=dict(orientation="h", x=0, y=-0.25, yanchor="top"))
 
 # %% ../nbs/11_plots.ipynb #6c5ad443
 def notebook_progress(

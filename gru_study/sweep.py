@@ -12,7 +12,7 @@ __all__ = ['RUNNING', 'parse_grid', 'load_grids', 'read_grids', 'notebook_file',
 # %% ../nbs/10_sweep.ipynb #c0b46c3e
 import ast, json, os, platform, re, subprocess, sys, tempfile, threading, time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -79,10 +79,10 @@ def notebook_file(
 # %% ../nbs/10_sweep.ipynb #e7980a78
 def notebook_parameters(
     notebook: Path
-) -> list[str]: # their names
+) -> dict[str, str]: # name -> default, as it is written there
     "What a notebook's parameters cell sets; raises `BadInput` where it is not a notebook"
     from papermill import inspect_notebook
-    try: return list(inspect_notebook(str(notebook)))
+    try: return {k: p["default"] for k, p in inspect_notebook(str(notebook)).items()}
     except Exception as e: raise BadInput(f"notebook: {notebook} cannot be read ({type(e).__name__})") from None
 
 # %% ../nbs/10_sweep.ipynb #163ba4c1
@@ -97,7 +97,7 @@ def check_names(
 
 # %% ../nbs/10_sweep.ipynb #65face4f
 def notebook_kind(
-    parameters: list[str] # its parameters
+    parameters: Collection[str] # names of its parameters
 ) -> type[Experiment] | None:
     "The specification that a notebook is made from, if any"
     if not {"rnn", "data", "save_dir"} <= set(parameters): return None
@@ -173,9 +173,10 @@ def make_jobs(
     "All combinations of all grids; raises `BadInput`"
     known = notebook_parameters(notebook)
     kind, prefix = notebook_kind(known), inside_exp(under) + "/" if under else ""
+    task = {k: typed(known[k]) for k in ("task",) if k in known}
     def job(c):
         fields = {k: v for k, v in c.items() if kind and k in kind.model_fields}
-        spec = make_experiment(kind, **fields) if kind else None
+        spec = make_experiment(kind, **task | fields) if kind else None
         return Job(notebook, {k: getattr(spec, k) if k in fields else typed(v) for k, v in c.items()}, prefix + (spec.save_dir if spec else notebook.stem), study_home(), spec, **settings)
     combinations = [dict(zip(g, values)) for g in grids for values in product(*g.values())]
     jobs = keep_apart([job(c) for c in combinations], combinations)

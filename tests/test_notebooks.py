@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from conftest import ROOT, gru_study
 
-from gru_study.experiment import Experiment, Search
+from gru_study.experiment import ONLY, Experiment, Search
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
 
@@ -28,12 +28,14 @@ def names(source):
     return {n for n in found if not n.startswith("_")}
 
 
-@pytest.mark.parametrize("notebook,kind", [("music_lm", Experiment), ("protocol", Search)])
-def test_parameters_cell_is_in_step_with_the_spec(notebook, kind):
+@pytest.mark.parametrize("notebook,task,kind", [("music_lm", "music_lm", Experiment), ("protocol", "music_lm", Search), ("translate", "translate", Experiment)])
+def test_parameters_cell_is_in_step_with_the_spec(notebook, task, kind):
     "Same names in the same order, same defaults; what is left out is on purpose"
     (cell,) = [c for c in cells(ROOT / f"nbs/experiments/{notebook}.ipynb") if "parameters" in c.metadata.get("tags", [])]
     parameters = {n.targets[0].id: ast.literal_eval(n.value) for n in ast.parse(cell.source).body}
-    spec = {k: None if f.default_factory else f.default for k, f in kind.model_fields.items() if k not in ("task", "loss", "tensorboard", "verbose") and not (kind is Search and k == "lr")}
+    left_out = {"loss", "tensorboard", "verbose"} | ({"task"} if task == "music_lm" else {"engine"}) | ({"lr"} if kind is Search else set())
+    default = lambda name: None if name == "save_dir" else getattr(kind(task=task), name)
+    spec = {k: default(k) for k in kind.model_fields if k not in left_out and ONLY.get(k, task) == task}
     assert parameters == spec and list(parameters) == list(spec)
 
 
