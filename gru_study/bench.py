@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'BATCHES', 'LENGTHS', 'interleaved', 'usual_epoch', 'engine_epoch', 'bench_cells', 'bench_threads',
-           'epoch_flops', 'gemm_peak', 'bench_growth', 'growth_figure', 'bench']
+           'epoch_flops', 'gemm_peak', 'bench_growth', 'growth_figure', 'CopiedTranslator', 'trainer', 'step_by_step',
+           'bench_translation', 'translation_parts', 'bench']
 
 # %% ../nbs/14_bench.ipynb #a4389ad2
 import statistics, time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -21,10 +23,11 @@ from torch import nn
 from .cells import CELLS
 from .experiment import Experiment
 from .kernels import KINDS
-from .models import pad_rolls
+from .models import Translator, output_loss, pad_rolls
 from .music import NOTES, MusicData
 from .plots import colour
-from .train import FusedEngine, OneThread, TorchEngine, processor
+from .text import TextData, text_batches
+from .train import FusedEngine, OneThread, TorchEngine, TranslateEngine, descend, processor, tensors
 
 # %% ../nbs/14_bench.ipynb #45f015af
 def interleaved(
@@ -158,9 +161,103 @@ def growth_figure(
     for i, axis in enumerate(axes, 1): fig.update_xaxes(title_text=axis, tickvals=sorted(set(growth[growth.axis == axis].value)), col=i)
     return fig.update_layout(title="What an epoch costs: fused and torch.nn on one thread", height=460, legend=dict(orientation="h", y=-0.25, yanchor="top"), margin=dict(b=110))
 
+# %% ../nbs/14_bench.ipynb #4cc6f85f
+class CopiedTranslator(nn.Module):
+    "The design of the popular notebooks, teacher-forced"
+    def __init__(self,
+        words: tuple[int, int], # in the vocabularies of source and target
+        emb: int = 256,
+        units: int = 512
+    ):
+        super().__init__()
+        self.source, self.target = (nn.Embedding(n, emb) for n in words)
+        self.encoder, self.decoder = nn.GRU(emb, units, batch_first=True, bidirectional=True), nn.GRU(emb + 2*units, units, batch_first=True)
+        self.start, self.energy, self.v = nn.Linear(2*units, units), nn.Linear(3*units, units), nn.Linear(units, 1, bias=False)
+        self.output = nn.Linear(emb + 3*units, words[1])
+
+    def forward(self, source, lengths, target) -> torch.Tensor: # words (batch, source), (batch,), (batch, target) -> logits (batch, target, words)
+        packed = nn.utils.rnn.pack_padded_sequence(self.source(source), lengths, batch_first=True, enforce_sorted=False)
+        states, last = self.encoder(packed)
+        states, h = nn.utils.rnn.pad_packed_sequence(states, batch_first=True)[0], torch.tanh(self.start(torch.cat([last[0], last[1]], 1)))
+        padding, logits = source[:, :states.shape[1]] == 1, []
+        for word in self.target(target).unbind(1):
+            e = self.v(torch.tanh(self.energy(torch.cat([h[:, None].expand(-1, states.shape[1], -1), states], 2)))).squeeze(2)
+            context = (e.masked_fill(padding, -1e10).softmax(1)[:, None] @ states).squeeze(1)
+            _, new = self.decoder(torch.cat([word, context], 1)[:, None], h[None])
+            h = new[0]
+            logits.append(self.output(torch.cat([word, h, context], 1)))
+        return torch.stack(logits, 1)
+
+# %% ../nbs/14_bench.ipynb #95f7ba51
+def trainer(
+    model: nn.Module,
+    logits: Callable, # (source, lengths, target without its last word) -> logits (batch, target, words)
+    batches: list[tuple]
+) -> Callable[[], None]: # trains on all of them
+    "Adam, gradient norm clipped to 1, torch's cross-entropy"
+    optimizer = torch.optim.Adam(model.parameters())
+    def run():
+        for source, lengths, target in batches:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(logits(source, lengths, target[:, :-1]).flatten(0, 1), target[:, 1:].flatten(), ignore_index=1).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.)
+            optimizer.step()
+    return run
+
+def step_by_step(
+    model: Translator
+) -> Callable: # as `trainer` takes it
+    "Our own translator, a word at a time"
+    def logits(source, lengths, target):
+        (memory, state), said = model.encode(source, lengths), []
+        for t in range(target.shape[1]):
+            features, state, _ = model.decode(target[:, t:t + 1], state, memory)
+            said.append(model.logits(features))
+        return torch.cat(said, 1)
+    return logits
+
+# %% ../nbs/14_bench.ipynb #513f6894
+def bench_translation(
+    data: TextData,
+    repeats: int = 5,
+    ours: int = 8, # batches of ours in a repetition
+    **fields # of `Experiment`, beyond task
+) -> dict: # target words a second of each rival, ratios, parameters, milliseconds a batch of each part of ours
+    "Throughput of training, in turns"
+    engine = TranslateEngine(Experiment(task="translate", **fields), data)
+    train, bs, rng = engine.sets["train"], engine.experiment.bs, torch.Generator().manual_seed(0)
+    bucketed, as_they_come = (list(islice(tensors(text_batches(train, bs, *seed), "cpu"), n)) for seed, n in (((0, 1), ours), ((), 1)))
+    copied = CopiedTranslator(tuple(len(f.vocab) for f in engine.fields))
+    t = interleaved({"ours": lambda: [engine.step(batch, rng, 0.5) for batch in bucketed], "ours, step by step": trainer(engine.model, step_by_step(engine.model), bucketed[:2]),
+        "copied design": trainer(copied, copied, as_they_come)}, repeats)
+    words = {name: sum(int((y[:, 1:] != 1).sum()) for _, _, y in batches) for name, batches in (("ours", bucketed), ("ours, step by step", bucketed[:2]), ("copied design", as_they_come))}
+    speed, size = {k: words[k]/t[k] for k in t}, lambda model: sum(p.numel() for p in model.parameters())
+    return {"data": str(data), "threads": torch.get_num_threads(), "parameters": {"ours": size(engine.model), "copied design": size(copied)}, "target words a second": speed,
+        "ours against": {k: speed["ours"]/v for k, v in speed.items() if k != "ours"}, "parts, ms a batch": translation_parts(engine, bucketed[0], repeats)}
+
+def translation_parts(
+    engine: TranslateEngine,
+    batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    repeats: int = 5
+) -> dict[str, float]: # part -> milliseconds, forward and backward
+    "Where the time of an update goes"
+    model, (source, lengths, target), rng = engine.model, batch, torch.Generator().manual_seed(0)
+    memory, state = model.encode(source, lengths)
+    memory, state = type(memory)(*(None if m is None else m.detach() for m in memory)), state.detach()
+    following, features = target[:, 1:], model.decode(target[:, :-1], state, memory)[0].detach()
+    scored = following != 1
+    def encode():
+        memory, state = model.encode(source, lengths, rng)
+        (memory.values.sum() + state.sum() + (0 if memory.keys is None else memory.keys.sum())).backward()
+    parts = {"encoder": encode, "decoder and attention": lambda: model.decode(target[:, :-1], state, memory, rng)[0].sum().backward(),
+        "output and loss": lambda: output_loss(features[scored].requires_grad_(), model.output_weight, model.bias, following[scored], 0.1)[0].backward(),
+        "clipping and optimizer": lambda: descend(model, engine.optimizer, 1.)}
+    return {name: 1000*t for name, t in interleaved(parts, repeats).items()}
+
 # %% ../nbs/14_bench.ipynb #9d9d801f
 def bench(
     data: MusicData,
+    corpus: TextData,
     repeats: int = 5,
     growth: bool = True # also how cost grows, which takes some minutes
 ) -> dict: # tables as lists of rows, ratios as numbers, and where they were measured
@@ -168,4 +265,4 @@ def bench(
     cells, peak = bench_cells(data, repeats), gemm_peak()
     reached = {c.name: epoch_flops(c.name, c.units, data.train)/1e6/ms for c, ms in zip(KINDS, cells["fused, ms an epoch"])}
     return {"data": str(data), "processor": processor(), "cells": cells.to_dict("records"), "two trials on two threads": bench_threads(data, repeats=repeats),
-        "GFLOP/s": reached, "numpy GFLOP/s": peak, "growth": bench_growth(data, max(1, repeats//2)).to_dict("records") if growth else []}
+        "GFLOP/s": reached, "numpy GFLOP/s": peak, "translation": bench_translation(corpus, repeats), "growth": bench_growth(data, max(1, repeats//2)).to_dict("records") if growth else []}

@@ -100,7 +100,7 @@ class Translate(BaseModel):
     "Translate with a trained model: the sentence given, the lines of a file, or those of standard input."
     model_config = ConfigDict(extra="forbid")
     run: CliPositionalArg[str] = Field(description="its folder, such as translate/captions_de_en/gru")
-    text: CliPositionalArg[str] = Field("", description="a sentence; default: the lines of --file, else of standard input")
+    text: CliPositionalArg[str | None] = Field(None, description="a sentence; default: the lines of --file, else of standard input")
     file: Path | None = Field(None, description="a text file, perhaps .gz")
     beam: int = Field(5, ge=1, le=1000, description="width of the beam; 1: greedy")
     alpha: float = Field(1., ge=0, description="normalisation by length: 0 none, 1 the mean over words")
@@ -110,11 +110,13 @@ class Translate(BaseModel):
         from gru_study.generate import translate
         from gru_study.train import load_fields, load_model
         if self.n_best > self.beam: raise BadInput.found("n_best", self.n_best, f"at most beam, {self.beam}")
-        if self.text and self.file: raise BadInput("file: a sentence or a file, not both")
+        if self.text is not None and self.file: raise BadInput("file: a sentence or a file, not both")
+        try: (self.text or "").encode()
+        except UnicodeEncodeError: raise BadInput("text: the sentence is not UTF-8") from None
         run = find_run(self.run)
         if run.experiment.task != "translate": raise BadInput.found("run", self.run, "a run of task translate")
         fields, model = load_fields(run), load_model(run)
-        for lines in in_groups([self.text] if self.text else (read_lines(self.file) if self.file else standard_input()), 1 if sys.stdin.isatty() else 256):
+        for lines in in_groups([self.text] if self.text is not None else (read_lines(self.file) if self.file else standard_input()), 1 if sys.stdin.isatty() else 256):
             for found in translate(model, fields, lines, self.beam, self.alpha):
                 if self.n_best == 1: print(found[0].text, flush=True)
                 else: print(*(f"{t.score:.4f}\t{t.text}" for t in found[:self.n_best]), "", sep="\n", flush=True)
@@ -123,7 +125,7 @@ class Translate(BaseModel):
 def standard_input() -> Iterator[str]: # lines
     "The lines of standard input, as they come; raises `BadInput` naming the first that is not UTF-8"
     for i, line in enumerate(sys.stdin.buffer, 1):
-        try: yield line.decode().rstrip("\r\n")
+        try: yield line.decode("utf-8-sig" if i == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError: raise BadInput(f"standard input: line {i} is not UTF-8") from None
 
 def in_groups(
@@ -203,9 +205,10 @@ class Sweep(BaseModel):
 
 # %% ../nbs/15_cli.ipynb #dbf04a46
 class Bench(BaseModel):
-    "Measure speed: our engine against torch.nn, in turns, on one thread; prints tables and writes JSON."
+    "Measure speed: our engines against the usual ways, in turns; prints tables and writes JSON."
     model_config = ConfigDict(extra="forbid")
     data: str = Field("chorales", description="data set whose training split is used")
+    corpus: str = Field("captions_de_en", description="corpus for translation")
     repeats: int = Field(5, ge=1, description="repetitions of each measurement, of which the median counts")
     growth: bool = Field(True, description="also how cost grows with hidden size, batch size and length")
     out: Path = Field(Path("bench.json"), description="where to write the JSON")
@@ -213,12 +216,13 @@ class Bench(BaseModel):
     def cli_cmd(self) -> None:
         from pandas import DataFrame
         from gru_study.bench import bench
-        result = bench(load_music(self.data), self.repeats, self.growth)
+        result = bench(load_music(self.data), load_text(self.corpus), self.repeats, self.growth)
         print(result["data"], "on", result["processor"])
         for table in ("cells", "growth"):
             if result[table]: print("\n" + DataFrame(result[table]).to_string(index=False, float_format="{:.4g}".format))
         print(f"\ntwo trials on two threads: {result['two trials on two threads']:.2f} times the throughput of one")
         print("GFLOP/s: " + ", ".join(f"{k} {v:.0f}" for k, v in result["GFLOP/s"].items()) + f"; numpy's matrix product {result['numpy GFLOP/s']:.0f}")
+        for what in ("target words a second", "ours against", "parts, ms a batch"): print(f"translation, {what}: " + ", ".join(f"{k} {v:,.1f}" for k, v in result["translation"][what].items()))
         print(f"written to {write_file(self.out, json.dumps(result, indent=1))}")
 
 # %% ../nbs/15_cli.ipynb #19ee3dae

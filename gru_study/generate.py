@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.io import wavfile
-from scipy.linalg import block_diag
 from torch import Tensor, nn
 
 from .base import NOTES, BadInput
@@ -300,6 +299,7 @@ def beam_search(
     while not done.all():
         features, state, weights = model.decode(words[..., -1].flatten()[:, None], state, memory)
         log_p = model.logits(features[:, 0]).float().log_softmax(-1).unflatten(0, (batch, beam))
+        log_p[..., bos] = -torch.inf # no word
         which, word = extend(sums, log_p, steps, done, alpha, pad)
         pick = lambda t: t.gather(1, which.view(*which.shape, *[1]*(t.ndim - 2)).expand(-1, -1, *t.shape[2:]))
         added = log_p.gather(1, which[..., None].expand_as(log_p)).gather(2, word[..., None])[..., 0]
@@ -335,7 +335,7 @@ class Translation:
     tokens: list[str] # the translation's, unknown words replaced
     text: str # the same as a sentence
     score: float # mean log-probability of a word, nats
-    attention: np.ndarray | None # (tokens, source)
+    attention: np.ndarray | None # (tokens, source); None without attention, and for a line translated in pieces
 
 # %% ../nbs/06_generate.ipynb #5c56fc59
 def replace_unknown(
@@ -392,6 +392,5 @@ def together(
 ) -> Translation:
     "One translation of the translations of pieces"
     tokens = [t for source, h in parts for t in replace_unknown(h, source, field.vocab.itos)]
-    maps = [h.attention for _, h in parts]
     return Translation([t for source, _ in parts for t in source], tokens, detokenize(tokens, field.tokenizer_args[1]),
-        float(np.mean([h.score for _, h in parts])) if parts else 0., None if not maps or maps[0] is None else block_diag(*maps))
+        float(np.mean([h.score for _, h in parts])) if parts else 0., parts[0][1].attention if len(parts) == 1 else None)

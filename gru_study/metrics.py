@@ -171,7 +171,7 @@ class TokenScores:
     "Sums over the scored words of a split"
     tokens: int # scored, ends of sentences included
     nll_sum: float # over them, nats
-    loss: float # objective, averaged over batches
+    loss: float # objective, averaged over them
 
     @property
     def nll(self) -> float: return self.nll_sum/self.tokens
@@ -205,7 +205,7 @@ def evaluate_translator(
 ) -> TokenScores:
     "Score a translator; padding never counts"
     losses, nll, tokens = zip(*(translation_loss(model, *batch, smoothing) for batch in batches))
-    return TokenScores(sum(tokens), float(sum(nll)), float(torch.stack(losses).mean()))
+    return TokenScores(sum(tokens), float(sum(nll)), float(np.average([float(l) for l in losses], weights=tokens)))
 
 # %% ../nbs/05_metrics.ipynb #1621015f
 def bleu_metrics() -> dict: # name -> sacrebleu's metric

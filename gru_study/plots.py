@@ -121,7 +121,7 @@ def curves(
     per: str = "frame" # what NLL is counted by: in translation a word
 ) -> go.Figure:
     "NLL and loss of any number of runs, by epoch or by seconds of training"
-    fig = make_subplots(1, 2, subplot_titles=(f"NLL: {per}s pooled", "Loss: mean over batches"), horizontal_spacing=0.1)
+    fig = make_subplots(1, 2, subplot_titles=(f"NLL: {per}s pooled", "Loss: mean over batches" if per == "frame" else "Loss: with label smoothing"), horizontal_spacing=0.1)
     seen = Counter()
     for label, (cell, history) in runs.items():
         for column, measure in enumerate(("nll", "loss"), 1):

@@ -12,7 +12,7 @@ __all__ = ['MULTI30K', 'TAGS', 'NOUNS', 'VERBS', 'PLACES', 'WAYS', 'PEOPLE_ONLY'
            'both', 'described', 'meanwhile', 'who_does', 'whom', 'because', 'draw', 'captions', 'load_captions',
            'own_files', 'read_tsv', 'split_pairs', 'load_own', 'known_languages', 'corpus_name', 'load_text',
            'tokenizer', 'detokenize', 'token_file', 'make_fields', 'examples', 'build_vocabularies',
-           'save_vocabularies', 'load_vocabularies', 'Shuffler', 'text_batches']
+           'save_vocabularies', 'load_vocabularies', 'Shuffler', 'text_batches', 'even_batches']
 
 # %% ../nbs/03_text.ipynb #77dccdb4
 import gzip, os, random, re, zlib
@@ -757,3 +757,14 @@ def text_batches(
     buckets = BucketIterator(dataset, bs, sort_within_batch=True)
     buckets.random_shuffler = Shuffler(f"{seed} {epoch}")
     return iter(buckets)
+
+# %% ../nbs/03_text.ipynb #8fdbf225
+def even_batches(
+    dataset, # of `examples`, whose fields have vocabularies
+    words: int = 6144 # on the longer side of a batch, padding counted; a longer sentence is a batch by itself
+) -> Iterator: # of torchtext Batches
+    "Batches for scoring"
+    from torchtext.data import Iterator as InOrder
+    length = lambda e: max(len(e.src), len(e.trg))
+    most = max([words, *map(length, dataset)])
+    return iter(InOrder(dataset, most, length, batch_size_fn=lambda new, count, _: count*length(new), train=False, sort=True))

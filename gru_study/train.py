@@ -34,7 +34,7 @@ from .generate import LONGEST, translate
 from .metrics import MusicScores, TokenScores, baseline_scores, bleu_scores, evaluate_music, evaluate_translator, frame_nll, translation_loss
 from .models import MusicLM, Translator, pad_rolls
 from .music import MusicData, SPLITS, load_music
-from .text import Pairs, TextData, build_vocabularies, examples, load_text, load_vocabularies, make_fields, save_vocabularies, text_batches
+from .text import Pairs, TextData, build_vocabularies, examples, load_text, even_batches, load_vocabularies, make_fields, save_vocabularies, text_batches
 
 # %% ../nbs/08_train.ipynb #bf8aa43f
 def epoch_rng(
@@ -416,7 +416,7 @@ def score_words(
     smoothing: float = 0. # label smoothing, for the objective alone
 ) -> TokenScores:
     "Perplexity of the true translations"
-    return evaluate_translator(model, tensors(text_batches(examples(pairs, fields), 128), model.bias.device), smoothing)
+    return evaluate_translator(model, tensors(even_batches(examples(pairs, fields)), model.bias.device), smoothing)
 
 def score_sentences(
     model: Translator,
@@ -439,22 +439,32 @@ class TranslateEngine(TorchEngine):
         self.sets = {split: examples(data[split], self.fields) for split in ("train", "valid")}
         short = lambda pair: max(len(pair.src), len(pair.trg)) <= LONGEST # longer lines are no sentences, and one would cost as much as a whole batch
         self.sets["train"].examples = list(filter(short, self.sets["train"].examples))
+        left_out = len(data.train) - len(self.sets["train"])
+        self.notes = [*data.notes, *[f"{left_out:,} training pair(s) of more than {LONGEST} tokens left out"]*bool(left_out)]
         if not self.sets["train"]: raise BadInput.found("data", data.name, f"a training split with sentences of at most {LONGEST} tokens")
         build_vocabularies(self.sets["train"], self.fields, experiment.min_freq)
         super().__init__(experiment, data)
 
     def build(self) -> Translator: return build_model(self.experiment, tuple(len(f.vocab) for f in self.fields))
 
-    def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]: # objective, NLL, norm of the gradient, scored words
+    def step(self,
+        batch: tuple[Tensor, Tensor, Tensor], # source, lengths, target
+        rng: torch.Generator, # of dropout
+        done: float # share of all training, 0 to 1
+    ) -> tuple[Tensor, Tensor, Tensor, int]: # objective, NLL, norm of the gradient, scored words
+        "One update"
+        e = self.experiment
+        for group in self.optimizer.param_groups: group["lr"] = float(e.lr*SCHEDULES[e.schedule](done)) # torch.load refuses numpy's
+        self.optimizer.zero_grad()
+        with torch.autocast(torch.device(e.device).type, torch.bfloat16, enabled=e.precision == "bf16"): loss, nll, words = translation_loss(self.model, *batch, e.label_smoothing, rng)
+        loss.backward()
+        return loss.detach(), nll.detach()/words, descend(self.model, self.optimizer, e.clip), words
+
+    def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]: # as `step`
         e, steps = self.experiment, -(-len(self.sets["train"])//self.experiment.bs)
         rng = torch.Generator(e.device).manual_seed(int(epoch_rng(e.seed, epoch).integers(2**63)))
-        bf16 = torch.autocast(torch.device(e.device).type, torch.bfloat16, enabled=e.precision == "bf16")
-        for step, batch in enumerate(tensors(text_batches(self.sets["train"], e.bs, e.seed, epoch), e.device)):
-            for group in self.optimizer.param_groups: group["lr"] = e.lr*SCHEDULES[e.schedule]((epoch - 1 + (step + 1)/steps)/e.epoch)
-            self.optimizer.zero_grad()
-            with bf16: loss, nll, words = translation_loss(self.model, *batch, e.label_smoothing, rng)
-            loss.backward()
-            yield loss.detach(), nll.detach()/words, descend(self.model, self.optimizer, e.clip), words
+        for i, batch in enumerate(tensors(text_batches(self.sets["train"], e.bs, e.seed, epoch), e.device), 1):
+            yield self.step(batch, rng, (epoch - 1 + i/steps)/e.epoch)
 
     def evaluate(self, pairs: Pairs) -> TokenScores:
         "Score with the clean weights"
@@ -470,7 +480,7 @@ class TranslateEngine(TorchEngine):
         for name, pairs in self.data.tests.items():
             found, said[name] = score_sentences(self.model, self.fields, pairs, self.experiment.beam)
             tests[name] = self.evaluate(pairs).averages() | found | {"greedy_bleu_tokens": score_sentences(self.model, self.fields, pairs)[0]["bleu_tokens"]}
-        return {s: self.evaluate(self.data[s]).averages() for s in ("train", "valid")} | {"test": next(iter(tests.values())), "tests": tests, "translations": said}
+        return {s: self.evaluate(self.data[s]).averages() for s in ("train", "valid")} | {"notes": self.notes, "test": next(iter(tests.values())), "tests": tests, "translations": said}
 
 # %% ../nbs/08_train.ipynb #ce3a2a60
 CROSSOVER = {"tanh": (1536, 768), "gru": (1024, 400), "lstm": (512, 280)} # units up to which fused is faster: with one sequence a batch, with more
@@ -583,7 +593,8 @@ def load_fields(
 ) -> tuple: # torchtext's Fields of source and target
     "The vocabularies of a translation run; raises `BadInput` where they are missing or damaged"
     if (stored := run.read_json("vocabulary.json")) is None: raise BadInput(f"{run.exp/'vocabulary.json'}: does not exist")
-    return load_vocabularies(stored)
+    try: return load_vocabularies(stored)
+    except (KeyError, TypeError, ValueError) as e: raise BadInput(f"{run.exp/'vocabulary.json'}: damaged ({e if isinstance(e, BadInput) else type(e).__name__})") from None
 
 # %% ../nbs/08_train.ipynb #a020d1a3
 def load_model(
@@ -625,7 +636,7 @@ class Result:
         what = f"{f['cell']}-{f['units']} ({f['parameters']:,} parameters) on {f['data']}: "
         if "accuracy" in f["test"]: scores = "NLL " + "  ".join(f"{s} {f[s]['nll']:.4f}" for s in SPLITS) + f", test accuracy {f['test']['accuracy']:.3f}"
         else: scores = "perplexity " + "  ".join(f"{s} {f[s]['perplexity']:.2f}" for s in SPLITS) + f", test BLEU {f['test']['bleu']:.2f} (lowercased spaCy tokens {f['test']['bleu_tokens']:.2f})"
-        return f"{what}{scores}; best of {f['epochs']} epochs: {f['best_epoch']}; {f['seconds']:.1f} s"
+        return f"{what}{scores}; best of {f['epochs']} epochs: {f['best_epoch']}; {f['seconds']:.1f} s" + "".join(f"; {n}" for n in f.get("notes", []))
 
 # %% ../nbs/08_train.ipynb #85d45b17
 def provenance(
