@@ -225,7 +225,7 @@ def bench_translation(
 ) -> dict: # target words a second of each rival, ratios, parameters, milliseconds a batch of each part of ours
     "Throughput of training, in turns"
     engine = TranslateEngine(Experiment(task="translate", **fields), data)
-    train, bs, rng = engine.sets["train"], engine.experiment.bs, torch.Generator().manual_seed(0)
+    train, bs, rng = engine.train, engine.experiment.bs, torch.Generator().manual_seed(0)
     bucketed, as_they_come = (list(islice(tensors(text_batches(train, bs, *seed), "cpu"), n)) for seed, n in (((0, 1), ours), ((), 1)))
     copied = CopiedTranslator(tuple(len(f.vocab) for f in engine.fields))
     t = interleaved({"ours": lambda: [engine.step(batch, rng, 0.5) for batch in bucketed], "ours, step by step": trainer(engine.model, step_by_step(engine.model), bucketed[:2]),

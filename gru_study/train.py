@@ -7,10 +7,10 @@ __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS'
            'draw_noise', 'noisy', 'gradient_norm', 'descend', 'update', 'Diverged', 'Epoch', 'batch_loss',
            'MusicEngine', 'on_device', 'build_model', 'copy_weights', 'TorchState', 'TorchEngine', 'sum_up',
            'no_kernel', 'announced', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'tensors',
-           'score_words', 'score_sentences', 'TranslateEngine', 'make_engine', 'history_csv', 'Progress', 'data_digest',
-           'save_checkpoint', 'save_views', 'load_checkpoint', 'load_fields', 'load_model', 'experiment_data', 'Result',
-           'provenance', 'processor', 'result_facts', 'OneThread', 'Events', 'one_epoch', 'train_epochs', 'print_row',
-           'fit']
+           'training_set', 'score_words', 'score_sentences', 'TranslateEngine', 'make_engine', 'history_csv',
+           'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint', 'load_fields', 'load_model',
+           'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'OneThread', 'Events', 'one_epoch',
+           'train_epochs', 'print_row', 'fit']
 
 # %% ../nbs/08_train.ipynb #15c9232d
 import io, platform, sys, threading, time
@@ -409,6 +409,20 @@ def tensors(
     "What the network takes of each batch, on its device"
     return (tuple(t.to(device) for t in (*b.src, b.trg)) for b in batches)
 
+# %% ../nbs/08_train.ipynb #dcd3e0bd
+def training_set(
+    e: Experiment,
+    data: TextData
+) -> tuple: # torchtext's Fields with vocabularies; the data set; how many pairs were left out
+    "The sentences that are trained on: longer lines are no sentences, and one would cost as much as a whole batch; raises `BadInput` where none is left"
+    fields = make_fields(data.languages, e.lower)
+    train = examples(data.train, fields)
+    train.examples = [pair for pair in train if max(len(pair.src), len(pair.trg)) <= LONGEST]
+    if not train.examples: raise BadInput.found("data", data.name, f"a training split with sentences of at most {LONGEST} tokens")
+    build_vocabularies(train, fields, e.min_freq)
+    return fields, train, len(data.train) - len(train)
+
+# %% ../nbs/08_train.ipynb #00d86a67
 def score_words(
     model: Translator,
     fields: tuple, # torchtext's, with vocabularies
@@ -418,6 +432,7 @@ def score_words(
     "Perplexity of the true translations"
     return evaluate_translator(model, tensors(even_batches(examples(pairs, fields)), model.bias.device), smoothing)
 
+# %% ../nbs/08_train.ipynb #80837c2c
 def score_sentences(
     model: Translator,
     fields: tuple,
@@ -435,14 +450,8 @@ class TranslateEngine(TorchEngine):
         experiment: Experiment,
         data: TextData
     ):
-        self.fields = make_fields(data.languages, experiment.lower)
-        self.sets = {split: examples(data[split], self.fields) for split in ("train", "valid")}
-        short = lambda pair: max(len(pair.src), len(pair.trg)) <= LONGEST # longer lines are no sentences, and one would cost as much as a whole batch
-        self.sets["train"].examples = list(filter(short, self.sets["train"].examples))
-        left_out = len(data.train) - len(self.sets["train"])
+        self.fields, self.train, left_out = training_set(experiment, data)
         self.notes = [*data.notes, *[f"{left_out:,} training pair(s) of more than {LONGEST} tokens left out"]*bool(left_out)]
-        if not self.sets["train"]: raise BadInput.found("data", data.name, f"a training split with sentences of at most {LONGEST} tokens")
-        build_vocabularies(self.sets["train"], self.fields, experiment.min_freq)
         super().__init__(experiment, data)
 
     def build(self) -> Translator: return build_model(self.experiment, tuple(len(f.vocab) for f in self.fields))
@@ -461,9 +470,9 @@ class TranslateEngine(TorchEngine):
         return loss.detach(), nll.detach()/words, descend(self.model, self.optimizer, e.clip), words
 
     def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]: # as `step`
-        e, steps = self.experiment, -(-len(self.sets["train"])//self.experiment.bs)
+        e, steps = self.experiment, -(-len(self.train)//self.experiment.bs)
         rng = torch.Generator(e.device).manual_seed(int(epoch_rng(e.seed, epoch).integers(2**63)))
-        for i, batch in enumerate(tensors(text_batches(self.sets["train"], e.bs, e.seed, epoch), e.device), 1):
+        for i, batch in enumerate(tensors(text_batches(self.train, e.bs, e.seed, epoch), e.device), 1):
             yield self.step(batch, rng, (epoch - 1 + i/steps)/e.epoch)
 
     def evaluate(self, pairs: Pairs) -> TokenScores:
@@ -476,11 +485,10 @@ class TranslateEngine(TorchEngine):
 
     def scores(self) -> dict: # parts of result.json
         "Perplexity of every split, BLEU and chrF of every test set, and the translations"
-        tests, said = {}, {}
-        for name, pairs in self.data.tests.items():
-            found, said[name] = score_sentences(self.model, self.fields, pairs, self.experiment.beam)
-            tests[name] = self.evaluate(pairs).averages() | found | {"greedy_bleu_tokens": score_sentences(self.model, self.fields, pairs)[0]["bleu_tokens"]}
-        return {s: self.evaluate(self.data[s]).averages() for s in ("train", "valid")} | {"notes": self.notes, "test": next(iter(tests.values())), "tests": tests, "translations": said}
+        said = {name: score_sentences(self.model, self.fields, pairs, self.experiment.beam) for name, pairs in self.data.tests.items()}
+        greedy = lambda pairs: {"greedy_bleu_tokens": score_sentences(self.model, self.fields, pairs)[0]["bleu_tokens"]}
+        tests = {name: self.evaluate(pairs).averages() | said[name][0] | greedy(pairs) for name, pairs in self.data.tests.items()}
+        return {s: self.evaluate(self.data[s]).averages() for s in ("train", "valid")} | dict(notes=self.notes, test=next(iter(tests.values())), tests=tests, translations={name: text for name, (_, text) in said.items()})
 
 # %% ../nbs/08_train.ipynb #ce3a2a60
 CROSSOVER = {"tanh": (1536, 768), "gru": (1024, 400), "lstm": (512, 280)} # units up to which fused is faster: with one sequence a batch, with more
