@@ -7,7 +7,7 @@ __all__ = ['Train', 'epoch_bar', 'FindRate', 'Evaluate', 'score_line', 'Translat
            'Data', 'Fetch', 'got', 'Sweep', 'Bench', 'Report', 'Record', 'GruStudy', 'join_grid', 'main', 'complain']
 
 # %% ../nbs/15_cli.ipynb #e35d5961
-import json, sys
+import json, re, sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -17,9 +17,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, SettingsConfigDict, SettingsError
 
-from .base import BadInput, Failed, data_file, known_files, write_file
+from .base import BadInput, Failed, data_file, known_files, study_home, write_file
 from .experiment import TASKS, Experiment, Search, by_task, explain, find_run, open_run
-from .music import SPLITS, MusicData, load_midi_folder, load_music, to_npz
+from .music import SPLITS, MusicData, dataset_name, load_midi_folder, load_music, to_npz
 from .text import TextData, corpus_name, load_text, read_lines
 
 # %% ../nbs/15_cli.ipynb #1ea1bc95
@@ -116,7 +116,7 @@ class Translate(BaseModel):
         run = find_run(self.run)
         if run.experiment.task != "translate": raise BadInput.found("run", self.run, "a run of task translate")
         fields, model = load_fields(run), load_model(run)
-        for lines in in_groups([self.text] if self.text is not None else (read_lines(self.file) if self.file else standard_input()), 1 if sys.stdin.isatty() else 256):
+        for lines in in_groups([self.text] if self.text is not None else (read_lines(self.file) if self.file else standard_input()), 256 if self.file or not sys.stdin.isatty() else 1):
             for found in translate(model, fields, lines, self.beam, self.alpha):
                 if self.n_best == 1: print(found[0].text, flush=True)
                 else: print(*(f"{t.score:.4f}\t{t.text}" for t in found[:self.n_best]), "", sep="\n", flush=True)
@@ -141,9 +141,10 @@ def load_any(
     name: str # of a music set or a corpus, or a path
 ) -> MusicData | TextData:
     "Load data of either task; raises `BadInput`"
-    try: corpus = corpus_name(name)
-    except BadInput: return load_music(name)
-    return load_text(corpus)
+    try: return load_music(dataset_name(name))
+    except BadInput as music:
+        try: return load_text(corpus_name(name))
+        except BadInput as text: raise text if re.fullmatch(r".+_[a-z]{2,3}_[a-z]{2,3}", name) else music from None
 
 # %% ../nbs/15_cli.ipynb #4f138e12
 class Data(BaseModel):
@@ -254,7 +255,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
     under: str = Field("", description="only runs in this folder under exp/")
     task: Literal[TASKS] = Field("music_lm", description="music_lm or translate: which runs")
-    out: Path = Field(default_factory=by_task(Path("results/table2"), Path("results/multi30k")), description="the folder; what it has of other data sets stays")
+    out: Path = Field(default_factory=by_task(study_home()/"results/table2", study_home()/"results/multi30k"), description="the folder; what it has of other data sets stays")
 
     def cli_cmd(self) -> None:
         from gru_study.report import collect, write_study

@@ -77,7 +77,8 @@ def data_name(
     name: str, # of a data set, or a path
     info: ValidationInfo # the validated fields before this one
 ) -> str:
-    "One spelling for a data set of the task; raises `BadInput` where there is none of that name"
+    "One spelling for a data set of the task; raises `BadInput` where there is none of that name. What a run has stored is not looked up again: its files may have moved"
+    if info.context: return name
     return (corpus_name if info.data.get("task") == "translate" else dataset_name)(name)
 
 # %% ../nbs/07_experiment.ipynb #ec9c868a
@@ -108,7 +109,7 @@ class Common(BaseModel):
     precision: Literal["float32", "bf16"] = Field("float32", description="of the torch engine's products: bf16 may be faster in large models")
     device: str = Field("cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$", description="cpu, cuda, cuda:1 or mps")
     save_dir: Annotated[str, AfterValidator(inside_exp)] = Field(default_factory=task_data_rnn, description="the run's folder under exp/ and log/")
-    continue_training: bool = Field(False, exclude=True, validation_alias=AliasChoices("continue_training", "c"), description="extend a finished run to a larger epoch")
+    continue_training: bool = Field(False, exclude=True, validation_alias=AliasChoices("continue_training", "c"), description="extend a finished run to a larger epoch (translation: with schedule constant)")
     overwrite: bool = Field(False, exclude=True, description="start anew where there is a run already")
     tensorboard: bool = Field(False, exclude=True, description="write TensorBoard events beside metrics.csv")
     verbose: bool = Field(False, exclude=True, validation_alias=AliasChoices("verbose", "v"), description="print loss and NLL of each epoch")
@@ -150,7 +151,7 @@ class Experiment(Common):
         default = lambda field: Experiment.model_fields[field].get_default(call_default_factory=True, validated_data=vars(self))
         for field, task in ONLY.items():
             if task != self.task and getattr(self, field) != default(field): raise BadInput(f"{field}: only with task {task}, not with {self.task}")
-        if self.continue_training and self.task == "translate" and self.schedule != "constant": raise BadInput.found("continue_training", True, "with schedule constant; one_cycle ends with its last epoch")
+        if self.continue_training and self.task == "translate" and self.schedule != "constant" and "epoch" in self.grows: raise BadInput.found("continue_training", True, "with schedule constant; one_cycle ends with its last epoch")
         return self
 
     @model_serializer(mode="wrap")
@@ -281,8 +282,8 @@ class Run:
     ) -> Experiment:
         "The stored specification; raises `BadInput` where there is none"
         if (config := self.read_json(kind.files[0])) is None: raise BadInput(f"{self.exp}: there is no {'search' if kind is Search else 'run'}")
-        try: return make_experiment(kind, **config)
-        except BadInput as e: raise BadInput(f"{self.exp/kind.files[0]}: {e}") from None
+        try: return kind.model_validate(config, context={"stored": True})
+        except ValidationError as e: raise BadInput(f"{self.exp/kind.files[0]}: {explain(e)}") from None
 
     def outcome(self,
         kind: type[Experiment] = Experiment # or `Search`

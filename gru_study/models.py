@@ -85,7 +85,7 @@ def dropped(
     "Dropout (Srivastava et al. 2014): what is left is scaled up, so that the mean stays"
     if not rng or not p: return x
     bits = torch.empty(-(-x.numel()//8), dtype=torch.int64, device=x.device).random_(-2**63, None, generator=rng).view(torch.uint8)
-    kept = max(1, round(256*(1 - p)))
+    if (kept := max(1, round(256*(1 - p)))) == 256: return x
     return x*(bits[:x.numel()].view(x.shape) < kept).to(x.dtype).mul_(256/kept)
 
 # %% ../nbs/04_models.ipynb #057db859
@@ -153,7 +153,9 @@ class Attention(nn.Module):
         memory: Memory
     ) -> tuple[Tensor, Tensor | None]: # contexts (batch, target, ways*units); weights (batch, target, source)
         if self.kind == "none": return memory.values.expand(-1, h.shape[1], -1), None
-        if self.kind == "additive": scores = self.v(torch.tanh(self.query(h)[:, :, None] + memory.keys[:, None])).squeeze(-1)
+        if self.kind == "additive":
+            steps = h.shape[1] if torch.is_grad_enabled() else max(1, 2**24//memory.keys.numel()) # without gradient, a long sentence in parts
+            scores = torch.cat([self.v(torch.tanh(q[:, :, None] + memory.keys[:, None])).squeeze(-1) for q in self.query(h).split(steps, 1)], 1)
         else: scores = h @ memory.keys.mT
         weights = scores.masked_fill(memory.padding, -torch.inf).softmax(-1)
         return weights @ memory.values, weights
@@ -237,7 +239,8 @@ class OutputLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features, weight, bias, target, smoothing, chunk, backward):
         n, words, floats = len(target), len(weight), torch.float32 if features.dtype == torch.bfloat16 else features.dtype
-        nll, smooth = features.new_zeros((), dtype=torch.float64), features.new_zeros((), dtype=torch.float64)
+        wide = torch.float32 if features.device.type == "mps" else torch.float64 # mps has no float64
+        nll, smooth = (features.new_zeros((), dtype=wide) for _ in range(2))
         grads = torch.empty_like(features), torch.zeros_like(weight), torch.zeros_like(bias)
         for i in range(0, n, chunk):
             f, y = features[i:i + chunk], target[i:i + chunk, None]

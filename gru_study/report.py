@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'GROUP', 'DIGITS', 'PAPER', 'TCN', 'ORIGINAL', 'FAULTS', 'REPORTS', 'finished_runs', 'history', 'Study',
-           'settings', 'run_row', 'lost_rows', 'thinned', 'collect', 'by_data', 'baseline_table', 'provenance',
-           'write_study', 'read_study', 'reported', 'labels', 'study_table', 'readable', 'shared_settings', 'styled',
-           'tried_rates', 'rates_table', 'sequence_scores', 'chosen', 'fair_pairs', 'differences', 'verdict',
-           'readable_differences', 'ranks', 'chance_of_ranks', 'time_to', 'sizes_table', 'published',
-           'beside_published', 'about_data', 'data_notes', 'readme_table', 'data_finding', 'gating_finding',
-           'rate_findings', 'published_findings', 'findings', 'seed_curves', 'recorded_files', 'fingerprint',
-           'make_report']
+           'settings', 'is_trial', 'run_row', 'lost_rows', 'thinned', 'collect', 'by_data', 'baseline_table',
+           'provenance', 'write_study', 'read_study', 'reported', 'labels', 'study_table', 'readable',
+           'shared_settings', 'styled', 'tried_rates', 'rates_table', 'sequence_scores', 'chosen', 'fair_pairs',
+           'differences', 'verdict', 'readable_differences', 'ranks', 'chance_of_ranks', 'time_to', 'sizes_table',
+           'published', 'beside_published', 'about_data', 'data_notes', 'readme_table', 'data_finding',
+           'gating_finding', 'rate_findings', 'published_findings', 'findings', 'seed_curves', 'recorded_files',
+           'fingerprint', 'make_report']
 
 # %% ../nbs/12_report.ipynb #13ad7dad
 import csv, json, re, subprocess
@@ -72,13 +72,19 @@ def settings(
     return " ".join(f"{k}={config[k]}" for k in usual if k in config and k not in own and config[k] != usual[k])
 
 # %% ../nbs/12_report.ipynb #0614cb8f
+def is_trial(
+    run: Run
+) -> bool:
+    "Is it a trial of a search?"
+    return (run.exp.parent/Search.files[0]).is_file() and bool(re.fullmatch(r"lr-\d+", run.exp.name))
+
+# %% ../nbs/12_report.ipynb #6d9c018c
 def run_row(
     run: Run
 ) -> dict[str, object]: # column -> value
     "What the study knows of a finished run"
     f, c = run.result, run.result["config"]
-    trial = (run.exp.parent/Search.files[0]).is_file() and re.fullmatch(r"lr-\d+", run.exp.name)
-    return dict(data=f["data"], run=run.save_dir, role="trial" if trial else "seed", cell=f["cell"], units=f["units"], sizes="given" if c["hidden"] else c["match"], parameters=f["parameters"],
+    return dict(data=f["data"], run=run.save_dir, role="trial" if is_trial(run) else "seed", cell=f["cell"], units=f["units"], sizes="given" if c["hidden"] else c["match"], parameters=f["parameters"],
         settings=settings(c), lr=c["lr"], seed=c["seed"], state="finished", train_nll=f["train"]["nll"], valid_nll=f["valid"]["nll"], test_nll=f["test"]["nll"], test_nll_seq=f["test"]["nll_seq"],
         nll_on=f["test"]["nll_on"], accuracy=f["test"]["accuracy"], best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"], message="")
 

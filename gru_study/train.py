@@ -9,8 +9,8 @@ __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS'
            'no_kernel', 'announced', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'tensors',
            'training_set', 'score_words', 'score_sentences', 'TranslateEngine', 'make_engine', 'history_csv',
            'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint', 'load_fields', 'load_model',
-           'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'OneThread', 'Events', 'one_epoch',
-           'train_epochs', 'print_row', 'fit']
+           'cut_text', 'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'OneThread', 'Events',
+           'one_epoch', 'train_epochs', 'print_row', 'fit']
 
 # %% ../nbs/08_train.ipynb #15c9232d
 import io, platform, sys, threading, time
@@ -254,7 +254,7 @@ class TorchEngine(TorchState, MusicEngine):
         "All training sequences once; raises `Diverged` naming epoch and step"
         self.model.train()
         *found, frames = zip(*self.updates(epoch))
-        return sum_up(*(torch.stack(f).double().cpu().numpy() for f in found), np.array(frames), epoch)
+        return sum_up(*(torch.stack(f).cpu().double().numpy() for f in found), np.array(frames), epoch)
 
     def evaluate(self, rolls: list[np.ndarray]) -> MusicScores:
         "Score with the clean weights"
@@ -617,16 +617,26 @@ def load_model(
     except Exception as error: raise BadInput(f"{path}: damaged or of another network ({type(error).__name__})") from error
     return model.eval()
 
+# %% ../nbs/08_train.ipynb #bb327a0d
+def cut_text(
+    data: TextData,
+    train: int | None, # use only the first so many pairs; none: all
+    valid: int | None
+) -> TextData:
+    "The first pairs of training and validation, with a note where there are fewer than asked for"
+    notes = [f"{split}_subset {n:,}: all {len(data[split]):,} pairs" for split, n in (("train", train), ("valid", valid)) if n and n > len(data[split])]
+    return replace(data, train=data.train[:train], valid=data.valid[:valid], notes=(*data.notes, *notes))
+
 # %% ../nbs/08_train.ipynb #0e0f587c
 def experiment_data(
     e: Experiment
 ) -> MusicData | TextData:
-    "Its data set, cut to `train_subset` and `valid_subset`; raises `BadInput` where those are larger than the split"
-    data = load_text(e.data) if e.task == "translate" else load_music(e.data)
+    "Its data set, cut to `train_subset` and `valid_subset`; raises `BadInput` where those are larger than a split of music"
+    if e.task == "translate": return cut_text(load_text(e.data), e.train_subset, e.valid_subset)
+    data = load_music(e.data)
     def first(split, n):
         if n and n > len(data[split]): raise BadInput.found(f"{split}_subset", n, f"1 to {len(data[split])}, the sequences of {data.name}")
         return data[split][:n]
-    if e.task == "translate": return replace(data, train=first("train", e.train_subset), valid=first("valid", e.valid_subset))
     return MusicData(data.name, first("train", e.train_subset), first("valid", e.valid_subset), data.test,
         {s: data.names[s][:n] for s, n in zip(SPLITS, (e.train_subset, e.valid_subset, None))}, data.step)
 
@@ -687,10 +697,10 @@ class OneThread:
             OneThread.inside += 1
 
     def __exit__(self, *exc):
-        torch.set_num_threads(self.before)
         with OneThread.lock:
             OneThread.inside -= 1
             if not OneThread.inside: OneThread.limit.restore_original_limits()
+        torch.set_num_threads(self.before) # last: to set numpy's BLAS free resets OpenMP
 
 # %% ../nbs/08_train.ipynb #2f577ba3
 class Events:
@@ -713,7 +723,7 @@ def one_epoch(
 ) -> dict[str, float]: # the epoch's row
     "Train on every sequence once, then validate; raises `Diverged`"
     e, n = engine.experiment, progress.epoch + 1
-    clock = time.thread_time if e.device == "cpu" and e.task == "music_lm" else time.perf_counter
+    clock = time.perf_counter if e.device != "cpu" else time.thread_time if e.task == "music_lm" else lambda: time.process_time()/torch.get_num_threads()
     start = clock()
     train = engine.train_epoch(n)
     seconds = progress.seconds + clock() - start

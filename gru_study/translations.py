@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'SCORES', 'LENGTHS', 'TOKENS', 'Translations', 'run_rows', 'length_rows', 'pair_rows', 'collect_translations',
-           'write_translations', 'read_translations', 'translation_table', 'published_translations',
-           'translation_findings', 'long_finding']
+           'told_apart', 'write_translations', 'read_translations', 'translation_table', 'published_translations',
+           'readme_translations', 'translation_findings', 'long_finding']
 
 # %% ../nbs/12_translations.ipynb #3a6c146c
 import json
@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from .base import BadInput, asset, study_home, write_file
-from .experiment import Run
+from .experiment import Experiment, Run
 from .metrics import bleu_metrics, paired_bleu
-from .report import by_data, finished_runs, history, provenance, published, settings
+from .report import by_data, finished_runs, history, is_trial, provenance, published, settings
 from .text import Pairs, load_text, tokenizer
 
 # %% ../nbs/12_translations.ipynb #762a59fa
@@ -29,7 +29,7 @@ class Translations:
     runs: pd.DataFrame # a row a run and test set
     lengths: pd.DataFrame # data, run, test, words, sentences, bleu_lower: by length of the source
     curves: pd.DataFrame # data, run, epoch, seconds, train_nll, valid_nll
-    pairs: pd.DataFrame # data, test, a, b: models; bleu_a, bleu_b, p: paired bootstrap of the runs with the smallest seeds
+    pairs: pd.DataFrame # data, test, a, b: models; seeds: pairs of runs; bleu_a, bleu_b: means; p: of the paired bootstrap, the largest
     provenance: dict[str, dict] # data -> versions, machine, time, commit, signatures of the scores
 
 PARTS = ("runs", "lengths", "curves", "pairs")
@@ -41,10 +41,11 @@ def run_rows(
 ) -> list[dict]: # column -> value, a row a test set
     "What the study knows of a finished run"
     f, c = run.result, run.result["config"]
-    more = " ".join(s for s in settings(c).split() if not s.startswith("attention="))
-    name = f"{f['cell']}-{f['units']}" + (" no attention" if c["attention"] == "none" else "")
+    usual = Experiment(task="translate")
+    more = [s for s in settings(c).split() if not s.startswith("attention=")] + [f"{k}={c[k]}" for k in ("lr", "epoch") if c[k] != getattr(usual, k)]
+    name = f"{f['cell']}-{f['units']}" + {"general": "", "none": " no attention"}.get(c["attention"], f" {c['attention']} attention")
     common = dict(data=f["data"], run=run.save_dir, model=name, cell=f["cell"], units=f["units"], attention=c["attention"], sizes="given" if c["hidden"] else c["match"], parameters=f["parameters"],
-        settings=more, seed=c["seed"], train_perplexity=f["train"]["perplexity"], valid_perplexity=f["valid"]["perplexity"], best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"])
+        settings=" ".join(more), seed=c["seed"], train_perplexity=f["train"]["perplexity"], valid_perplexity=f["valid"]["perplexity"], best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"])
     return [common | dict(test=test) | {k: scores[k] for k in SCORES} for test, scores in f["tests"].items()]
 
 # %% ../nbs/12_translations.ipynb #a6dad9bf
@@ -66,19 +67,19 @@ def length_rows(
 
 # %% ../nbs/12_translations.ipynb #1a87fd5c
 def pair_rows(
-    runs: list[dict], # results of one data set
-    data: str
+    runs: pd.DataFrame, # rows of `Translations.runs` of one data set and test
+    said: dict[str, list[str]], # run -> its translations of the test
+    references: list[str]
 ) -> list[dict]:
-    "Paired bootstrap of models that differ in one thing"
-    first = {}
-    for f in sorted(runs, key=lambda f: f["config"]["seed"]): first.setdefault((f["cell"], f["config"]["attention"]), f)
-    rows, text = [], load_text(data)
-    for a, b in combinations(sorted(first), 2):
-        if a[0] != b[0] and a[1] != b[1]: continue
-        for test in first[a]["translations"]:
-            found = paired_bleu({"a": first[a]["translations"][test], "b": first[b]["translations"][test]}, text[test].target)
-            name = lambda k: f"{k[0]}-{first[k]['units']}" + (" no attention" if k[1] == "none" else "")
-            rows.append(dict(data=data, test=test, a=name(a), b=name(b), bleu_a=found["a"]["bleu"], bleu_b=found["b"]["bleu"], p=found["b"]["p"]))
+    "Models that differ in the cell or in attention, and in nothing else: runs of the same rank among the seeds are paired, and the least clear pair counts"
+    models, rows = {m: part.sort_values("seed") for m, part in runs.groupby("model")}, []
+    for a, b in combinations(models, 2):
+        x, y = models[a].iloc[0], models[b].iloc[0]
+        if (x.sizes, x.settings) != (y.sizes, y.settings) or (x.cell != y.cell) + (x.attention != y.attention) != 1: continue
+        found = [paired_bleu({"a": said[p], "b": said[q]}, references) for p, q in zip(models[a].run, models[b].run)]
+        gaps = [f["a"]["bleu"] - f["b"]["bleu"] for f in found]
+        p = max(f["b"]["p"] for f in found) if min(gaps)*max(gaps) > 0 else 1.
+        rows.append(dict(data=x.data, test=x.test, a=a, b=b, seeds=len(found), bleu_a=np.mean([f["a"]["bleu"] for f in found]), bleu_b=np.mean([f["b"]["bleu"] for f in found]), p=p))
     return rows
 
 # %% ../nbs/12_translations.ipynb #172e01da
@@ -86,16 +87,22 @@ def collect_translations(
     under: str = "" # only runs in this folder under exp/; default: all
 ) -> Translations:
     "The study of all finished translation runs; raises `BadInput` where there is none"
-    if not (runs := finished_runs(under, "translate")): raise BadInput("report: found no finished translation run; train one first, for instance with gru-study train --task translate")
-    texts = {data: load_text(results[0]["config"]["data"]) for data, results in by_data(runs).items()}
-    rows, lengths, curves = [row for run in runs for row in run_rows(run)], [], []
-    for run in runs:
-        f, data = run.result, run.result["data"]
-        for test, said in f["translations"].items(): lengths += [dict(data=data, run=run.save_dir, test=test) | r for r in length_rows(said, texts[data][test], texts[data].languages[0])]
-        curves.append(pd.DataFrame(history(run))[["epoch", "seconds", "train_nll", "valid_nll"]].assign(data=data, run=run.save_dir).astype({"epoch": int}))
-    pairs = [row for results in by_data(runs).values() for row in pair_rows(results, results[0]["config"]["data"])]
-    origin = {data: provenance(results) | {"signatures": results[0]["test"]["signatures"]} for data, results in by_data(runs).items()}
-    return Translations(pd.DataFrame(rows), pd.DataFrame(lengths), pd.concat(curves, ignore_index=True), pd.DataFrame(pairs, columns=["data", "test", "a", "b", "bleu_a", "bleu_b", "p"]), origin)
+    if not (runs := [r for r in finished_runs(under, "translate") if not is_trial(r)]): raise BadInput("report: found no finished translation run; train one first, for instance with gru-study train --task translate")
+    results = {run.save_dir: run.result for run in runs}
+    texts = {f["data"]: load_text(f["config"]["data"]) for f in results.values()}
+    table = told_apart(pd.DataFrame([row for run in runs for row in run_rows(run)]))
+    lengths = [dict(data=f["data"], run=name, test=test) | row for name, f in results.items() for test, said in f["translations"].items() for row in length_rows(said, texts[f["data"]][test], texts[f["data"]].languages[0])]
+    curves = [pd.DataFrame(history(run))[["epoch", "seconds", "train_nll", "valid_nll"]].assign(data=run.result["data"], run=run.save_dir).astype({"epoch": int}) for run in runs]
+    pairs = [row for (data, test), part in table.groupby(["data", "test"], sort=False) for row in pair_rows(part, {r: results[r]["translations"][test] for r in part.run}, texts[data][test].target)]
+    origin = {data: provenance(found) | {"signatures": found[0]["test"]["signatures"]} for data, found in by_data(runs).items()}
+    return Translations(table, pd.DataFrame(lengths), pd.concat(curves, ignore_index=True), pd.DataFrame(pairs, columns=["data", "test", "a", "b", "seeds", "bleu_a", "bleu_b", "p"]), origin)
+
+def told_apart(
+    runs: pd.DataFrame # of `Translations`
+) -> pd.DataFrame: # the same, `model` with the settings where models would share a name
+    "Names that tell models apart"
+    many = runs.groupby(["data", "model"]).settings.transform("nunique") > 1
+    return runs.assign(model=[f"{m} {s or 'as usual'}" if more else m for m, s, more in zip(runs.model, runs.settings, many)])
 
 # %% ../nbs/12_translations.ipynb #31a755a4
 def write_translations(
@@ -132,14 +139,15 @@ def translation_table(
 ) -> pd.DataFrame: # of strings, a row a model, best first; then what is published
     "All models on a test set: means over seeds"
     part = study.runs[study.runs.data == data]
-    part, rows = part[part.test == (test or part.test.iloc[0])], []
+    first = part.test.iloc[0]
+    part, rows = part[part.test == (test or first)], []
     for _, same in part.groupby(["model", "sizes", "settings"], sort=False):
         m, first = same.mean(numeric_only=True), same.iloc[0]
         spread = f" ± {same.bleu_tokens.std(ddof=1):.2f}" if len(same) > 1 else ""
         rows.append({"model": first.model, "attention": first.attention, "parameters": f"{first.parameters:,}", "seeds": str(len(same)), "valid perplexity": f"{m.valid_perplexity:.2f}", "test perplexity": f"{m.perplexity:.2f}", "BLEU": f"{m.bleu:.2f}",
             "BLEU, lowercased": f"{m.bleu_lower:.2f}", "chrF": f"{m.chrf:.2f}", TOKENS: f"{m.bleu_tokens:.2f}{spread}", "the same, greedy": f"{m.greedy_bleu_tokens:.2f}", "epochs": f"{m.epochs:.0f}", "minutes": f"{m.seconds/60:.1f}", "settings": first.settings, "by": m.bleu_tokens})
     table = pd.DataFrame(rows).sort_values("by", ascending=False).drop(columns=["by", *["settings"]*(part.settings.nunique() < 2)])
-    return pd.concat([table, published_translations(data)]).fillna("") if not test or test == study.runs.test.iloc[0] else table
+    return pd.concat([table, published_translations(data)]).fillna("") if test in (None, first) else table
 
 def published_translations(
     data: str
@@ -148,7 +156,22 @@ def published_translations(
     stem, _, languages = data.partition("_")
     rows = published(f"{stem} {languages.replace('_', '-')}")
     rows = rows[rows.metric == "bleu"] if len(rows) else rows
-    return pd.DataFrame([{"model": r.model, TOKENS: f"{r.value:.1f}", "test perplexity": str(r.note).removeprefix("perplexity "), "source": r.source} for r in rows.itertuples()])
+    return pd.DataFrame([{"model": r.model, "the same, greedy": f"{r.value:.1f}", "test perplexity": str(r.note).removeprefix("perplexity "), "source": r.source} for r in rows.itertuples()])
+
+# %% ../nbs/12_translations.ipynb #56da41d8
+def readme_translations(
+    study: Translations,
+    data: str = "multi30k_de_en"
+) -> str: # Markdown
+    "Lowercased BLEU on the first test set of each cell, with attention and without: mean and standard deviation over seeds"
+    runs = study.runs[study.runs.data == data]
+    runs = runs[runs.test == runs.test.iloc[0]]
+    def score(cell, attention):
+        bleu = runs[(runs.cell == cell) & (runs.attention == attention)].bleu_lower
+        spread = f" ± {bleu.std(ddof=1):.2f}" if len(bleu) > 1 else ""
+        return f"{bleu.mean():.2f}{spread} ({len(bleu)})" if len(bleu) else ""
+    lines = ["| cell | with attention | without |", "| --- | ---: | ---: |"]
+    return "\n".join(lines + [f"| {label} | {score(cell, 'general')} | {score(cell, 'none')} |" for cell, label in (("tanh", "tanh"), ("lstm", "LSTM"), ("gru", "GRU"))])
 
 # %% ../nbs/12_translations.ipynb #7b1f906a
 def translation_findings(
@@ -162,7 +185,7 @@ def translation_findings(
     mean, told = runs.groupby("model").bleu_lower.mean().sort_values(ascending=False), []
     told.append(f"**{data}**, {test}, lowercased BLEU: " + ", ".join(f"{m} {v:.2f}" for m, v in mean.items()) + ".")
     clear = [f"{r.a if r.bleu_a > r.bleu_b else r.b} better than {r.b if r.bleu_a > r.bleu_b else r.a} by {abs(r.bleu_a - r.bleu_b):.2f}" for r in pairs.itertuples() if r.p < 0.05]
-    if len(pairs): told.append(f"**Beyond noise** (paired bootstrap over the sentences, p < 0.05, one seed each): {'; '.join(clear) or 'nothing'}. {len(pairs) - len(clear)} of {len(pairs)} differences are within noise.")
+    if len(pairs): told.append(f"**Beyond noise** (paired bootstrap over the sentences, p < 0.05 for each of {pairs.seeds.min()} pair(s) of runs): {'; '.join(clear) or 'nothing'}. {len(pairs) - len(clear)} of {len(pairs)} differences are within noise.")
     both = {c: part.groupby(part.attention != "none").bleu_lower.mean() for c, part in runs.groupby("cell")}
     gain = [f"{c} {v[True] - v[False]:+.2f}" for c, v in both.items() if len(v) == 2]
     if gain: told.append(f"**Attention** is worth, in BLEU: {', '.join(gain)}.")
