@@ -66,6 +66,21 @@ def test_protocol_notebook(home, toy):
     assert (folder / "protocol.html").is_file() and (folder / "search_result.json").is_file()
 
 
+def test_translation_notebooks(home):
+    "The sweep and the report of the study of translation, in small: the figures are there, and nothing failed"
+    done = gru_study("sweep", ROOT / "nbs/experiments/translate.ipynb", "--grid", *"attention=general,none epoch=1 train_subset=100 valid_subset=20 hidden=8 emb=8 beam=1".split(), "--under", "t")
+    assert done.returncode == 0, done.stderr
+    for attention, figures in (("general", 3), ("none", 2)):
+        folder = home / f"exp/t/translate/captions_de_en/gru/attention={attention}"
+        outputs = [o for c in cells(folder / "translate.ipynb") for o in c.outputs]
+        assert not [o for o in outputs if o.output_type == "error"] and (folder / "translate.html").is_file()
+        assert sum("application/vnd.plotly.v1+json" in o.get("data", {}) for o in outputs) == figures
+    done = gru_study("report", "--task", "translate", "--under", "t")
+    assert done.returncode == 0, done.stderr
+    page = Path(done.stdout.rsplit("report: ", 1)[1].strip()).read_text()
+    assert "gru-8 no attention" in page and page.count("Plotly.newPlot(") == 2
+
+
 def test_readme_has_the_recorded_results():
     "The table of the README, and what it says of gating, are those of results/table2"
     from gru_study.report import gating_finding, read_study, readme_table
