@@ -179,8 +179,8 @@ def dash(
     model: str, # its label
     cell: str
 ) -> str:
-    "The kind of line: the paper's variants and other sizes of a cell share its colour, so they are dashed"
-    return "dash" if cell.endswith("_paper") else "dot" if "total" in model else "solid"
+    "The kind of line: the paper's variants, other sizes of a cell and translators without attention share its colour, so they are dashed"
+    return "dash" if cell.endswith("_paper") or "no attention" in model else "dot" if "total" in model else "solid"
 
 # %% ../nbs/11_plots.ipynb #be0302ba
 def rate_figure(

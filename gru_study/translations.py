@@ -144,7 +144,7 @@ def translation_table(
     for _, same in part.groupby(["model", "sizes", "settings"], sort=False):
         m, first = same.mean(numeric_only=True), same.iloc[0]
         spread = f" ± {same.bleu_tokens.std(ddof=1):.2f}" if len(same) > 1 else ""
-        rows.append({"model": first.model, "attention": first.attention, "parameters": f"{first.parameters:,}", "seeds": str(len(same)), "valid perplexity": f"{m.valid_perplexity:.2f}", "test perplexity": f"{m.perplexity:.2f}", "BLEU": f"{m.bleu:.2f}",
+        rows.append({"model": first.model, "parameters": f"{first.parameters:,}", "seeds": str(len(same)), "valid perplexity": f"{m.valid_perplexity:.2f}", "test perplexity": f"{m.perplexity:.2f}", "BLEU": f"{m.bleu:.2f}",
             "BLEU, lowercased": f"{m.bleu_lower:.2f}", "chrF": f"{m.chrf:.2f}", TOKENS: f"{m.bleu_tokens:.2f}{spread}", "the same, greedy": f"{m.greedy_bleu_tokens:.2f}", "epochs": f"{m.epochs:.0f}", "minutes": f"{m.seconds/60:.1f}", "settings": first.settings, "by": m.bleu_tokens})
     table = pd.DataFrame(rows).sort_values("by", ascending=False).drop(columns=["by", *["settings"]*(part.settings.nunique() < 2)])
     return pd.concat([table, published_translations(data)]).fillna("") if test in (None, main) else table
@@ -156,7 +156,7 @@ def published_translations(
     stem, _, languages = data.partition("_")
     rows = published(f"{stem} {languages.replace('_', '-')}")
     rows = rows[rows.metric == "bleu"] if len(rows) else rows
-    return pd.DataFrame([{"model": r.model, "the same, greedy": f"{r.value:.1f}", "test perplexity": str(r.note).removeprefix("perplexity "), "source": r.source} for r in rows.itertuples()])
+    return pd.DataFrame([{"model": f"{r.model}, {r.source}", "the same, greedy": f"{r.value:.1f}", "test perplexity": str(r.note).removeprefix("perplexity ")} for r in rows.itertuples()])
 
 # %% ../nbs/12_translations.ipynb #13eed9a2
 def readme_translations(

@@ -82,10 +82,12 @@ def test_translation_notebooks(home):
 
 
 def test_readme_has_the_recorded_results():
-    "The table of the README, and what it says of gating, are those of results/table2"
+    "The tables of the README, and what it says of gating, are those of results/"
     from gru_study.report import gating_finding, read_study, readme_table
     study, readme = read_study(ROOT / "results/table2"), (ROOT / "README.md").read_text()
     assert readme_table(study) in readme and gating_finding(study)[0] in readme
+    from gru_study.translations import read_translations, readme_translations
+    assert readme_translations(read_translations(ROOT / "results/multi30k")) in readme
 
 
 def test_exported_cells_are_short():
