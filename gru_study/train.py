@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS', 'epoch_rng', 'batches', 'noise_layout',
-           'draw_noise', 'noisy', 'gradient_norm', 'descend', 'update', 'Diverged', 'Epoch', 'batch_loss',
-           'MusicEngine', 'on_device', 'build_model', 'copy_weights', 'TorchState', 'TorchEngine', 'sum_up',
+           'draw_noise', 'noisy', 'gradient_norm', 'descend', 'products', 'update', 'Diverged', 'Epoch', 'batch_loss',
+           'MusicEngine', 'on_device', 'build_model', 'copy_weights', 'TorchTraining', 'TorchEngine', 'sum_up',
            'no_kernel', 'announced', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'tensors',
            'training_set', 'score_words', 'score_sentences', 'TranslateEngine', 'make_engine', 'history_csv',
            'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint', 'load_fields', 'load_model',
@@ -122,6 +122,13 @@ def descend(
     optimizer.step()
     return norm
 
+# %% ../nbs/08_train.ipynb #2a9de3c9
+def products(
+    e: Experiment
+) -> torch.autocast: # a context
+    "Within the block torch computes products in the experiment's precision"
+    return torch.autocast(torch.device(e.device).type, torch.bfloat16, enabled=e.precision == "bf16")
+
 # %% ../nbs/08_train.ipynb #7b55c98c
 def update(
     model: MusicLM,
@@ -135,9 +142,8 @@ def update(
     weights, (x, mask) = dict(model.named_parameters()), pad_rolls(rolls, e.device)
     frames = sum(len(r) - 1 for r in rolls)
     optimizer.zero_grad()
-    bf16 = torch.autocast(torch.device(e.device).type, torch.bfloat16, enabled=e.precision == "bf16")
     with noisy(weights, draw_noise(e, weights, epoch, step) if e.weight_noise else {}):
-        with bf16: logits = model(x[:, :-1])[0]
+        with products(e): logits = model(x[:, :-1])[0]
         loss = (frame_nll(logits.float(), x[:, 1:])*mask).sum()/frames
         loss.backward()
     return loss.detach(), descend(model, optimizer, e.clip), frames
@@ -205,8 +211,29 @@ def copy_weights(
     return {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
 
 # %% ../nbs/08_train.ipynb #94bb0617
-class TorchState:
-    "Weights and optimizer of torch, `model` and `optimizer`"
+class TorchTraining:
+    "Model and optimizer of torch, and epochs of `updates`, which differ by task; raises `BadInput` where the device is not there"
+    name = "torch"
+
+    def __init__(self,
+        experiment: Experiment,
+        data: MusicData | TextData,
+        words: tuple[int, int] = (0, 0) # in the vocabularies, for a translator
+    ):
+        e, self.experiment, self.data = experiment, experiment, data
+        with INITIAL, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(e.seed)
+            self.model = on_device(build_model(e, words), e.device)
+        self.optimizer = OPTIMIZERS[e.optim](self.model.parameters(), e)
+
+    def train_epoch(self,
+        epoch: int # from 1
+    ) -> Epoch:
+        "All training sequences once; raises `Diverged` naming epoch and step"
+        self.model.train()
+        *found, frames = zip(*self.updates(epoch))
+        return sum_up(*(torch.stack(f).cpu().double().numpy() for f in found), np.array(frames), epoch)
+
     def weights_now(self) -> dict[str, Tensor]:
         "A copy of the weights, on the CPU"
         return copy_weights(self.model)
@@ -223,38 +250,21 @@ class TorchState:
         if "optimizer" in state: self.optimizer.load_state_dict(state["optimizer"])
 
 # %% ../nbs/08_train.ipynb #1b6296b7
-class TorchEngine(TorchState, MusicEngine):
-    "Trains by autograd; raises `BadInput` where the device is not there"
-    name = "torch"
-
+class TorchEngine(TorchTraining, MusicEngine):
+    "Trains on music by autograd"
     def __init__(self,
         experiment: Experiment,
         data: MusicData
     ):
-        e, self.experiment, self.data = experiment, experiment, data
-        with INITIAL, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(e.seed)
-            self.model = on_device(self.build(), e.device)
-        self.optimizer = OPTIMIZERS[e.optim](self.model.parameters(), e)
-
-    def build(self) -> nn.Module:
-        "A network with initial weights"
-        return build_model(self.experiment)
+        super().__init__(experiment, data)
+        self.train = [torch.from_numpy(r).to(experiment.device) for r in data.train] # sent once, so that no step waits for a copy
 
     def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]: # objective, NLL, norm of the gradient, scored frames
         "Train on every batch of an epoch"
-        if not hasattr(self, "train"): self.train = [torch.from_numpy(r).to(self.experiment.device) for r in self.data.train] # sent once, so that no step waits for a copy
-        for step, batch in enumerate(batches(np.array([len(r) for r in self.train]), self.experiment.bs, self.experiment.seed, epoch), 1):
-            loss, norm, frames = update(self.model, self.optimizer, [self.train[i] for i in batch], self.experiment, epoch, step)
+        e = self.experiment
+        for step, batch in enumerate(batches(np.array([len(r) for r in self.train]), e.bs, e.seed, epoch), 1):
+            loss, norm, frames = update(self.model, self.optimizer, [self.train[i] for i in batch], e, epoch, step)
             yield loss, loss, norm, frames
-
-    def train_epoch(self,
-        epoch: int # from 1
-    ) -> Epoch:
-        "All training sequences once; raises `Diverged` naming epoch and step"
-        self.model.train()
-        *found, frames = zip(*self.updates(epoch))
-        return sum_up(*(torch.stack(f).cpu().double().numpy() for f in found), np.array(frames), epoch)
 
     def evaluate(self, rolls: list[np.ndarray]) -> MusicScores:
         "Score with the clean weights"
@@ -444,17 +454,15 @@ def score_sentences(
     return bleu_scores([t.tokens for t in found], pairs.target, fields[1].tokenizer_args[1]), [t.text for t in found]
 
 # %% ../nbs/08_train.ipynb #46b859f8
-class TranslateEngine(TorchEngine):
-    "Trains a translator; raises `BadInput` where the device is not there"
+class TranslateEngine(TorchTraining):
+    "Trains a translator"
     def __init__(self,
         experiment: Experiment,
         data: TextData
     ):
         self.fields, self.train, left_out = training_set(experiment, data)
         self.notes = [*data.notes, *[f"{left_out:,} training pair(s) of more than {LONGEST} tokens left out"]*bool(left_out)]
-        super().__init__(experiment, data)
-
-    def build(self) -> Translator: return build_model(self.experiment, tuple(len(f.vocab) for f in self.fields))
+        super().__init__(experiment, data, tuple(len(f.vocab) for f in self.fields))
 
     def step(self,
         batch: tuple[Tensor, Tensor, Tensor], # source, lengths, target
@@ -465,7 +473,7 @@ class TranslateEngine(TorchEngine):
         e = self.experiment
         for group in self.optimizer.param_groups: group["lr"] = float(e.lr*SCHEDULES[e.schedule](done)) # torch.load refuses numpy's
         self.optimizer.zero_grad()
-        with torch.autocast(torch.device(e.device).type, torch.bfloat16, enabled=e.precision == "bf16"): loss, nll, words = translation_loss(self.model, *batch, e.label_smoothing, rng)
+        with products(e): loss, nll, words = translation_loss(self.model, *batch, e.label_smoothing, rng)
         loss.backward()
         return loss.detach(), nll.detach()/words, descend(self.model, self.optimizer, e.clip), words
 

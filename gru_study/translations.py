@@ -8,7 +8,6 @@ __all__ = ['PARTS', 'SCORES', 'LENGTHS', 'TOKENS', 'Translations', 'run_rows', '
            'readme_translations', 'translation_findings', 'long_finding']
 
 # %% ../nbs/12_translations.ipynb #3a6c146c
-import json
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -16,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .base import BadInput, asset, study_home, write_file
+from .base import BadInput
 from .experiment import Experiment, Run
 from .metrics import bleu_metrics, paired_bleu
-from .report import by_data, finished_runs, history, is_trial, provenance, published, settings
+from .report import by_data, finished_runs, history, is_trial, provenance, published, read_tables, settings, write_tables
 from .text import Pairs, load_text, tokenizer
 
 # %% ../nbs/12_translations.ipynb #762a59fa
@@ -110,24 +109,14 @@ def write_translations(
     folder: Path
 ) -> Path: # the folder
     "Record a study; what is there of other runs stays"
-    old = read_translations(folder) if (folder/"runs.csv").is_file() else None
-    for name in PARTS:
-        new, key = getattr(study, name), ["data", "test", "a", "b"] if name == "pairs" else ["run"]
-        known = set(new[key].itertuples(index=False, name=None))
-        kept = [t[[k not in known for k in t[key].itertuples(index=False, name=None)]] for t in ([getattr(old, name)] if old else []) if len(t)]
-        table = pd.concat([*kept, new]).sort_values("data", kind="stable")
-        write_file(folder/f"{name}.csv", table[["data", *(c for c in table if c != "data")]].to_csv(index=False, float_format="%.6g"))
-    write_file(folder/"provenance.json", json.dumps(dict(sorted(((old.provenance if old else {}) | study.provenance).items())), indent=1) + "\n")
-    return folder
+    keys = {name: ["run"] for name in PARTS} | {"pairs": ["data", "test", "a", "b"]}
+    return write_tables(study, read_translations(folder) if (folder/"runs.csv").is_file() else None, keys, folder)
 
 def read_translations(
     folder: Path | None = None # default: the recorded study of the project, results/multi30k
 ) -> Translations:
     "A recorded study; raises `BadInput` where there is none"
-    places = [folder] if folder else [root/"results/multi30k" for root in (study_home(), asset("").parents[1])]
-    if not (found := next((p for p in places if (p/"runs.csv").is_file()), None)): raise BadInput(f"recorded study: there is no runs.csv in {' or '.join(map(str, places))}; make multi30k records one")
-    tables = [pd.read_csv(found/f"{name}.csv", keep_default_na=False, na_values=[""]) for name in PARTS]
-    return Translations(tables[0].fillna({"settings": ""}), *tables[1:], json.loads((found/"provenance.json").read_text()))
+    return read_tables(Translations, PARTS, "translate", folder)
 
 # %% ../nbs/12_translations.ipynb #7b893ddd
 TOKENS = "BLEU, lowercased spaCy tokens" # not to be set beside the BLEU of papers
