@@ -469,11 +469,13 @@ def data_finding(
     models, markov = table[table.model.isin(chosen(reported(study)).model)], table[table.model == "Markov baseline"]["test NLL"].item()
     order = ", ".join(f"{r['model']} {r['test NLL']:.3f}" for r in models.to_dict("records"))
     worse = [m for m, nll in zip(models.model, models["test NLL"]) if nll >= markov]
-    beaten = f"**{' and '.join(worse)} do not beat** the Markov baseline ({markov:.3f})" if worse else f"all beat the Markov baseline ({markov:.3f})"
+    beaten = f"**{' and '.join(worse)} {'do' if len(worse) > 1 else 'does'} not beat** the Markov baseline ({markov:.3f})" if worse else f"all beat the Markov baseline ({markov:.3f})"
     found = differences(study, data)
-    clear = [f"{r.verdict} than {r.b if r.verdict.startswith(r.a) else r.a} by {abs(r.pieces.value):.3f}" for r in found.itertuples() if "better" in r.verdict]
-    noise = f"{len(found) - len(clear)} of {len(found)} differences between models of equal size are within noise" if len(found) else "there is no pair of equal size to compare"
-    return f"**{data}**: {order}; {beaten}. {'Beyond noise: ' + '; '.join(clear) + '. ' if clear else ''}{noise[0].upper() + noise[1:]}."
+    said = lambda r: f"{r.a if r.pieces.value < 0 else r.b} better than {r.b if r.pieces.value < 0 else r.a} by {abs(r.pieces.value):.3f}"
+    clear, hints = ([said(r) for r in found.itertuples() if r.verdict.endswith(end)] for end in (" better", "one seed"))
+    hint = f"On these pieces, with one seed each: {'; '.join(hints)}. " if hints else ""
+    noise = f"{len(found) - len(clear) - len(hints)} of {len(found)} differences between models of equal size are within noise" if len(found) else "there is no pair of equal size to compare"
+    return f"**{data}**: {order}; {beaten}. {'Beyond noise: ' + '; '.join(clear) + '. ' if clear else ''}{hint}{noise[0].upper() + noise[1:]}."
 
 # %% ../nbs/12_report.ipynb #8d0734ec
 def gating_finding(
@@ -484,7 +486,7 @@ def gating_finding(
     if table.empty: return []
     def score(a, b): # verdicts on a against b: better, worse, noise
         verdicts = [r.verdict for d in table.columns[:-1] for r in differences(study, d).itertuples() if {r.a, r.b} == {a, b}]
-        return f"{a} beats {b} beyond noise on {sum(v.startswith(f'{a} better') for v in verdicts)} of {len(verdicts)} data sets, is beaten on {sum(v.startswith(f'{b} better') for v in verdicts)}"
+        return f"{a} beats {b} beyond noise on {verdicts.count(f'{a} better')} of {len(verdicts)} data sets, is beaten on {verdicts.count(f'{b} better')}"
     order = ", ".join(f"{cell} {mean:.2f}" for cell, mean in table["mean"].sort_values().items())
     p = chance_of_ranks(table)
     tail = f"; ranks this far apart come by chance with probability {p:.2f} (Friedman's test), so the order over data sets is {'not ' if p > 0.05 else ''}established" if p is not None else ""
