@@ -27,7 +27,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["gru_study*"]),
-    package_data={"gru_study": ["assets/*"]},
+    package_data={"gru_study": ["assets/**/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require=extras | {"all": sum(extras.values(), [])},

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'BATCHES', 'LENGTHS', 'interleaved', 'usual_epoch', 'engine_epoch', 'bench_cells', 'bench_threads',
-           'epoch_flops', 'gemm_peak', 'bench_growth', 'growth_figure', 'CopiedTranslator', 'trainer', 'step_by_step',
-           'bench_translation', 'translation_parts', 'bench']
+           'epoch_flops', 'gemm_peak', 'bench_growth', 'growth_figure', 'usual_sampling', 'bench_sampling',
+           'CopiedTranslator', 'trainer', 'step_by_step', 'bench_translation', 'translation_parts', 'bench']
 
 # %% ../nbs/14_bench.ipynb #a4389ad2
 import statistics, time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,14 @@ from plotly.subplots import make_subplots
 from torch import nn
 
 from .cells import CELLS
-from .experiment import Experiment
+from .experiment import Experiment, pretrained
+from .generate import sample_music
 from .kernels import KINDS
-from .models import Translator, output_loss, pad_rolls
+from .models import MusicLM, Translator, output_loss, pad_rolls
 from .music import NOTES, MusicData
 from .plots import colour
 from .text import TextData, text_batches
-from .train import FusedEngine, OneThread, TorchEngine, TranslateEngine, descend, processor, tensors
+from .train import FusedEngine, OneThread, TorchEngine, TranslateEngine, descend, load_model, processor, tensors
 
 # %% ../nbs/14_bench.ipynb #45f015af
 def interleaved(
@@ -161,6 +162,36 @@ def growth_figure(
     for i, axis in enumerate(axes, 1): fig.update_xaxes(title_text=axis, tickvals=sorted(set(growth[growth.axis == axis].value)), col=i)
     return fig.update_layout(title="What an epoch costs: fused and torch.nn on one thread", height=460, legend=dict(orientation="h", y=-0.25, yanchor="top"), margin=dict(b=110))
 
+# %% ../nbs/14_bench.ipynb #0cb5f389
+def usual_sampling(
+    model: MusicLM, # of torch's own layer
+    steps: int, # frames of a piece
+    n: int # pieces side by side
+) -> Callable[[], torch.Tensor]: # (n, steps, 88)
+    "A loop over torch.nn's layer"
+    @torch.inference_mode()
+    def sample():
+        x, state, frames = torch.zeros(n, 1, NOTES), None, []
+        for _ in range(steps):
+            h, state = model.rnn(x, state)
+            x = torch.bernoulli(torch.sigmoid(model.readout(h)))
+            frames.append(x)
+        return torch.cat(frames, 1)
+    return sample
+
+# %% ../nbs/14_bench.ipynb #c8c65c8b
+def bench_sampling(
+    steps: int = 500, # frames of a piece
+    repeats: int = 5
+) -> pd.DataFrame: # a row for each cell and number of pieces
+    "Frames a second of `sample_music` and of the usual loop, with the models that ship with the package"
+    rows, models = [], {r.experiment.rnn: load_model(r) for r in pretrained("music_lm")}
+    with OneThread():
+        for n, (name, model) in product((1, 64), models.items()):
+            t = interleaved({"ours": lambda: sample_music(model, steps, n=n), "torch": usual_sampling(model, steps, n)}, repeats)
+            rows.append({"cell": name, "pieces": n, "ours, frames a second": n*steps/t["ours"], "torch, frames a second": n*steps/t["torch"], "times faster": t["torch"]/t["ours"]})
+    return pd.DataFrame(rows)
+
 # %% ../nbs/14_bench.ipynb #4cc6f85f
 class CopiedTranslator(nn.Module):
     "The design of the popular notebooks, teacher-forced"
@@ -264,5 +295,5 @@ def bench(
     "Every measurement"
     cells, peak = bench_cells(data, repeats), gemm_peak()
     reached = {c.name: epoch_flops(c.name, c.units, data.train)/1e6/ms for c, ms in zip(KINDS, cells["fused, ms an epoch"])}
-    return {"data": str(data), "processor": processor(), "cells": cells.to_dict("records"), "two trials on two threads": bench_threads(data, repeats=repeats),
+    return {"data": str(data), "processor": processor(), "cells": cells.to_dict("records"), "two trials on two threads": bench_threads(data, repeats=repeats), "sampling": bench_sampling(repeats=repeats).to_dict("records"),
         "GFLOP/s": reached, "numpy GFLOP/s": peak, "translation": bench_translation(corpus, repeats), "growth": bench_growth(data, max(1, repeats//2)).to_dict("records") if growth else []}

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'RECORDED', 'GROUP', 'DIGITS', 'PAPER', 'TCN', 'ORIGINAL', 'FAULTS', 'REPORTS', 'finished_runs', 'history',
-           'Study', 'settings', 'is_trial', 'run_row', 'lost_rows', 'thinned', 'collect', 'by_data', 'baseline_table',
-           'provenance', 'write_tables', 'read_tables', 'write_study', 'read_study', 'reported', 'labels',
-           'study_table', 'readable', 'shared_settings', 'styled', 'tried_rates', 'rates_table', 'sequence_scores',
-           'chosen', 'fair_pairs', 'differences', 'verdict', 'readable_differences', 'ranks', 'chance_of_ranks',
-           'time_to', 'sizes_table', 'published', 'beside_published', 'about_data', 'data_notes', 'readme_table',
-           'data_finding', 'gating_finding', 'rate_findings', 'published_findings', 'findings', 'seed_curves',
-           'recorded_files', 'fingerprint', 'make_report']
+           'Study', 'settings', 'is_trial', 'run_row', 'lost_rows', 'thinned', 'collect', 'study_of', 'by_data',
+           'baseline_table', 'provenance', 'write_tables', 'read_tables', 'write_study', 'read_study', 'reported',
+           'labels', 'study_table', 'readable', 'shared_settings', 'styled', 'tried_rates', 'rates_table',
+           'sequence_scores', 'chosen', 'fair_pairs', 'differences', 'verdict', 'readable_differences', 'ranks',
+           'chance_of_ranks', 'time_to', 'sizes_table', 'published', 'beside_published', 'about_data', 'data_notes',
+           'readme_table', 'data_finding', 'gating_finding', 'rate_findings', 'published_findings', 'findings',
+           'seed_curves', 'recorded_files', 'fingerprint', 'make_report']
 
 # %% ../nbs/12_report.ipynb #13ad7dad
 import csv, json, re, subprocess
@@ -118,8 +118,14 @@ def collect(
     going_on = {s.exp for s in searches if not s.outcome(Search)}
     runs = [run for run in finished_runs(under) if run.exp.parent not in going_on]
     if not runs: raise BadInput("report: found no finished run; train one first, for instance with gru-study train")
-    lost = [row for s in searches if s.exp not in going_on for row in lost_rows(s)]
-    rows = pd.DataFrame([run_row(r) for r in runs] + lost).sort_values(["data", "run"], ignore_index=True)
+    return study_of(runs, [row for s in searches if s.exp not in going_on for row in lost_rows(s)])
+
+def study_of(
+    runs: list[Run], # finished
+    lost: list[dict] = () # rows of `lost_rows`
+) -> Study:
+    "The study of these runs"
+    rows = pd.DataFrame([run_row(r) for r in runs] + list(lost)).sort_values(["data", "run"], ignore_index=True)
     told = [(run, run.result) for run in runs if run.save_dir in set(rows.run[rows.role == "seed"])]
     sequences = pd.DataFrame([dict(data=f["data"], run=run.save_dir, sequence=s["name"], frames=s["frames"], nll=s["nll"]) for run, f in told for s in f["test_sequences"]])
     curves = pd.concat([thinned(history(run)).assign(data=f["data"], run=run.save_dir) for run, f in told] or [pd.DataFrame()], ignore_index=True)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'SCORES', 'LENGTHS', 'TOKENS', 'Translations', 'run_rows', 'length_rows', 'pair_rows', 'collect_translations',
-           'told_apart', 'write_translations', 'read_translations', 'translation_table', 'published_translations',
-           'readme_translations', 'translation_findings', 'long_finding']
+           'at_best_rate', 'told_apart', 'write_translations', 'read_translations', 'translation_table',
+           'published_translations', 'readme_translations', 'translation_findings', 'long_finding']
 
 # %% ../nbs/12_translations.ipynb #3a6c146c
 from dataclasses import dataclass
@@ -25,13 +25,14 @@ from .text import Pairs, load_text, tokenizer
 @dataclass(frozen=True)
 class Translations:
     "What is known of some translation runs; `run` names a run in each table"
-    runs: pd.DataFrame # a row a run and test set
+    runs: pd.DataFrame # a row a run and test set; of a model trained at several learning rates those at the best
+    rates: pd.DataFrame # data, run, model, lr, seed, valid_perplexity: every run
     lengths: pd.DataFrame # data, run, test, words, sentences, bleu_lower: by length of the source
     curves: pd.DataFrame # data, run, epoch, seconds, train_nll, valid_nll
     pairs: pd.DataFrame # data, test, a, b: models; seeds: pairs of runs; bleu_a, bleu_b: means; p: of the paired bootstrap, the largest
     provenance: dict[str, dict] # data -> versions, machine, time, commit, signatures of the scores
 
-PARTS = ("runs", "lengths", "curves", "pairs")
+PARTS = ("runs", "rates", "lengths", "curves", "pairs")
 SCORES = ("perplexity", "bleu", "bleu_lower", "chrf", "chrf_lower", "bleu_tokens", "greedy_bleu_tokens")
 
 # %% ../nbs/12_translations.ipynb #2b9ee015
@@ -41,10 +42,10 @@ def run_rows(
     "What the study knows of a finished run"
     f, c = run.result, run.result["config"]
     usual = Experiment(task="translate")
-    more = [s for s in settings(c).split() if not s.startswith("attention=")] + [f"{k}={c[k]}" for k in ("lr", "epoch") if c[k] != getattr(usual, k)]
+    more = [s for s in settings(c).split() if not s.startswith("attention=")] + ["epoch={epoch}".format(**c)]*(c["epoch"] != usual.epoch)
     name = f"{f['cell']}-{f['units']}" + {"general": "", "none": " no attention"}.get(c["attention"], f" {c['attention']} attention")
     common = dict(data=f["data"], run=run.save_dir, model=name, cell=f["cell"], units=f["units"], attention=c["attention"], sizes="given" if c["hidden"] else c["match"], parameters=f["parameters"],
-        settings=" ".join(more), seed=c["seed"], train_perplexity=f["train"]["perplexity"], valid_perplexity=f["valid"]["perplexity"], best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"])
+        settings=" ".join(more), lr=c["lr"], seed=c["seed"], train_perplexity=f["train"]["perplexity"], valid_perplexity=f["valid"]["perplexity"], best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"])
     return [common | dict(test=test) | {k: scores[k] for k in SCORES} for test, scores in f["tests"].items()]
 
 # %% ../nbs/12_translations.ipynb #a6dad9bf
@@ -89,12 +90,22 @@ def collect_translations(
     if not (runs := [r for r in finished_runs(under, "translate") if not is_trial(r)]): raise BadInput("report: found no finished translation run; train one first, for instance with gru-study train --task translate")
     results = {run.save_dir: run.result for run in runs}
     texts = {f["data"]: load_text(f["config"]["data"]) for f in results.values()}
-    table = told_apart(pd.DataFrame([row for run in runs for row in run_rows(run)]))
-    lengths = [dict(data=f["data"], run=name, test=test) | row for name, f in results.items() for test, said in f["translations"].items() for row in length_rows(said, texts[f["data"]][test], texts[f["data"]].languages[0])]
+    rows = told_apart(pd.DataFrame([row for run in runs for row in run_rows(run)]))
+    table = at_best_rate(rows)
+    runs = [run for run in runs if run.save_dir in set(table.run)]
+    lengths = [dict(data=f["data"], run=run.save_dir, test=test) | row for run in runs for f in (results[run.save_dir],) for test, said in f["translations"].items() for row in length_rows(said, texts[f["data"]][test], texts[f["data"]].languages[0])]
     curves = [pd.DataFrame(history(run))[["epoch", "seconds", "train_nll", "valid_nll"]].assign(data=run.result["data"], run=run.save_dir).astype({"epoch": int}) for run in runs]
     pairs = [row for (data, test), part in table.groupby(["data", "test"], sort=False) for row in pair_rows(part, {r: results[r]["translations"][test] for r in part.run}, texts[data][test].target)]
     origin = {data: provenance(found) | {"signatures": found[0]["test"]["signatures"]} for data, found in by_data(runs).items()}
-    return Translations(table, pd.DataFrame(lengths), pd.concat(curves, ignore_index=True), pd.DataFrame(pairs, columns=["data", "test", "a", "b", "seeds", "bleu_a", "bleu_b", "p"]), origin)
+    return Translations(table, rows.drop_duplicates("run")[["data", "run", "model", "lr", "seed", "valid_perplexity"]], pd.DataFrame(lengths), pd.concat(curves, ignore_index=True), pd.DataFrame(pairs, columns=["data", "test", "a", "b", "seeds", "bleu_a", "bleu_b", "p"]), origin)
+
+def at_best_rate(
+    runs: pd.DataFrame # of `Translations`
+) -> pd.DataFrame: # some of them
+    "Of a model's runs those at the learning rate whose mean perplexity on validation is lowest"
+    like = [runs[c] for c in ("data", "model", "sizes", "settings")]
+    mean = runs.valid_perplexity.groupby([*like, runs.lr]).transform("mean")
+    return runs[mean == mean.groupby(like).transform("min")]
 
 def told_apart(
     runs: pd.DataFrame # of `Translations`
@@ -133,9 +144,9 @@ def translation_table(
     for _, same in part.groupby(["model", "sizes", "settings"], sort=False):
         m, first = same.mean(numeric_only=True), same.iloc[0]
         spread = f" ± {same.bleu_tokens.std(ddof=1):.2f}" if len(same) > 1 else ""
-        rows.append({"model": first.model, "parameters": f"{first.parameters:,}", "seeds": str(len(same)), "valid perplexity": f"{m.valid_perplexity:.2f}", "test perplexity": f"{m.perplexity:.2f}", "BLEU": f"{m.bleu:.2f}",
+        rows.append({"model": first.model, "parameters": f"{first.parameters:,}", "rate": f"{first.lr:g}", "seeds": str(len(same)), "valid perplexity": f"{m.valid_perplexity:.2f}", "test perplexity": f"{m.perplexity:.2f}", "BLEU": f"{m.bleu:.2f}",
             "BLEU, lowercased": f"{m.bleu_lower:.2f}", "chrF": f"{m.chrf:.2f}", TOKENS: f"{m.bleu_tokens:.2f}{spread}", "the same, greedy": f"{m.greedy_bleu_tokens:.2f}", "epochs": f"{m.epochs:.0f}", "minutes": f"{m.seconds/60:.1f}", "settings": first.settings, "by": m.bleu_tokens})
-    table = pd.DataFrame(rows).sort_values("by", ascending=False).drop(columns=["by", *["settings"]*(part.settings.nunique() < 2)])
+    table = pd.DataFrame(rows).sort_values("by", ascending=False).drop(columns=["by", *["settings"]*(part.settings.nunique() < 2), *["rate"]*(part.lr.nunique() < 2)])
     return pd.concat([table, published_translations(data)]).fillna("") if test in (None, main) else table
 
 def published_translations(
@@ -178,6 +189,10 @@ def translation_findings(
     both = {c: part.groupby(part.attention != "none").bleu_lower.mean() for c, part in runs.groupby("cell")}
     gain = [f"{c} {v[True] - v[False]:+.2f}" for c, v in both.items() if len(v) == 2]
     if gain: told.append(f"**Attention** is worth, in BLEU: {', '.join(gain)}.")
+    tried = study.rates[study.rates.data == data].groupby("model").lr.agg(lambda rates: sorted(set(rates), reverse=True))
+    best = runs.groupby("model").lr.first()
+    several = [f"{m} {', '.join(f'{r:g}' for r in rates)}, best {best[m]:g}" for m, rates in tried.items() if len(rates) > 1]
+    if several: told.append(f"**Learning rates** tried (best by perplexity on validation): {'; '.join(several)}; all others {', '.join(f'{r:g}' for r in sorted({rates[0] for rates in tried if len(rates) == 1}))} alone.")
     return told + long_finding(study, data, test)
 
 def long_finding(

@@ -1,7 +1,13 @@
 "Shared by all tests: where the real data is, a tiny data set, a way to run commands."
+import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DATA = os.environ.get("GRU_STUDY_DATA")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NO_DATA = "GRU_STUDY_DATA is not set: no real data files here"
 
 
@@ -23,17 +30,9 @@ def pytest_runtest_setup(item):
         pytest.skip(NO_DATA)
 
 
-def pytest_collection_modifyitems(items):
-    real_tests.update(i.nodeid for i in items if i.get_closest_marker("real_data"))
-
-
 def pytest_terminal_summary(terminalreporter):
-    passed = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call" and r.nodeid in real_tests]
-    where = f"on the real files in {DATA}" if DATA else f"on real files ({NO_DATA})"
-    terminalreporter.write_line(f"{len(passed)} of {len(real_tests)} tests ran {where}")
-
-
-real_tests: set[str] = set()
+    ran, left = ([r for r in terminalreporter.stats.get(kind, []) if "real_data" in r.keywords and r.when == when] for kind, when in (("passed", "call"), ("skipped", "setup")))
+    terminalreporter.write_line(f"on real files: {len(ran)} tests passed, {len(left)} skipped ({f'files in {DATA}' if DATA else NO_DATA})")
 
 
 @pytest.fixture
@@ -62,3 +61,48 @@ def gru_study(*words, cwd=ROOT, **env):
     "Run the command in a process of its own"
     command = [sys.executable, "-c", "import sys; from gru_study.cli import main; sys.exit(main())", *map(str, words)]
     return subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    "Headless Chromium"
+    if not CHROMIUM: pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"])
+        yield browser
+        browser.close()
+
+
+def open_page(browser, url, width=1280, offline=True):
+    "A page, with all that it complained of and all that it asked other hosts for"
+    page = browser.new_context(viewport=dict(width=width, height=900), offline=offline).new_page()
+    page.complaints, page.requests = [], []
+    page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: page.complaints.append(str(e)))
+    page.on("request", lambda r: page.requests.append(r.url) if not r.url.startswith((url.split("?")[0], "data:", "blob:")) else None)
+    page.goto(url)
+    return page
+
+
+@contextmanager
+def jupyterlab(root, tmp_path, **env):
+    "JupyterLab as it is after installing, on the files under `root`; its address"
+    for name, content in {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}, "notebook-extension/tracker": {"windowingMode": "none"}}.items():
+        path = tmp_path / f"settings/@jupyterlab/{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    env = os.environ | dict(JUPYTER_CONFIG_DIR=str(tmp_path / "c"), JUPYTER_DATA_DIR=str(tmp_path / "d"), JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"), JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "w")) | env
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--IdentityProvider.token=", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}"]
+    server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(120):
+            try: urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=2); break
+            except OSError: time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)

@@ -2,16 +2,10 @@
 import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 
 import pytest
-from conftest import ROOT, gru_study
+from conftest import CHROMIUM, ROOT, gru_study, jupyterlab, open_page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 
 
@@ -27,26 +21,6 @@ def study(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert "tanh-100" in done.stdout and f"report: {home}/exp/summary.html" in done.stdout
     return home
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"])
-        yield browser
-        browser.close()
-
-
-def open_page(browser, url, width=1280, offline=True):
-    "A page, with all that it complained of and all that it asked other hosts for"
-    page = browser.new_context(viewport=dict(width=width, height=900), offline=offline).new_page()
-    page.complaints, page.requests = [], []
-    page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda e: page.complaints.append(str(e)))
-    page.on("request", lambda r: page.requests.append(r.url) if not r.url.startswith((url.split("?")[0], "data:", "blob:")) else None)
-    page.goto(url)
-    return page
 
 
 def axis(page, figure, name, what="range"):
@@ -108,28 +82,11 @@ def test_page_of_one_run(study, browser):
 
 
 def test_executed_notebook_in_jupyterlab(study, browser, tmp_path):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    env = os.environ | dict(JUPYTER_CONFIG_DIR=str(tmp_path / "c"), JUPYTER_DATA_DIR=str(tmp_path / "d"), JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "s"), JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "w"))
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--IdentityProvider.token=", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={study}"]
-    server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(120):
-            try: urllib.request.urlopen(f"{address}/api", timeout=2); break
-            except OSError: time.sleep(0.5)
+    with jupyterlab(study, tmp_path) as address:
         page = open_page(browser, f"{address}/lab/tree/exp/music_lm/chorales/tanh/music_lm.ipynb?reset", offline=False)
         page.wait_for_selector(".jp-Notebook", timeout=90_000)
-        deadline = time.time() + 60
-        while page.locator(".js-plotly-plot").count() < 2 and time.time() < deadline:  # cells are drawn as they come into view
-            page.locator(".jp-WindowedPanel-outer").first.evaluate("e => e.scrollBy(0, 400)")
-            page.wait_for_timeout(300)
-        page.wait_for_selector(".js-plotly-plot .main-svg")
-        assert page.locator(".js-plotly-plot").count() >= 1
+        page.wait_for_selector(".js-plotly-plot .main-svg", timeout=60_000)
+        assert page.locator(".js-plotly-plot").count() == 2
         assert not [u for u in page.requests if "127.0.0.1" not in u]
         page.locator(".js-plotly-plot").last.scroll_into_view_if_needed()
         if folder := os.environ.get("GRU_STUDY_SCREENSHOTS"): page.screenshot(path=f"{folder}/jupyterlab.png")
-    finally:
-        server.terminate()
-        server.wait(20)
