@@ -9,7 +9,7 @@ __all__ = ['TOLD', 'CHOICES', 'FIELDS', 'MORE', 'WAYS', 'SHOWN', 'plotly_source'
            'RunRow', 'learning', 'Train', 'free_folder', 'Compose', 'insides', 'LookInside', 'piece_scatter', 'Compare',
            'fields_of', 'said_by', 'Speak']
 
-# %% ../nbs/13_lab.ipynb #4c3a2098
+# %% ../nbs/13_lab.ipynb #aef87a61
 import html
 import threading
 import time
@@ -39,13 +39,13 @@ from .plots import attention_map, colour, curves, event_figure, flow_figure, ins
 from .report import differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled
 from .train import fit, load_fields, load_model
 
-# %% ../nbs/13_lab.ipynb #e1945c39
+# %% ../nbs/13_lab.ipynb #45ef96f2
 @cache
 def plotly_source() -> Label: # displayed nowhere
     "plotly.js, kept where all figures of the page find it"
     return Label(get_plotlyjs())
 
-# %% ../nbs/13_lab.ipynb #b4d5757a
+# %% ../nbs/13_lab.ipynb #2b3fc90a
 class Plot(anywidget.AnyWidget):
     "A plotly figure; with `files` it offers them to keep, and plays the one that is a WAV while a play-head moves"
     _esm, _css = asset("plot.js"), asset("plot.css")
@@ -57,7 +57,7 @@ class Plot(anywidget.AnyWidget):
 
     def __init__(self): super().__init__(source=plotly_source())
 
-# %% ../nbs/13_lab.ipynb #c637fdd9
+# %% ../nbs/13_lab.ipynb #0aff7133
 def show(
     plot: Plot,
     figure: go.Figure | None, # None: nothing
@@ -66,7 +66,7 @@ def show(
     "Draw a figure in the place of what was there"
     plot.figure = figure.update_layout(uirevision=zoom).to_json() if figure else ""
 
-# %% ../nbs/13_lab.ipynb #39fd60b5
+# %% ../nbs/13_lab.ipynb #b6659271
 def give_sound(
     plot: Plot,
     roll: np.ndarray, # frames x 88
@@ -78,7 +78,7 @@ def give_sound(
     plot.clock = [1 - step/2, tempo/60]
     plot.files = {f"{name}.wav": to_wav(roll, step, tempo), f"{name}.mid": to_midi(roll, step, tempo), f"{name}.npz": to_npz(MusicData(name, [roll], [roll], [roll], step=step))}
 
-# %% ../nbs/13_lab.ipynb #e028be8c
+# %% ../nbs/13_lab.ipynb #fde98ccd
 class App(VBox):
     "Controls above what they decide"
     def __init__(self,
@@ -98,7 +98,7 @@ class App(VBox):
             with saying(self.status), one_thread(): self.update(**{k: c.value for k, c in self.controls.items()})
         finally: self.quiet = False
 
-# %% ../nbs/13_lab.ipynb #08cf9232
+# %% ../nbs/13_lab.ipynb #b622d292
 def slider(
     name: str,
     value: int | float,
@@ -110,19 +110,19 @@ def slider(
     kind = IntSlider if isinstance(step, int) else FloatSlider
     return kind(value, min=low, max=high, step=step, description=name, continuous_update=False, style=dict(description_width="initial"), layout=Layout(width="330px"))
 
-# %% ../nbs/13_lab.ipynb #5f296e50
+# %% ../nbs/13_lab.ipynb #31a3437e
 def facts() -> HTML:
     "A place for tables"
     return HTML().add_class("gru-facts")
 
-# %% ../nbs/13_lab.ipynb #c3a208e4
+# %% ../nbs/13_lab.ipynb #6db6f7b8
 def row(
     *things: Widget
 ) -> Box:
     "Things side by side, as many in a line as there is room for"
     return Box(things, layout=Layout(display="flex", flex_flow="row wrap", align_items="center", grid_gap="0.3em 1em"))
 
-# %% ../nbs/13_lab.ipynb #c27cdd6e
+# %% ../nbs/13_lab.ipynb #522e0435
 @contextmanager
 def saying(
     status: HTML
@@ -134,7 +134,7 @@ def saying(
         told = explain(e) if isinstance(e, ValidationError) else str(e)
         status.value = f'<b style="color: #B00020">{html.escape(told, quote=False)}</b>'
 
-# %% ../nbs/13_lab.ipynb #be80f1c7
+# %% ../nbs/13_lab.ipynb #8b3ad339
 @lru_cache(8)
 def music(
     data: str # as `load_music` takes it
@@ -142,7 +142,7 @@ def music(
     "A data set, read once"
     return load_music(data)
 
-# %% ../nbs/13_lab.ipynb #c4a3d425
+# %% ../nbs/13_lab.ipynb #5cf8205c
 def list_pieces(
     control: Dropdown,
     data: str, # a data set
@@ -153,7 +153,7 @@ def list_pieces(
     if names != control.options: control.options, control.index = names, 0
     return music(data)[split][control.value]
 
-# %% ../nbs/13_lab.ipynb #ce3a61f2
+# %% ../nbs/13_lab.ipynb #874a9493
 def score(
     figure: go.Figure, # of `piano_roll`
     step: float, # quarter notes a frame
@@ -166,7 +166,7 @@ def score(
 
 TOLD = {"pieces": "{pieces:,}", "frames": "{frames:,}", "notes a frame": "{notes:.2f} ± {spread:.2f}", "silent": "{silent:.1%}", "held from before": "{held:.1%}", "with a minor second": "{clash:.1%}"}
 
-# %% ../nbs/13_lab.ipynb #71b02f89
+# %% ../nbs/13_lab.ipynb #53aae927
 def statistics_table(
     rolls: dict[str, list[np.ndarray]] # label -> pieces
 ) -> str: # HTML
@@ -175,7 +175,7 @@ def statistics_table(
     keys = lambda f: " to ".join(note_name(f[k]) for k in ("lowest", "highest") if f[k])
     return styled(pd.DataFrame([{"": label} | {name: form.format(**f) for name, form in TOLD.items()} | {"range": keys(f)} for label, f in found.items()]), ("",)).to_html()
 
-# %% ../nbs/13_lab.ipynb #e7fb3731
+# %% ../nbs/13_lab.ipynb #cd060e82
 class Browse(App):
     "Choose a piece; see it, hear it, count it"
     def __init__(self,
@@ -192,14 +192,14 @@ class Browse(App):
         give_sound(self.plot, roll, name, whole.step, tempo)
         self.facts.value = statistics_table({"this piece": [roll], f"{whole.name}, {split}": whole[split]})
 
-# %% ../nbs/13_lab.ipynb #bafbd351
+# %% ../nbs/13_lab.ipynb #813746e0
 def finished(
     task: str = "music_lm" # or "translate"
 ) -> list[str]: # names for `find_run`
     "All trained models: the shipped ones first"
     return [run.save_dir for run in (*pretrained(task), *finished_runs("", task))]
 
-# %% ../nbs/13_lab.ipynb #6c9d87b8
+# %% ../nbs/13_lab.ipynb #75e89907
 @lru_cache(32)
 def read_model(
     name: str,
@@ -208,7 +208,7 @@ def read_model(
     "A trained model, read once"
     return load_model(find_run(name))
 
-# %% ../nbs/13_lab.ipynb #360724c8
+# %% ../nbs/13_lab.ipynb #ecbbfb7a
 def stamp_of(
     name: str # of a run
 ) -> int: # 0: it has no weights
@@ -216,14 +216,14 @@ def stamp_of(
     path = find_run(name).exp/"model.safetensors"
     return path.stat().st_mtime_ns if path.exists() else 0
 
-# %% ../nbs/13_lab.ipynb #5dc1636e
+# %% ../nbs/13_lab.ipynb #46f167d9
 def network(
     name: str # of a run
 ):
     "A trained model"
     return read_model(name, stamp_of(name))
 
-# %% ../nbs/13_lab.ipynb #e52da82a
+# %% ../nbs/13_lab.ipynb #dc64a7a8
 def title(
     run: Run,
     e: Experiment | None = None # its specification; default: as stored
@@ -233,7 +233,7 @@ def title(
     cell = get_cell(e.rnn).name
     return cell, f"{cell}-{e.units} ({'shipped' if is_shipped(run.save_dir) else run.save_dir})"
 
-# %% ../nbs/13_lab.ipynb #c94af979
+# %% ../nbs/13_lab.ipynb #fc3d1f29
 CHOICES = dict(rnn=list(CELLS), data=DATASETS) # what is proposed where anything of a kind is allowed
 
 def field(
@@ -248,7 +248,7 @@ def field(
     text = "" if value is None else str(value)
     return Combobox(value=text, options=CHOICES[name], **common) if name in CHOICES else Text(text, placeholder="none", **common)
 
-# %% ../nbs/13_lab.ipynb #37ae0c7e
+# %% ../nbs/13_lab.ipynb #2cac5771
 def spec(
     fields: dict[str, Widget], # by the names of fields
     **more # fields without a control
@@ -256,11 +256,11 @@ def spec(
     "What the controls say; raises `ValidationError` or `BadInput` as `Experiment` does"
     return Experiment(**{k: w.value for k, w in fields.items() if w.value != ""}, **more)
 
-# %% ../nbs/13_lab.ipynb #2dbb96e3
+# %% ../nbs/13_lab.ipynb #67303c71
 class Stopped(Exception):
     "A reader has stopped a run"
 
-# %% ../nbs/13_lab.ipynb #eb47253c
+# %% ../nbs/13_lab.ipynb #f0ebcb86
 class Training:
     "A run in a thread of its own"
     def __init__(self,
@@ -298,7 +298,7 @@ class Training:
         self.state = state
         self.changed(self)
 
-# %% ../nbs/13_lab.ipynb #9de53bb3
+# %% ../nbs/13_lab.ipynb #2bc38780
 def hold(
     training: Training
 ) -> None:
@@ -311,7 +311,7 @@ def hold(
         training.set("training")
         training.free.set()
 
-# %% ../nbs/13_lab.ipynb #99ffd200
+# %% ../nbs/13_lab.ipynb #b7d28b1c
 def stop(
     training: Training
 ) -> None:
@@ -319,7 +319,7 @@ def stop(
     training.stopping = True
     training.free.set()
 
-# %% ../nbs/13_lab.ipynb #02a961d5
+# %% ../nbs/13_lab.ipynb #92212836
 class RunRow(HBox):
     "A run in a list: its name, how far it is, and what can be done with it"
     def __init__(self,
@@ -339,7 +339,7 @@ class RunRow(HBox):
         self.pause.description = "Pause" if t.state == "training" else "Resume"
         self.pause.disabled, self.end.disabled = t.state in ("finished", "failed"), t.state in ("finished", "failed", "stopped")
 
-# %% ../nbs/13_lab.ipynb #acfa0edd
+# %% ../nbs/13_lab.ipynb #3b0de797
 def learning(
     runs: dict[str, tuple[str, dict[str, list[float]]]] # as `curves` takes them
 ) -> go.Figure:
@@ -348,11 +348,11 @@ def learning(
     figure = curves(runs).update_yaxes(range=[0.98*low, 1.35*low])
     return figure.update_layout(height=430 + more, margin_b=80 + more, legend=dict(yref="container", y=0, yanchor="bottom"))
 
-# %% ../nbs/13_lab.ipynb #77f167e0
+# %% ../nbs/13_lab.ipynb #b113153e
 FIELDS = ("rnn", "data", "match", "hidden", "lr", "epoch", "patience", "weight_noise", "seed") # shown at once
 MORE = ("layers", "bs", "optim", "mtm", "wd", "clip", "train_subset", "valid_subset", "engine", "precision", "tensorboard")
 
-# %% ../nbs/13_lab.ipynb #aa16e345
+# %% ../nbs/13_lab.ipynb #ff3f74e0
 class Train(VBox):
     "Start runs, hold them, watch them learn and what they expect of a piece they do not train on"
     def __init__(self,
@@ -393,7 +393,7 @@ class Train(VBox):
         roll = list_pieces(self.piece, e.data)
         show(self.roll, piano_roll(roll, {title(on[-1].run, e)[1]: predict(network(e.save_dir), roll)}, data.step, f"{data.names['test'][self.piece.value]} ({data.name}, test)"), f"{e.data} {self.piece.value}")
 
-# %% ../nbs/13_lab.ipynb #1f0be717
+# %% ../nbs/13_lab.ipynb #fcddfae4
 def free_folder(
     fields: dict[str, Widget]
 ) -> Experiment: # with a `save_dir`
@@ -405,14 +405,14 @@ def free_folder(
         except BadInput: continue # there is another run
         return e
 
-# %% ../nbs/13_lab.ipynb #c5f848b9
+# %% ../nbs/13_lab.ipynb #c6a65b89
 WAYS = ("from nothing", "continue the piece", "harmonise the piece")
 
-# %% ../nbs/13_lab.ipynb #36d56bbe
+# %% ../nbs/13_lab.ipynb #32b4ed41
 class Compose(VBox):
     "Let a trained network compose; see it, hear it, keep it"
     def __init__(self):
-        self.controls = dict(run=Dropdown(options=finished(), description="model", layout=Layout(width="340px")), way=ToggleButtons(options=WAYS, style=dict(button_width="150px")),
+        self.controls = dict(run=Dropdown(options=finished(), description="model", layout=Layout(width="340px")), way=ToggleButtons(options=WAYS, style=dict(button_width="175px")),
             piece=Dropdown(description="test piece"), beats=slider("first beats", 8, 1, 64), length=slider("beats in all", 64, 8, 400),
             temperature=slider("temperature", 1., 0., 2., 0.05), most=slider("notes at most", 6, 1, 12), tempo=slider("tempo", 96, 30, 240), seed=IntText(1, description="seed"))
         self.begin, self.status, self.plot, self.facts = Button(description="Compose", button_style="primary"), HTML(), Plot(), facts()
@@ -445,7 +445,7 @@ class Compose(VBox):
         begin = piece[:frames(c["beats"])] if c["way"] == WAYS[1] else None
         return sample_music(net, frames(c["length"]), begin, 1, c["temperature"], c["most"], seed=c["seed"])[0]
 
-# %% ../nbs/13_lab.ipynb #b82f68eb
+# %% ../nbs/13_lab.ipynb #b5ce9a54
 @lru_cache(64)
 def insides(
     name: str, # a run
@@ -455,7 +455,7 @@ def insides(
     net, data = read_model(name, stamp), music(find_run(name).experiment.data)
     return [look_inside(net, r) for r in data.test[:20]], [events(r, data.step) for r in data.test[:20]], gradient_flow([gradient_norms(net, r) for r in data.test[:5]])
 
-# %% ../nbs/13_lab.ipynb #1cd1a8af
+# %% ../nbs/13_lab.ipynb #b106be98
 class LookInside(App):
     "Gates and states of every unit under a piece; what they do at phrase ends; how far back the gradient reaches"
     def __init__(self):
@@ -487,7 +487,7 @@ class LookInside(App):
         r = correlations([i.panels[of] for i in found], happened)
         return ordered(r[sort]) if sort in r else None, f"by correlation of {of} with {sort}, from + to -"
 
-# %% ../nbs/13_lab.ipynb #539d5ee8
+# %% ../nbs/13_lab.ipynb #12fd4fd5
 def piece_scatter(
     a: Run,
     b: Run # on the same data
@@ -503,10 +503,10 @@ def piece_scatter(
     figure.update_xaxes(title_text=f"NLL a frame, {p[1]}", range=line).update_yaxes(title_text=f"NLL a frame, {q[1]}", range=line)
     return figure.update_layout(title=f"{q[1]} is better on {better} of {len(x)} test pieces", height=480, showlegend=False, hovermode="closest")
 
-# %% ../nbs/13_lab.ipynb #3f3a111e
+# %% ../nbs/13_lab.ipynb #56ef515f
 SHOWN = ("model", "parameters", "rate", "train NLL", "valid NLL", "test NLL", "frame accuracy", "best epoch", "seconds") # columns of `study_table`
 
-# %% ../nbs/13_lab.ipynb #6f9b9c93
+# %% ../nbs/13_lab.ipynb #53818f96
 class Compare(App):
     "Finished runs side by side, down to a single piece"
     def __init__(self):
@@ -542,13 +542,13 @@ class Compare(App):
         show(self.roll, score(piano_roll(roll, expected, data.step, f"{name} ({data.name}, test)"), data.step, len(roll)), name)
         give_sound(self.roll, roll, name, data.step, 96.)
 
-# %% ../nbs/13_lab.ipynb #6d1dfbd5
+# %% ../nbs/13_lab.ipynb #bd703aec
 @cache
 def fields_of(name: str) -> tuple: # a translation run
     "Its vocabularies, read once"
     return load_fields(find_run(name))
 
-# %% ../nbs/13_lab.ipynb #463ecbde
+# %% ../nbs/13_lab.ipynb #5089f62f
 def said_by(
     names: list[str], # translation runs
     sentence: str,
@@ -572,4 +572,4 @@ class Speak(App):
         rows = [{"model": title(find_run(n))[1], "translation": t.text, "log-probability a word": f"{t.score:.3f}"} for n, t in found.items() if n in runs]
         self.table.value = styled(pd.DataFrame(rows), ("translation",)).to_html()
         t, name = found[look], title(find_run(look))[1]
-        show(self.maps, attention_map(t.source, t.tokens, t.attention, f"Where {name} looked") if t.attention is not None and t.tokens else None, sentence + look)
+        show(self.maps, attention_map(t.source, t.tokens, t.attention, name) if t.attention is not None and t.tokens else None, sentence + look)

@@ -188,7 +188,7 @@ def test_translate(lab):
     app = AppOnPage(lab, "Speak()")
     app.control("sentence").fill("Eine Frau liest ein Buch.")
     app.waits("translate: a sentence", lambda: app.control("sentence").press("Enter"), lambda: "A woman is reading a book." in app.cell.inner_text())
-    app.waits("translate: another map", lambda: app.control("map of").select_option("pretrained/captions_de_en/lstm"), lambda: "Where lstm" in app.title(0))
+    app.waits("translate: another map", lambda: app.control("map of").select_option("pretrained/captions_de_en/lstm"), lambda: "lstm" in app.title(0))
     assert app.plot(0).locator(".heatmaplayer image").count() == 1
     app.shot("translate")
 
