@@ -22,6 +22,7 @@ def lab(browser, tmp_path_factory, request):
     with jupyterlab(home, home / "jupyter", GRU_STUDY_HOME=str(home)) as address:
         page = open_page(browser, f"{address}/lab/tree/start.ipynb?reset", request.param, offline=False)
         page.home, page.width = home, request.param
+        page.set_default_timeout(90_000)  # a busy machine
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
         page.get_by_text("| Idle").wait_for(timeout=90_000)
         page.get_by_role("menuitem", name="Run", exact=True).click()

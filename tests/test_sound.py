@@ -16,6 +16,7 @@ from gru_study.experiment import find_run, pretrained
 from gru_study.generate import sample_music, to_wav, translate
 from gru_study.metrics import evaluate_music
 from gru_study.music import from_npz, load_chorales, read_midi, to_midi, write_midi
+from gru_study.report import history
 from gru_study.train import load_fields, load_model
 
 MUSIC = [r.save_dir for r in pretrained("music_lm")]
@@ -199,6 +200,7 @@ def test_shipped_models_are_small_and_name_no_place():
     for run in pretrained():
         files = [p for p in run.exp.iterdir()]
         assert {p.name for p in files} - {"vocabulary.json"} == {"config.json", "result.json", "metrics.csv", "model.safetensors"}
+        assert len(history(run)["epoch"]) == run.result["epochs"]
         assert sum(p.stat().st_size for p in files) < (250_000 if run.experiment.task == "music_lm" else 2_000_000)
         for p in files: assert b"/root" not in p.read_bytes() and b"/home" not in p.read_bytes() and b"/tmp" not in p.read_bytes()
     sizes = [r.result["parameters"] for r in pretrained("translate")]
