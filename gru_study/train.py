@@ -757,7 +757,11 @@ def train_epochs(
             save_checkpoint(run, engine, progress)
             raise Diverged(f"{error}; the {progress.epoch} epochs before it are kept") from None
         progress.add(row, engine)
-        for watch in watchers: watch(row)
+        try:
+            for watch in watchers: watch(row)
+        except BaseException: # a watcher may end the run: this epoch is kept
+            save_checkpoint(run, engine, progress)
+            raise
         if progress.epoch == e.epoch or progress.stale(e.patience) or progress.epoch % 100 == 0 or time.monotonic() - saved > 1:
             save_checkpoint(run, engine, progress)
             saved = time.monotonic()

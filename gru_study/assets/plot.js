@@ -48,7 +48,10 @@ function sound(model, box, player, signal) { // the play-head follows the sound;
 const kinds = { wav: "audio/wav", mid: "audio/midi" };
 
 function files(model, player) { // links, and the player
-  player.querySelectorAll("[src], [href]").forEach((e) => URL.revokeObjectURL(e.src || e.href));
+  const old = [...player.querySelectorAll("a")].map((link) => link.href);
+  player.querySelector("audio")?.removeAttribute("src"); // it stops reading before what it reads is gone
+  player.querySelector("audio")?.load();
+  old.forEach((url) => URL.revokeObjectURL(url));
   player.replaceChildren();
   for (const [name, bytes] of Object.entries(model.get("files"))) {
     const kind = name.split(".").pop(), link = document.createElement("a");
