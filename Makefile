@@ -8,7 +8,7 @@ WORKERS ?= 2
 DATA := $(or $(abspath $(GRU_STUDY_DATA)),$(realpath ../shared/data))
 WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 
-.PHONY: help setup study table2 multi30k assets test export lab
+.PHONY: help setup study table2 multi30k assets test export lab docs docs-serve
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -64,6 +64,12 @@ test: setup ## notebooks, pytest, and that package and README are in step with t
 
 lab: setup ## open the lab in JupyterLab
 	$(WITH_DATA) $(BIN)/jupyter lab nbs/start.ipynb
+
+docs: setup ## build the documentation site in _docs/html
+	$(BIN)/python docs/build.py
+
+docs-serve: docs ## build the site and serve it on http://127.0.0.1:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _docs/html
 
 export: setup ## write gru_study/ and README.md from the notebooks, and clean them
 	$(BIN)/nbdev_clean

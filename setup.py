@@ -8,7 +8,7 @@ root = Path(__file__).parent
 ini = ConfigParser(delimiters=["="])
 ini.read(root / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("text", "cluster", "lab", "dev")}
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("text", "cluster", "lab", "docs", "dev")}
 
 setup(
     name=cfg["lib_name"],

@@ -1,0 +1,256 @@
+"""The documentation site: python docs/build.py [--work FOLDER] [--execute PAGE ...]
+
+Each page is a notebook. Those with something to show are executed (in small where a full run takes long), nbdev's
+processor takes out what is not for readers, exported names get entries that can be referred to, Sphinx makes pages.
+What was executed is kept in _docs/executed and used again until the code, the package or the results change. The site is _docs/html.
+"""
+import argparse
+import ast
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatch
+from functools import partial
+from os.path import relpath
+from pathlib import Path
+
+import nbformat
+from execnb.nbio import mk_cell, read_nb, write_nb
+from nbdev.config import get_config
+from nbdev.process import NBProcessor, Processor
+from nbdev.processors import clean_magics, hide_, hide_line, populate_language, rm_header_dash, strip_ansi
+from traitlets.config import Config
+
+ROOT = Path(__file__).resolve().parents[1]
+NBS = ROOT/"nbs"
+CODE_URL = "{git_url}/blob/{branch}".format(**get_config(path=ROOT).d)
+MODULES = [p.stem for p in sorted(NBS.glob("[0-9]*.ipynb"))]
+PARTS = {
+    "Start": ["docs/five_minutes"],
+    "The study": [f"experiments/{n}" for n in ("summary", "summary_translate", "music_lm", "protocol", "translate")],
+    "Lab": ["start"],
+    "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "translate_text", "cluster", "reproduce")],
+    "API": MODULES,
+    "Notes": [f"docs/{n}" for n in ("architecture", "scores", "data_faults", "departures", "glossary", "sources")],
+}
+HOME = "docs/home" # becomes index
+PAGES = [HOME, *sum(PARTS.values(), [])]
+SMALL = { # experiments that are executed with other parameters than their own
+    "experiments/music_lm": dict(epoch=30, lr=0.002),
+    "experiments/protocol": dict(trials=5, seeds=2, epoch=25, patience=10, ln_lr_min=-9.0),
+    "experiments/translate": dict(epoch=3, train_subset=3000),
+}
+RESULTS = ["experiments/summary", "experiments/summary_translate"] # shown without their code
+AS_WRITTEN = ["start", "01_kernels", "08_train", "09_search", "10_sweep", "13_lab", "15_cli"] # widgets, or minutes of checks and no figure: shown without output
+
+
+def place(page: str) -> str:
+    "Where a page stands in the site"
+    return "index" if page == HOME else page
+
+
+# ---- execution
+
+def fingerprint(nb) -> str:
+    "Of all that an execution depends on"
+    files = [p for folder in ("gru_study", "results") for p in sorted((ROOT/folder).rglob("*")) if p.suffix in (".py", ".csv", ".json", ".safetensors")]
+    parts = [c.source.encode() for c in nb.cells if c.cell_type == "code"] + [p.read_bytes() for p in files]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def without_progress(outputs: list) -> list:
+    "Outputs less what a page cannot show: widgets, and bars and warnings on standard error"
+    for o in outputs: o.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    bar = lambda o: list(o.get("data", {})) == ["text/plain"] and re.search(r"it/s|^\s*\d+%\|", o["data"]["text/plain"])
+    return [o for o in outputs if o.get("name") != "stderr" and not bar(o)]
+
+
+def execute(page: str, work: Path) -> None:
+    "Execute the notebook of a page without real data; outputs are kept until something that they depend on changes"
+    from nbclient import NotebookClient
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+    nb, file, start = nbformat.read(NBS/f"{page}.ipynb", 4), work/f"executed/{page}.ipynb", time.monotonic()
+    if page in SMALL: nb = parameterize_notebook(load_notebook_node(str(NBS/f"{page}.ipynb")), SMALL[page])
+    mark, kept, code = fingerprint(nb), nbformat.read(file, 4) if file.is_file() else nbformat.v4.new_notebook(), [c for c in nb.cells if c.cell_type == "code"]
+    if kept.metadata.get("fingerprint") == mark:
+        for cell, old in zip(code, (c for c in kept.cells if c.cell_type == "code")): cell.outputs = old.outputs
+    else:
+        os.environ.pop("GRU_STUDY_DATA", None)
+        os.environ |= dict(OMP_NUM_THREADS="1", PYDEVD_DISABLE_FILE_VALIDATION="1")
+        with tempfile.TemporaryDirectory() as home:
+            if page in SMALL: os.environ["GRU_STUDY_HOME"] = home
+            else: os.environ.pop("GRU_STUDY_HOME", None)
+            client = NotebookClient(nb, timeout=900, resources=dict(metadata=dict(path=(NBS/page).parent)), startup_timeout=300, config=Config(KernelManager=dict(transport="ipc", ip=f"{home}/kernel")))
+            try: client.execute()
+            except Exception as e: raise RuntimeError(f"{page}: {e}") from None
+        for cell in code: cell.outputs = without_progress(cell.outputs)
+        print(f"executed {page} in {time.monotonic() - start:.0f} s", flush=True)
+    nb.metadata["fingerprint"] = mark
+    file.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nb, file)
+
+
+# ---- processing
+
+def declared(source: str) -> list:
+    "What a cell defines for others: functions, classes, constants"
+    nodes = [n for n in ast.parse(source).body if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign))]
+    return [(name, n) for n in nodes if (name := defined(n)) and not name.startswith("_")]
+
+
+def defined(node) -> str | None:
+    "The name that a statement defines"
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    return getattr(node, "name", None) or getattr(target, "id", None)
+
+
+def is_export(cell) -> bool: return cell.cell_type == "code" and re.match(r"#\| *exports?\b", cell.source) is not None
+
+
+def symbols() -> dict[str, list[str]]:
+    "Every exported name and the modules that define it"
+    found = {}
+    for page in MODULES:
+        for cell in filter(is_export, nbformat.read(NBS/f"{page}.ipynb", 4).cells):
+            for name, _ in declared(cell.source): found.setdefault(name, []).append(module(page))
+    return found
+
+
+def module(page: str) -> str | None:
+    "What a notebook exports, if it is one of the numbered"
+    return "gru_study." + page.split("_", 1)[1] if page in MODULES else None
+
+
+class Entries(Processor):
+    "An entry for each exported name before the cell that exports it; code that is only plumbing is folded away"
+    def begin(self):
+        for i, cell in reversed(list(enumerate(self.nb.cells))):
+            if not {"export", "exports"} & cell.directives_.keys() or cell.cell_type != "code": continue
+            body, folded = ast.parse(cell.source).body, "export" in cell.directives_
+            if all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in body): cell.directives_["hide"] = []
+            if folded: cell.metadata["tags"] = ["hide-input"]
+            for name, node in reversed(declared(cell.source)): self.nb.cells.insert(i, self.entry(name, node, folded))
+
+    def entry(self, name, node, folded):
+        "A directive of Sphinx's Python domain; with signature and purpose where the code below is folded"
+        kind = {"FunctionDef": "function", "ClassDef": "class"}.get(type(node).__name__, "data")
+        signature = purpose = ""
+        if kind != "data" and folded: purpose = self.nb.refer(ast.get_docstring(node) or "")
+        if kind == "function": signature = f"({ast.unparse(node.args)})" + (f" -> {ast.unparse(node.returns)}" if node.returns else "") if folded else "()"
+        cell = mk_cell(f"````{{py:{kind}}} {name}{signature}\n:module: {self.nb.module}\n\n{purpose}\n````", "markdown")
+        cell.directives_ = {}
+        return cell
+
+
+def default_exp_(cell, name): del cell["source"]
+
+
+def outside_code(change, text: str) -> str:
+    "Change the lines of a markdown text that are not code"
+    parts = re.split(r"(^ *(`{3,}|\$\$)[\s\S]*?^.*\2 *$|^    .*$)", text, flags=re.M)
+    return "".join(p if i % 3 == 1 else change(p) for i, p in enumerate(parts) if i % 3 != 2)
+
+
+def referring(text: str, page: str, names: dict[str, list[str]]) -> str:
+    "Exported names in backticks become references, links between notebooks links between pages, others lead to the repository"
+    def name(m):
+        homes = names.get(m[1].removeprefix("gru_study.").split(".")[-1] if m[1].startswith("gru_study.") else m[1], [])
+        home = module(page) if module(page) in homes else homes[0] if len(homes) == 1 else None
+        return f"{{py:obj}}`{m[1]}{m[2] or ''} <{home}.{m[1].split('.')[-1]}>`" if home else m[0]
+
+    def link(m):
+        if not m[1]: return f"]({m[2].lower()})"
+        target = (NBS/page).parent.joinpath(m[1]).resolve()
+        other = relpath(target.with_suffix(""), NBS)
+        if target.suffix == ".ipynb" and other in PAGES: return f"]({relpath(place(other), Path(place(page)).parent)}.ipynb{(m[2] or '').lower()})"
+        if target.exists(): return f"]({CODE_URL}/{target.relative_to(ROOT)})"
+        raise FileNotFoundError(f"{page}: a link to {m[1]}, which does not exist")
+
+    text = outside_code(lambda t: re.sub(r"\]\(([^)#\s:]*)(#[^)\s]*)?\)", link, t), text)
+    return outside_code(lambda t: "".join(l if l.startswith("#") else re.sub(r"(?<![`\w\[}])`([A-Za-z_][\w.]*)(\(\))?`(?![`\]])", name, l) for l in t.splitlines(True)), text)
+
+
+def figure(data: dict) -> str:
+    "A plotly figure as data in the page, to be drawn by figures.js"
+    drawn = json.dumps(data, separators=(",", ":")).replace("</", r"<\/")
+    return f'<div class="plotly" style="height:{data["layout"].get("height", 450)}px"><script type="application/json">{drawn}</script></div>'
+
+
+def pictured(cells: list) -> list:
+    "An app of the lab is followed by its picture, where docs/_static/lab has one"
+    shown = {}
+    for i, cell in enumerate(cells):
+        app = re.match(r"(\w+)\(", cell.source)
+        if cell.cell_type == "code" and app and (ROOT/f"docs/_static/lab/{app[1].lower()}.png").is_file(): shown.setdefault(app[1].lower(), i)
+    image = lambda name: mk_cell(f'<img class="lab" src="_static/lab/{name}.png" alt="The app {name}" loading="lazy">', "markdown")
+    return [c for i, cell in enumerate(cells) for c in (cell, *(image(name) for name, at in shown.items() if at == i))]
+
+
+def note(page: str) -> str:
+    "Where a page comes from, and how it was executed"
+    links = [f"[notebook]({CODE_URL}/nbs/{page}.ipynb)"]
+    if module(page): links += [f"[module]({CODE_URL}/{module(page).replace('.', '/')}.py)"]
+    small = ", ".join(f"`{k}={v}`" for k, v in SMALL.get(page, {}).items())
+    here = f"Executed for this page in small: {small}. `gru-study sweep` runs it as you like." if small else "In JupyterLab (`make lab`) each of these lines is an app. Here are pictures of them." if page == "start" else ""
+    return "{.origin}\n" + " · ".join(links) + (f"\n\n:::{{note}}\n{here}\n:::" if here else "")
+
+
+def process(page: str, notebook: Path, names: dict[str, list[str]], target: Path) -> None:
+    "Write the source of a page for Sphinx"
+    nb = read_nb(notebook)
+    nb.module, nb.refer = module(page), partial(referring, page=page, names=names)
+    NBProcessor(nb=nb, procs=[populate_language, Entries, strip_ansi, hide_line, rm_header_dash, clean_magics, default_exp_, hide_]).process()
+    del nb["module"], nb["refer"]
+    nb.metadata = dict(kernelspec=dict(name="python3", display_name="python3", language="python"))
+    for cell in nb.cells:
+        if cell.cell_type == "markdown": cell.source = referring(cell.source, page, names)
+        elif page in RESULTS: cell.metadata["tags"] = ["remove-input"]
+        for o in cell.get("outputs", []):
+            data = o.get("data", {})
+            if drawing := data.get("application/vnd.plotly.v1+json"): o["data"] = {"text/html": figure(drawing)}
+            elif html := data.get("text/html"): data["text/html"] = "".join(html).replace(" ± ", "\u00a0±\u00a0")
+    if page == "start": nb.cells = pictured(nb.cells)
+    if page != HOME: nb.cells.insert(1, mk_cell(note(page), "markdown"))
+    else: nb.cells += [mk_cell("```{toctree}\n:hidden:\n:caption: %s\n%s\n```" % (part, "\n".join(map(place, pages))), "markdown") for part, pages in PARTS.items()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_nb(nb, target)
+
+
+# ---- the site
+
+def static_files(folder: Path) -> None:
+    "plotly.js and MathJax from installed packages, so that no page asks another host for them"
+    from plotly.offline import get_plotlyjs
+    mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent/"static/mathjax"
+    shutil.copytree(mathjax/"output/chtml/fonts/woff-v2", folder/"mathjax/output/chtml/fonts/woff-v2", dirs_exist_ok=True)
+    shutil.copy(mathjax/"tex-chtml.js", folder/"mathjax")
+    (folder/"plotly.min.js").write_text(get_plotlyjs())
+
+
+def build(work: Path, patterns: list[str]) -> int:
+    "Execute the pages that match a pattern, process all, let Sphinx build the site in `work`/html; its exit code"
+    from sphinx.cmd.build import build_main
+    chosen = [p for p in PAGES if p not in AS_WRITTEN and any(fnmatch(p, pattern) for pattern in patterns)]
+    with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool: list(pool.map(partial(execute, work=work), sorted(chosen, key=lambda p: p not in SMALL)))
+    shutil.rmtree(work/"source", ignore_errors=True)
+    names = symbols()
+    for page in PAGES: process(page, work/f"executed/{page}.ipynb" if page in chosen else NBS/f"{page}.ipynb", names, work/f"source/{place(page)}.ipynb")
+    static_files(work/"static")
+    return build_main(["-q", "-W", "--keep-going", "-b", "html", "-c", str(ROOT/"docs"), "-D", f"html_static_path=_static,{work/'static'}", "-d", str(work/"doctrees"), str(work/"source"), str(work/"html")])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--work", type=Path, default=ROOT/"_docs", metavar="FOLDER", help="where everything is written, the site to html/ in it")
+    parser.add_argument("--execute", nargs="*", default=["*"], metavar="PAGE", help="only these pages are executed, such as 'experiments/summary*'; default: all that have something to show")
+    given = parser.parse_args()
+    os.chdir(ROOT)
+    sys.exit(build(given.work.resolve(), given.execute))

@@ -1,0 +1,184 @@
+"""The documentation site: built without a warning, every link leads somewhere, and in a real browser without network.
+
+The site is built once. Only some pages are executed, which has no bearing on what is looked at here; `make docs` executes all.
+GRU_STUDY_SITE names a site that is built already, such as _docs/html.
+"""
+import gzip
+import os
+import re
+import subprocess
+import sys
+from functools import cache, partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from conftest import ROOT
+
+EXECUTED = ["docs/[!cr]*", "experiments/summary"] # not cluster, reproduce: other tests run what is in them
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    "The folder of the built site; a warning of Sphinx is an error"
+    if built := os.environ.get("GRU_STUDY_SITE"): return Path(built).resolve()
+    work = tmp_path_factory.mktemp("docs")
+    done = subprocess.run([sys.executable, ROOT / "docs/build.py", "--work", work, "--execute", *EXECUTED], capture_output=True, text=True)
+    assert done.returncode == 0 and "WARNING: " not in done.stderr, done.stderr[-5000:]
+    return work / "html"
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    "The site on this machine's own address"
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args): pass
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+class Page(HTMLParser):
+    "What a page links to and loads, and what can be linked to"
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.loaded, self.ids = [], [], set()
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, pairs):
+        attrs = dict(pairs)
+        self.ids.add(attrs.get("id"))
+        if tag == "a" and "href" in attrs: self.links.append(attrs["href"])
+        if tag == "link" and attrs.get("rel") in ("stylesheet", "icon", "preload"): self.loaded.append(attrs["href"])
+        if tag in ("script", "img", "audio", "iframe") and "src" in attrs: self.loaded.append(attrs["src"])
+
+
+def pages(site): return sorted(p for p in site.rglob("*.html") if "_static" not in p.parts)
+
+
+def test_every_part_is_there(site):
+    names = {str(p.relative_to(site)) for p in pages(site)}
+    modules = {p.stem for p in (ROOT / "nbs").glob("[0-9]*.ipynb")}
+    assert {f"{m}.html" for m in modules} | {f"docs/{p.stem}.html" for p in (ROOT / "nbs/docs").glob("*.ipynb") if p.stem != "home"} <= names
+    assert {"index.html", "search.html", "start.html", *(f"experiments/{p.stem}.html" for p in (ROOT / "nbs/experiments").glob("*.ipynb"))} <= names
+    text = (site / "00_cells.html").read_text()
+    assert 'id="gru_study.cells.lstm_paper"' in text and "/blob/main/gru_study/cells.py#L" in text and "/blob/main/nbs/00_cells.ipynb" in text
+
+
+def test_internal_links(site):
+    "Every link within the site leads to a file, and to a place in it where it names one; nothing is loaded from elsewhere"
+    parsed = {p: Page(p) for p in pages(site)}
+    broken = []
+    for path, page in parsed.items():
+        for url in page.links + page.loaded:
+            parts = urlsplit(url)
+            if parts.scheme == "data": continue
+            if parts.scheme or parts.netloc:
+                if url in page.loaded: broken.append((path.name, url))
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if not target.is_file() or parts.fragment and target in parsed and unquote(parts.fragment) not in parsed[target].ids: broken.append((path.name, url))
+    assert not broken
+    assert sum(len(p.links) for p in parsed.values()) > 3000
+
+
+def test_plotly_only_where_a_figure_is(site):
+    for path in pages(site):
+        text = path.read_text()
+        assert ("plotly.min.js" in text) == ('class="plotly"' in text), path.name
+    assert 'class="plotly"' in (site / "experiments/summary.html").read_text()
+
+
+def visit(browser, address, width=390, scheme="light"):
+    "A browser's tab that knows only the site, and notes every complaint and what was loaded"
+    tab = browser.new_context(viewport=dict(width=width, height=900), color_scheme=scheme).new_page()
+    tab.complaints, tab.loaded = [], set()
+    tab.on("console", lambda m: tab.complaints.append(m.text) if m.type == "error" else None)
+    tab.on("pageerror", lambda e: tab.complaints.append(str(e)))
+    tab.on("requestfailed", lambda r: tab.complaints.append(f"failed: {r.url}") if "ERR_ABORTED" not in r.failure else None)
+    tab.on("response", lambda r: tab.loaded.add(r.url) if r.ok or r.status == 304 else tab.complaints.append(f"{r.status}: {r.url}"))
+    tab.route(lambda url: not url.startswith((address, "data:", "blob:")), lambda route: (tab.complaints.append(f"another host: {route.request.url}"), route.abort()))
+    return tab
+
+
+def test_every_page_on_a_phone(site, address, browser):
+    "No console error, no failed request, no request to another host; nothing hangs over; under 3 MB compressed"
+    size = cache(lambda url: len(gzip.compress((site / unquote(urlsplit(url).path[1:])).read_bytes(), 6)))
+    tab, heaviest = visit(browser, address), (0, "")
+    for path in pages(site):
+        name = str(path.relative_to(site))
+        tab.loaded.clear()
+        tab.goto(address + name)
+        tab.evaluate("window.MathJax?.startup?.promise")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390, name
+        assert tab.complaints == [], name
+        heaviest = max(heaviest, (sum(size(u) for u in tab.loaded if u.startswith(address) and not u.endswith("/")), name))
+    print(f"heaviest page: {heaviest[1]}, {heaviest[0]/1e6:.2f} MB")
+    assert heaviest[0] < 3e6
+
+
+def test_search_finds_peephole(address, browser):
+    tab = visit(browser, address, 1280)
+    tab.goto(address + "index.html")
+    tab.keyboard.press("Control+k")
+    tab.keyboard.type("peephole")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#search-results li a >> text=Cells")
+    tab.wait_for_selector("#search-results p.context")
+    assert tab.complaints == []
+
+
+def test_a_figure_zooms_and_shows_hover_and_the_theme_changes(address, browser):
+    tab = visit(browser, address, 1280)
+    tab.goto(address + "experiments/summary.html#learning-curves")
+    figure = tab.locator(".plotly").first
+    figure.scroll_into_view_if_needed()
+    tab.wait_for_selector(".plotly .scatterlayer .trace")
+    tab.wait_for_timeout(300)
+    box = figure.locator(".scatterlayer .trace .point:visible").first.bounding_box()
+    x, y = box["x"] + box["width"]/2, box["y"] + box["height"]/2
+    tab.mouse.move(x - 4, y, steps=3)
+    tab.mouse.move(x, y, steps=3)
+    tab.wait_for_selector(".hoverlayer .hovertext")
+    assert re.search(r"epoch \d+, .*NLL \d+\.\d{4}", figure.locator(".hoverlayer").text_content())
+
+    layout = lambda what: tab.evaluate(f"document.querySelector('.plotly')._fullLayout.{what}")
+    before = layout("xaxis2.range")
+    tab.mouse.down()
+    tab.mouse.move(x - 90, y - 60, steps=8)
+    tab.mouse.up()
+    tab.wait_for_function(f"document.querySelector('.plotly')._fullLayout.xaxis2.range[0] != {before[0]}")
+
+    light, paper = layout("font.color"), tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    tab.locator("button.theme-switch-button:visible").first.click()
+    tab.locator("button.theme-change-button[data-mode=dark]:visible").click()
+    assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
+    tab.wait_for_function(f"document.querySelector('.plotly')._fullLayout.font.color != '{light}'")
+    tab.wait_for_function(f"getComputedStyle(document.body).backgroundColor != '{paper}'")
+    assert layout("xaxis2.range") != before  # the zoom is kept
+    assert tab.complaints == []
+
+
+def test_mathematics_is_drawn(address, browser):
+    tab = visit(browser, address, 1280)
+    tab.goto(address + "00_cells.html")
+    tab.wait_for_selector("mjx-container mjx-math")
+    assert tab.locator("mjx-container").count() > 20 and tab.locator("mjx-merror").count() == 0
+    assert any("mathjax/output/chtml/fonts" in u for u in tab.loaded) and tab.complaints == []
+
+
+def test_the_architecture_is_that_of_the_imports(site, address, browser):
+    "As many modules as notebooks, each a link to its page; pointing at one shows its imports"
+    tab = visit(browser, address, 1280)
+    tab.goto(address + "docs/architecture.html")
+    modules = [p.stem.split("_", 1)[1] for p in (ROOT / "nbs").glob("[0-9]*.ipynb")]
+    assert tab.locator("svg.modules a").count() == len(modules)
+    tab.locator("#module-kernels").hover()
+    edge = "getComputedStyle(document.querySelector('.edge.from-kernels')).opacity"
+    assert tab.evaluate(edge) == "1"
+    names = tab.locator("svg.calls text").all_text_contents()
+    assert [n for n in names if n in ("fit", "load_music", "MusicLM", "collect", "study_table")] == ["fit", "load_music", "MusicLM", "collect", "study_table"]
