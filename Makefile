@@ -8,33 +8,34 @@ WORKERS ?= 2
 DATA := $(or $(abspath $(GRU_STUDY_DATA)),$(realpath ../shared/data))
 WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 
-.PHONY: help setup study table2 multi30k assets test export lab docs docs-serve
+.PHONY: help setup study table2 multi30k assets test export lab docs docs-serve package
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: .venv/.ready ## prepare .venv with the versions of requirements.lock
+setup: .venv/.ready ## prepare .venv with the versions of requirements.lock, and the git hooks
 
 .venv/.ready: requirements.lock setup.py settings.ini
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and f"gru-study needs Python 3.11 to install its lock file; this is {sys.version.split()[0]}: make setup PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --progress-bar on -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@if [ -e .git ]; then git config --local include.path ../.gitconfig && $(BIN)/pre-commit install; fi
 	@touch $@
 
 study: setup ## train tanh, LSTM and GRU on the embedded chorales, compare them, write one HTML report
 	@$(BIN)/gru-study data chorales
-	@$(BIN)/gru-study sweep nbs/experiments/music_lm.ipynb --grid rnn=tanh,lstm,gru data=chorales epoch=$(EPOCHS) --workers $(WORKERS) --under study
+	@$(BIN)/gru-study sweep music_lm --grid rnn=tanh,lstm,gru data=chorales epoch=$(EPOCHS) --workers $(WORKERS) --under study
 	@$(BIN)/gru-study report --under study
 
 table2: setup ## the paper's protocol on its four data sets, recorded in results/table2; resumes; ONLY=JSB,MuseData takes a part
-	@$(WITH_DATA) $(BIN)/gru-study sweep nbs/experiments/protocol.ipynb --grid nbs/experiments/table2.yaml $(if $(ONLY),data=$(ONLY)) --workers $(WORKERS) --under table2
+	@$(WITH_DATA) $(BIN)/gru-study sweep protocol --grid table2.yaml $(if $(ONLY),data=$(ONLY)) --workers $(WORKERS) --under table2
 	@$(WITH_DATA) $(BIN)/gru-study record --under table2 --out results/table2
 	@$(WITH_DATA) $(BIN)/gru-study report --under table2
 
 multi30k: setup ## translation on Multi30k, recorded in results/multi30k; resumes; ONLY=gru,lstm takes a part
-	@$(WITH_DATA) $(BIN)/gru-study sweep nbs/experiments/translate.ipynb --grid nbs/experiments/multi30k.yaml $(if $(ONLY),rnn=$(ONLY)) --workers $(WORKERS) --under multi30k
+	@$(WITH_DATA) $(BIN)/gru-study sweep translate --grid multi30k.yaml $(if $(ONLY),rnn=$(ONLY)) --workers $(WORKERS) --under multi30k
 	@$(WITH_DATA) $(BIN)/gru-study record --task translate --under multi30k
 	@$(WITH_DATA) $(BIN)/gru-study report --task translate --under multi30k
 
@@ -58,12 +59,12 @@ test: setup ## notebooks, pytest, and that package and README are in step with t
 	@test -z "$(DATA)" || test -d "$(DATA)/music" || { echo "GRU_STUDY_DATA: $(DATA)/music does not exist" >&2; exit 2; }
 	@echo "real data: $(or $(DATA),none; the tests on the real files are skipped)"
 	$(BIN)/python tests/in_step.py
-	$(BIN)/ruff check --quiet --select F --ignore F401 gru_study tests setup.py train.py
+	$(BIN)/ruff check --quiet
 	$(WITH_DATA) $(BIN)/nbdev_test --n_workers 2 --do_print
 	$(WITH_DATA) $(BIN)/python -m pytest tests -n 2 --dist loadfile
 
 lab: setup ## open the lab in JupyterLab
-	$(WITH_DATA) $(BIN)/jupyter lab nbs/start.ipynb
+	$(WITH_DATA) $(BIN)/gru-study lab
 
 docs: setup ## build the documentation site in _docs/html
 	$(BIN)/python docs/build.py
@@ -75,3 +76,8 @@ export: setup ## write gru_study/ and README.md from the notebooks, and clean th
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export
 	$(BIN)/python tests/in_step.py --write-readme
+
+package: setup ## build wheel and sdist in dist/; install the wheel in a fresh environment and use it there
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	PYTHON=$(PYTHON) tests/fresh.sh dist/*.whl

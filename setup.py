@@ -1,14 +1,31 @@
-"Package metadata, read from settings.ini so that it is written once."
+"Package metadata, read from settings.ini so that it is written once; a built package gets copies of the experiments and of the recorded results."
+import shutil
 from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 root = Path(__file__).parent
 ini = ConfigParser(delimiters=["="])
 ini.read(root / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
 extras = {name: cfg[f"{name}_requirements"].split() for name in ("text", "cluster", "lab", "docs", "dev")}
+
+
+class BuildWithProject(build_py):
+    "What gru_study.base.project_file finds outside a checkout"
+
+    def run(self):
+        super().run()
+        if self.editable_mode: return
+        copies = Path(self.build_lib, "gru_study/assets/project")
+        shutil.rmtree(copies, ignore_errors=True)
+        for pattern in ("nbs/*.ipynb", "nbs/experiments/[!.]*.*", "results/*/*.*"):
+            for file in root.glob(pattern):
+                (copies / file.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, copies / file.relative_to(root))
+
 
 setup(
     name=cfg["lib_name"],
@@ -19,15 +36,22 @@ setup(
     author=cfg["author"],
     author_email=cfg["author_email"],
     url=cfg["git_url"],
-    license="MIT",
+    project_urls={"Documentation": cfg["doc_host"] + cfg["doc_baseurl"], "Changelog": f"{cfg['git_url']}/blob/{cfg['branch']}/CHANGELOG.md"},
     keywords=cfg["keywords"].split(),
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: Jupyter :: JupyterLab",
+        "Intended Audience :: Education",
         "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.11",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
     ],
     packages=find_packages(include=["gru_study*"]),
-    package_data={"gru_study": ["assets/**/*"]},
+    include_package_data=False,
+    package_data={"gru_study": ["py.typed", "assets/**/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require=extras | {"all": sum(extras.values(), [])},
@@ -35,5 +59,6 @@ setup(
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],
     },
+    cmdclass={"build_py": BuildWithProject},
     zip_safe=False,
 )

@@ -219,7 +219,7 @@ def process(page: str, notebook: Path, names: dict[str, list[str]], target: Path
             elif html := data.get("text/html"): data["text/html"] = "".join(html).replace(" ± ", "\u00a0±\u00a0")
     if page == "start": nb.cells = pictured(nb.cells)
     if page != HOME: nb.cells.insert(1, mk_cell(note(page), "markdown"))
-    else: nb.cells += [mk_cell("```{toctree}\n:hidden:\n:caption: %s\n%s\n```" % (part, "\n".join(map(place, pages))), "markdown") for part, pages in PARTS.items()]
+    else: nb.cells += [mk_cell("\n".join(["```{toctree}", ":hidden:", f":caption: {part}", *map(place, pages), "```"]), "markdown") for part, pages in PARTS.items()]
     target.parent.mkdir(parents=True, exist_ok=True)
     write_nb(nb, target)
 

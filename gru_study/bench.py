@@ -20,7 +20,7 @@ import torch
 from plotly.subplots import make_subplots
 from torch import nn
 
-from .cells import CELLS
+from .cells import CELLS, match_hidden, recurrent
 from .experiment import Experiment, pretrained
 from .generate import sample_music
 from .kernels import KINDS
@@ -37,7 +37,7 @@ def interleaved(
     warm: int = 1 # repetitions before, not counted: compilation and caches
 ) -> dict[str, float]: # name -> median seconds
     "Time rivals in turns"
-    times = {name: [] for name in rivals}
+    times: dict[str, list[float]] = {name: [] for name in rivals}
     for i in range(warm + repeats):
         for name, run in rivals.items():
             start = time.perf_counter()
@@ -51,9 +51,9 @@ def usual_epoch(
     units: int,
     rolls: list[np.ndarray], # training sequences
     bs: int = 1 # sequences a batch
-) -> Callable[[], None]: # trains an epoch
+) -> Callable[[], object]: # trains an epoch
     "An epoch of torch.nn and torch.optim: rmsprop 1e-3, gradient norm clipped to 1"
-    layer, readout = CELLS[name].native(NOTES, units, batch_first=True), nn.Linear(units, NOTES)
+    layer, readout = recurrent(CELLS[name], NOTES, units), nn.Linear(units, NOTES)
     weights = [*layer.parameters(), *readout.parameters()]
     optimizer = torch.optim.RMSprop(weights, lr=1e-3)
     batches = [pad_rolls(rolls[i:i + bs]) for i in range(0, len(rolls), bs)]
@@ -70,7 +70,7 @@ def usual_epoch(
 # %% ../nbs/14_bench.ipynb #cb800b79
 def engine_epoch(
     engine: FusedEngine | TorchEngine
-) -> Callable[[], None]: # trains an epoch
+) -> Callable[[], object]: # trains an epoch
     "One of our engines, epoch after epoch"
     count = iter(range(1, 10**9))
     return lambda: engine.train_epoch(next(count))
@@ -85,7 +85,7 @@ def bench_cells(
         spec = lambda cell, **more: Experiment(rnn=cell.name, **more)
         rivals = {f"{c.name} fused": engine_epoch(FusedEngine(spec(c), data)) for c in KINDS}
         rivals |= {f"{c.name} noise": engine_epoch(FusedEngine(spec(c, weight_noise=0.075), data)) for c in KINDS}
-        rivals |= {f"{c.name} torch": usual_epoch(c.name, c.units, data.train) if c.native else engine_epoch(TorchEngine(spec(c), data)) for c in KINDS}
+        rivals |= {f"{c.name} torch": usual_epoch(c.name, match_hidden(c), data.train) if c.native else engine_epoch(TorchEngine(spec(c), data)) for c in KINDS}
         t = interleaved(rivals, repeats)
     row = lambda n: {"cell": n, "fused, ms an epoch": 1000*t[f"{n} fused"], "torch, ms an epoch": 1000*t[f"{n} torch"], "times faster": t[f"{n} torch"]/t[f"{n} fused"],
         "against its plain twin": t[f"{n} fused"]/t[f"{n.removesuffix('_paper')} fused"], "price of noise": t[f"{n} noise"]/t[f"{n} fused"] - 1, "100 epochs, s": 100*t[f"{n} fused"]}
@@ -185,7 +185,7 @@ def bench_sampling(
     repeats: int = 5
 ) -> pd.DataFrame: # a row for each cell and number of pieces
     "Frames a second of `sample_music` and of the usual loop, with the models that ship with the package"
-    rows, models = [], {r.experiment.rnn: load_model(r) for r in pretrained("music_lm")}
+    rows, models = [], {r.experiment.rnn: m for r in pretrained("music_lm") if isinstance(m := load_model(r), MusicLM)}
     with OneThread():
         for n, (name, model) in product((1, 64), models.items()):
             t = interleaved({"ours": lambda: sample_music(model, steps, n=n), "torch": usual_sampling(model, steps, n)}, repeats)
@@ -258,7 +258,8 @@ def bench_translation(
     engine = TranslateEngine(Experiment(task="translate", **fields), data)
     train, bs, rng = engine.train, engine.experiment.bs, torch.Generator().manual_seed(0)
     bucketed, as_they_come = (list(islice(tensors(text_batches(train, bs, *seed), "cpu"), n)) for seed, n in (((0, 1), ours), ((), 1)))
-    copied = CopiedTranslator(tuple(len(f.vocab) for f in engine.fields))
+    source, target = engine.fields
+    copied = CopiedTranslator((len(source.vocab), len(target.vocab)))
     t = interleaved({"ours": lambda: [engine.step(batch, rng, 0.5) for batch in bucketed], "ours, step by step": trainer(engine.model, step_by_step(engine.model), bucketed[:2]),
         "copied design": trainer(copied, copied, as_they_come)}, repeats)
     words = {name: sum(int((y[:, 1:] != 1).sum()) for _, _, y in batches) for name, batches in (("ours", bucketed), ("ours, step by step", bucketed[:2]), ("copied design", as_they_come))}
@@ -273,10 +274,10 @@ def translation_parts(
 ) -> dict[str, float]: # part -> milliseconds, forward and backward
     "Where the time of an update goes"
     model, (source, lengths, target), rng = engine.model, batch, torch.Generator().manual_seed(0)
-    memory, state = model.encode(source, lengths)
-    memory, state = type(memory)(*(None if m is None else m.detach() for m in memory)), state.detach()
-    following, features = target[:, 1:], model.decode(target[:, :-1], state, memory)[0].detach()
-    scored = following != 1
+    following, scored = target[:, 1:], target[:, 1:] != 1
+    with torch.no_grad():
+        memory, state = model.encode(source, lengths)
+        features = model.decode(target[:, :-1], state, memory)[0]
     def encode():
         memory, state = model.encode(source, lengths, rng)
         (memory.values.sum() + state.sum() + (0 if memory.keys is None else memory.keys.sum())).backward()
@@ -294,6 +295,6 @@ def bench(
 ) -> dict: # tables as lists of rows, ratios as numbers, and where they were measured
     "Every measurement"
     cells, peak = bench_cells(data, repeats), gemm_peak()
-    reached = {c.name: epoch_flops(c.name, c.units, data.train)/1e6/ms for c, ms in zip(KINDS, cells["fused, ms an epoch"])}
+    reached = {c.name: epoch_flops(c.name, match_hidden(c), data.train)/1e6/ms for c, ms in zip(KINDS, cells["fused, ms an epoch"])}
     return {"data": str(data), "processor": processor(), "cells": cells.to_dict("records"), "two trials on two threads": bench_threads(data, repeats=repeats), "sampling": bench_sampling(repeats=repeats).to_dict("records"),
         "GFLOP/s": reached, "numpy GFLOP/s": peak, "translation": bench_translation(corpus, repeats), "growth": bench_growth(data, max(1, repeats//2)).to_dict("records") if growth else []}

@@ -11,6 +11,7 @@ import importlib, importlib.util, sys
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn, sigmoid
@@ -39,7 +40,7 @@ CELLS: dict[str, Cell] = {} # every registered cell by its name
 def cell(
     *gates: str, # names of the gates, in the order of the stacked weights
     **facts # `states`, `vectors`, `native`, `units`, as in `Cell`
-) -> Callable: # a decorator
+) -> Callable[[Callable], Cell]: # a decorator
     "Register a step function under its own name; raises `BadInput` where that is the name of a built-in cell"
     def register(step):
         taken = CELLS.get(step.__name__)
@@ -123,20 +124,19 @@ class Recurrent(nn.Module):
         state: Tensor | tuple[Tensor, ...] | None = None # each (layers, batch, units); default zeros
     ) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]: # hidden states (batch, time, units); last state, like `state`
         "Run over all time steps"
-        several = self.cell.states > 1
-        if state is None: state = x.new_zeros(self.cell.states, self.layers, len(x), self.units)
-        elif not several: state = (state,)
-        last = []
+        several, ends = self.cell.states > 1, []
+        states = x.new_zeros(self.cell.states, self.layers, len(x), self.units) if state is None else state if several else (state,)
         for k in range(self.layers):
             W, U, b, *more = self.layer(k)
-            s = tuple(t[k] for t in state) if several else state[0][k]
-            hidden = []
+            s, hidden = tuple(t[k] for t in states), []
             for wx in linear(x, W, b).unbind(1):
-                s = self.cell(wx, s, U, *more)
-                hidden.append(s[0] if several else s)
+                new = self.cell(wx, s if several else s[0], U, *more)
+                s = new if several else (new,)
+                hidden.append(s[0])
             x = torch.stack(hidden, 1)
-            last.append(s)
-        return x, tuple(map(torch.stack, zip(*last))) if several else torch.stack(last)
+            ends.append(s)
+        last = tuple(torch.stack(t) for t in zip(*ends))
+        return x, last if several else last[0]
 
 # %% ../nbs/00_cells.ipynb #bde3e487
 def recurrent(
@@ -193,10 +193,11 @@ def match_hidden(
 # %% ../nbs/00_cells.ipynb #bbe99dc1
 def load_file(
     path: str # a Python file, from the current folder or the study's home
-):
+) -> ModuleType:
     "Run a Python file as a module, once as long as it is not changed; raises `FileNotFoundError`"
-    if not (file := find_path(path)): raise FileNotFoundError("no such file")
-    spec = importlib.util.spec_from_file_location(f"cell_file_{file.stem}_{file.stat().st_mtime_ns}", file)
+    file = find_path(path)
+    spec = file and importlib.util.spec_from_file_location(f"cell_file_{file.stem}_{file.stat().st_mtime_ns}", file)
+    if not spec or not spec.loader: raise FileNotFoundError("no such Python file")
     if spec.name in sys.modules: return sys.modules[spec.name]
     sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

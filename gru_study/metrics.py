@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from .base import BadInput
-from .models import output_loss, pad_rolls
+from .models import Translator, output_loss, pad_rolls
 from .text import detokenize, tokenizer
 
 # %% ../nbs/05_metrics.ipynb #097313f7
@@ -96,6 +96,8 @@ def evaluate_music(
 # %% ../nbs/05_metrics.ipynb #4792e23b
 class Unigram(nn.Module):
     "Each note with its own frequency in the training split, add-one smoothed"
+    p: Tensor # (88,): how likely each note sounds
+
     def __init__(self,
         train: list[np.ndarray] # rolls
     ):
@@ -108,6 +110,8 @@ class Unigram(nn.Module):
 # %% ../nbs/05_metrics.ipynb #24a2f4dc
 class Markov(nn.Module):
     "Each note by whether it sounded in the frame before, add-one smoothed"
+    p: Tensor # (2, 88): how likely each note sounds after a frame without it, and after one with it
+
     def __init__(self,
         train: list[np.ndarray] # rolls
     ):
@@ -184,7 +188,7 @@ class TokenScores:
 
 # %% ../nbs/05_metrics.ipynb #2dff8bbe
 def translation_loss(
-    model: nn.Module, # a `Translator`
+    model: Translator,
     source: Tensor, # words (batch, source)
     lengths: Tensor, # (batch,)
     target: Tensor, # words (batch, target), <bos> and <eos> included
@@ -199,7 +203,7 @@ def translation_loss(
 
 @torch.no_grad()
 def evaluate_translator(
-    model: nn.Module, # a `Translator`
+    model: Translator,
     batches: Iterable[tuple[Tensor, Tensor, Tensor]], # source, lengths, target
     smoothing: float = 0. # label smoothing, for the objective alone
 ) -> TokenScores:
@@ -238,5 +242,5 @@ def paired_bleu(
     "Lowercased BLEU of several systems on the same sentences, and how likely a difference as large is chance"
     from sacrebleu.significance import PairedTest
     test = PairedTest(list(systems.items()), {"BLEU": bleu_metrics()["bleu_lower"]}, [references], test_type="bs", n_samples=samples)
-    found = test()[1]
+    found: dict[str, list] = test()[1]
     return {name: {"bleu": r.score, "interval": r.ci, "p": r.p_value} for name, r in zip(found["System"], found["BLEU"])}

@@ -103,10 +103,10 @@ def to_npz(
     data: MusicData
 ) -> bytes: # the content of an .npz file, to be given to `write_file`
     "A data set as a compressed .npz: for each split its frames, `_lengths` and `_names`; and `step`"
-    arrays = {"step": np.float64(data.step)}
+    arrays: dict[str, np.ndarray] = {"step": np.array(data.step, float)}
     for s in SPLITS:
         arrays |= {s: np.concatenate(data[s]), f"{s}_lengths": np.array([len(r) for r in data[s]]), f"{s}_names": np.array(data.names[s])}
-    np.savez_compressed(out := io.BytesIO(), **arrays)
+    np.savez_compressed(out := io.BytesIO(), allow_pickle=False, **arrays)
     return out.getvalue()
 
 # %% ../nbs/02_music.ipynb #b645b1d7
@@ -176,14 +176,15 @@ def load_canonical(
     "A canonical set from `$GRU_STUDY_DATA/music`, the cache or a download; raises `BadInput` as `data_file` does"
     from scipy.io import loadmat
     mat = loadmat(data_file(f"music/{CANONICAL[name]}"))
-    return MusicData(name, *(list(mat[f"{s}data"][0]) for s in SPLITS), step=STEPS[name])
+    train, valid, test = (list(mat[f"{s}data"][0]) for s in SPLITS)
+    return MusicData(name, train, valid, test, step=STEPS[name])
 
 # %% ../nbs/02_music.ipynb #911869a3
 def load_all() -> MusicData:
     "The four canonical sets as one"
     sets = [load_canonical(name) for name in CANONICAL]
     names = {s: [f"{d.name} {n}" for d in sets for n in d.names[s]] for s in SPLITS}
-    return MusicData("all", *([r for d in sets for r in d[s]] for s in SPLITS), names=names, step=STEPS["all"])
+    return MusicData("all", **{s: [r for d in sets for r in d[s]] for s in SPLITS}, names=names, step=STEPS["all"])
 
 # %% ../nbs/02_music.ipynb #f7f1d90f
 def beat_hold(
@@ -192,7 +193,7 @@ def beat_hold(
 ) -> list[int | None]: # MIDI number at each step; None before the first note
     "What one voice shows at each step"
     starts = {int(onset): pitch for onset, pitch in notes if onset.denominator == 1}
-    shown = []
+    shown: list[int | None] = []
     for t in range(steps): shown.append(starts.get(t, shown[-1] if shown else None))
     return shown
 
@@ -222,8 +223,8 @@ def chorale_roll(
 ) -> np.ndarray: # frames x 88
     "One chorale by the beat-hold rule: the last chord is held, then the segments are taken and joined"
     from music21 import converter
-    score = converter.parse(score_file(row["piece"]), forceSource=True, storePickle=False)
-    voices = [read_voice(score.parts[int(i)], Fraction(row["step"]), Fraction(row["phase"])) for i in row["parts"].split()]
+    parts = converter.parse(score_file(row["piece"]), forceSource=True, storePickle=False).getElementsByClass("Part")
+    voices = [read_voice(parts[int(i)], Fraction(row["step"]), Fraction(row["phase"])) for i in row["parts"].split()]
     steps = int(max(end for _, end in voices)) + 8
     roll = np.zeros((steps, NOTES), np.uint8)
     for notes, _ in voices:
@@ -239,7 +240,7 @@ def build_chorales(
     from tqdm.auto import tqdm
     rolls = [chorale_roll(row) for row in tqdm(rows, desc="chorales from music21's scores", unit="score")]
     of = lambda split, values: [v for row, v in zip(rows, values) if row["split"] == split]
-    return MusicData("chorales", *(of(s, rolls) for s in SPLITS), names={s: of(s, [r["piece"].split("/")[-1] for r in rows]) for s in SPLITS})
+    return MusicData("chorales", **{s: of(s, rolls) for s in SPLITS}, names={s: of(s, [r["piece"].split("/")[-1] for r in rows]) for s in SPLITS}, step=STEPS["chorales"])
 
 # %% ../nbs/02_music.ipynb #312bcb22
 def load_chorales() -> MusicData:
@@ -327,7 +328,7 @@ def load_midi_folder(
     def make():
         split = split_files(files)
         rolls = {f: check_roll(read_midi(folder/f, step), f"data: {folder/f}") for f in tqdm(files, desc=f"MIDI files of {folder.name}", unit="file", disable=None, leave=False)}
-        return MusicData(name, *([rolls[f] for f in split[s]] for s in SPLITS), names={s: [str(f) for f in split[s]] for s in SPLITS}, step=step)
+        return MusicData(name, **{s: [rolls[f] for f in split[s]] for s in SPLITS}, names={s: [str(f) for f in split[s]] for s in SPLITS}, step=step)
     name = name or own_name(folder)
     key = "\n".join(f"{f} {digest((folder/f).read_bytes())}" for f in files) + f"\n{step} midi 1"
     return cached(name, key.encode(), make)

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'OTHERS', 'STYLE', 'SCALES', 'colour', 'keys_used', 'roll_trace', 'came_trace', 'piano_roll',
-           'curve_traces', 'curves', 'study_curves', 'study_trace', 'dash', 'rate_figure', 'rate_trace', 'scale_of',
-           'unit_trace', 'inside_figure', 'colour_bars', 'time_constant_figure', 'correlation_figure', 'event_figure',
-           'band_traces', 'flow_figure', 'attention_map', 'length_figure', 'notebook_progress']
+           'curve_traces', 'curves', 'study_curves', 'study_trace', 'dash', 'seeds_figure', 'seeds_traces',
+           'rate_figure', 'rate_trace', 'scale_of', 'unit_trace', 'inside_figure', 'colour_bars',
+           'time_constant_figure', 'correlation_figure', 'event_figure', 'band_traces', 'flow_figure', 'attention_map',
+           'length_figure', 'notebook_progress']
 
 # %% ../nbs/11_plots.ipynb #dedcb127
 import math
@@ -184,6 +185,41 @@ def dash(
 ) -> str:
     "The kind of line: the paper's variants, other sizes of a cell and translators without attention share its colour, so they are dashed"
     return "dash" if cell.endswith("_paper") or "no attention" in model else "dot" if "total" in model else "solid"
+
+# %% ../nbs/11_plots.ipynb #e5d2c9ce
+def seeds_figure(
+    runs: pd.DataFrame, # a row a run: data, model, cell, seed, and the score
+    score: str = "test_nll", # a column
+    what: str = "test NLL, nats a frame", # the axis: what is scored, and its unit
+    title: str = "Every seed of every model"
+) -> go.Figure:
+    "What each seed reached, and the mean, a panel for each data set"
+    place = {cell: i for i, cell in enumerate(COLOURS)}
+    runs = runs.sort_values("cell", key=lambda c: c.str.removesuffix("_paper").map(place).fillna(len(place)), kind="stable")
+    names, models = sorted(set(runs.data)), list(dict.fromkeys(runs.model))
+    columns = min(2, len(names))
+    rows = -(-len(names)//columns)
+    fig = make_subplots(rows, columns, subplot_titles=names, shared_yaxes=True, horizontal_spacing=0.05, vertical_spacing=0.42/rows)
+    for i, name in enumerate(names):
+        for model, seeds in runs[runs.data == name].groupby("model", sort=False):
+            for trace in seeds_traces(model, seeds, score): fig.add_trace(trace, i//columns + 1, i % columns + 1)
+    fig.update_xaxes(nticks=6).update_xaxes(title_text=what, row=rows)
+    fig.update_yaxes(categoryorder="array", categoryarray=models[::-1], range=[-0.6, len(models) - 0.4], showgrid=False, ticklabelstandoff=6)
+    fig.update_annotations(font_size=13)
+    return fig.update_layout(title=title, height=110 + rows*(75 + 26*len(models)), showlegend=False, hovermode="closest", margin=dict(l=110))
+
+# %% ../nbs/11_plots.ipynb #74cad19a
+def seeds_traces(
+    model: str, # its label
+    seeds: pd.DataFrame, # its runs
+    score: str # a column
+) -> list[go.Scatter]:
+    "A line at the mean, a dot a seed"
+    mean, kind = float(seeds[score].mean()), colour(seeds.cell.iloc[0])
+    line = dict(symbol="line-ns", size=24, line=dict(width=2.5, color=kind))
+    hover = f"<b>{model}</b><br>mean {mean:.4f} ± {seeds[score].std():.4f}, {len(seeds)} seeds<extra></extra>" if len(seeds) > 1 else "<extra></extra>"
+    return [go.Scatter(x=[mean], y=[model], mode="markers", marker=line, hovertemplate=hover),
+        go.Scatter(x=seeds[score].tolist(), y=[model]*len(seeds), mode="markers", marker=dict(size=9, color=kind, opacity=0.7), customdata=seeds.seed.tolist(), hovertemplate=f"<b>{model}</b>, seed %{{customdata}}<br>%{{x:.4f}}<extra></extra>")]
 
 # %% ../nbs/11_plots.ipynb #be0302ba
 def rate_figure(

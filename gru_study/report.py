@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import friedmanchisquare
 
-from .base import BadInput, Failed, asset, digest, study_home, write_file
+from .base import BadInput, Failed, asset, digest, project_file, study_home, write_file
 from .cells import count_parameters, get_cell, match_hidden, paper_count
 from .experiment import Experiment, Run, Search, inside_exp
 from .metrics import Interval, paired_difference, seed_difference
@@ -153,8 +153,9 @@ def provenance(
 ) -> dict:
     "Where the figures of a data set come from"
     made = results[0]["provenance"]
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=asset("").parent, capture_output=True, text=True)
-    return dict(recorded=date.today().isoformat(), commit=commit.stdout.strip() if not commit.returncode else "", engine=" ".join(sorted({f["provenance"]["engine"] for f in results})), processor=made["processor"],
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project_file("."), capture_output=True, text=True)
+    ours = not commit.returncode and project_file("setup.py").is_file() # not that of whoever has installed the package
+    return dict(recorded=date.today().isoformat(), commit=commit.stdout.strip() if ours else "", engine=" ".join(sorted({f["provenance"]["engine"] for f in results})), processor=made["processor"],
         versions=made["versions"], summary=results[0]["summary"], runs=len(results), core_hours=round(sum(f["seconds"] for f in results)/3600, 3))
 
 # %% ../nbs/12_report.ipynb #2bebb2f6
@@ -183,7 +184,7 @@ def read_tables(
     folder: Path | None = None # default: the recorded study of the project
 ): # a study
     "What `write_tables` has kept; raises `BadInput` where there is nothing"
-    places = [folder] if folder else [root/"results"/RECORDED[task] for root in (study_home(), asset("").parents[1])]
+    places = [folder] if folder else [study_home()/"results"/RECORDED[task], project_file(f"results/{RECORDED[task]}")]
     found = next((p for p in places if (p/"runs.csv").is_file()), None)
     if not found: raise BadInput(f"recorded study: there is no runs.csv in {' or '.join(map(str, places))}; make {RECORDED[task]} records one")
     runs, *others = [pd.read_csv(found/f"{name}.csv", keep_default_na=False, na_values=[""]) for name in names]
@@ -554,7 +555,7 @@ def recorded_files(
     task: str
 ) -> list[Path]: # none where nothing is recorded
     "The recorded study of a task"
-    return next((files for root in (study_home(), asset("").parents[1]) if (files := sorted((root/"results"/RECORDED[task]).glob("*")))), [])
+    return next((files for root in (study_home()/"results", project_file("results")) if (files := sorted((root/RECORDED[task]).glob("*")))), [])
 
 def fingerprint(
     notebook: Path,

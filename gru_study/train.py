@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS', 'epoch_rng', 'batches', 'noise_layout',
-           'draw_noise', 'noisy', 'gradient_norm', 'descend', 'products', 'update', 'Diverged', 'Epoch', 'batch_loss',
-           'MusicEngine', 'on_device', 'build_model', 'copy_weights', 'TorchTraining', 'TorchEngine', 'sum_up',
-           'no_kernel', 'announced', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'tensors',
-           'training_set', 'score_words', 'score_sentences', 'TranslateEngine', 'make_engine', 'history_csv',
-           'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint', 'load_fields', 'load_model',
-           'cut_text', 'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'OneThread', 'Events',
-           'one_epoch', 'train_epochs', 'print_row', 'fit']
+           'draw_noise', 'noisy', 'gradient_norm', 'descend', 'products', 'update', 'Diverged', 'Epoch', 'Engine',
+           'batch_loss', 'MusicEngine', 'on_device', 'build_model', 'copy_weights', 'TorchTraining', 'TorchEngine',
+           'sum_up', 'no_kernel', 'announced', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine',
+           'tensors', 'training_set', 'vocabulary_sizes', 'score_words', 'score_sentences', 'TranslateEngine',
+           'make_engine', 'history_csv', 'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint',
+           'load_fields', 'load_model', 'cut_text', 'experiment_data', 'Result', 'provenance', 'processor',
+           'result_facts', 'OneThread', 'Events', 'one_epoch', 'train_epochs', 'print_row', 'fit']
 
 # %% ../nbs/08_train.ipynb #15c9232d
 import io, platform, sys, threading, time
-from collections.abc import Callable, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,7 @@ from .generate import LONGEST, translate
 from .metrics import MusicScores, TokenScores, baseline_scores, bleu_scores, evaluate_music, evaluate_translator, frame_nll, translation_loss
 from .models import MusicLM, Translator, pad_rolls
 from .music import MusicData, SPLITS, load_music
-from .text import Pairs, TextData, build_vocabularies, examples, load_text, even_batches, load_vocabularies, make_fields, save_vocabularies, text_batches
+from .text import build_vocabularies, even_batches, examples, load_text, load_vocabularies, make_fields, need_text, save_vocabularies, text_batches, Pairs, TextData
 
 # %% ../nbs/08_train.ipynb #bf8aa43f
 def epoch_rng(
@@ -69,7 +70,7 @@ def noise_layout(
 # %% ../nbs/08_train.ipynb #088a2b89
 def draw_noise(
     e: Experiment, # for its standard deviation, seed and network
-    weights: dict[str, Tensor], # names and shapes
+    weights: Mapping[str, Tensor], # names and shapes
     epoch: int,
     step: int # the update, from 1
 ) -> dict[str, Tensor]: # like `weights`
@@ -84,9 +85,9 @@ def draw_noise(
 # %% ../nbs/08_train.ipynb #175fa409
 @contextmanager
 def noisy(
-    weights: dict[str, Tensor],
-    noise: dict[str, Tensor] # empty: nothing happens
-):
+    weights: Mapping[str, Tensor],
+    noise: Mapping[str, Tensor] # empty: nothing happens
+) -> Iterator[None]:
     "Within the block the weights carry noise; after it they are, bit for bit, as before"
     clean = {k: weights[k].detach().clone() for k in noise}
     with torch.no_grad():
@@ -117,7 +118,7 @@ def descend(
     clip: float # largest norm of the gradient; 0: no clipping
 ) -> Tensor: # norm of the gradient before clipping
     "One step along the gradient that `backward` has left"
-    norm = gradient_norm(w.grad for w in model.parameters())
+    norm = gradient_norm(w.grad for w in model.parameters() if w.grad is not None)
     nn.utils.clip_grads_with_norm_(model.parameters(), clip or torch.inf, norm)
     optimizer.step()
     return norm
@@ -159,6 +160,41 @@ class Epoch:
     nll: float # NLL, averaged over frames or words
     grad_norm: float # before clipping, averaged over updates
 
+# %% ../nbs/08_train.ipynb #8e1440ed
+class Engine(ABC):
+    "A network in training, as `fit` sees it"
+    name: str # torch or fused
+    experiment: Experiment
+    data: MusicData | TextData
+
+    @abstractmethod
+    def train_epoch(self,
+        epoch: int # from 1
+    ) -> Epoch:
+        "All training sequences once; raises `Diverged` naming epoch and step"
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        "The columns of metrics.csv that begin with valid_, by the clean weights"
+
+    @abstractmethod
+    def scores(self) -> dict:
+        "What result.json says of each split, by the clean weights"
+
+    @abstractmethod
+    def weights_now(self) -> dict[str, Tensor]:
+        "A copy of the weights, on the CPU, in torch's names and shapes"
+
+    @abstractmethod
+    def state(self) -> dict:
+        "A copy of weights and optimizer, in torch's own format"
+
+    @abstractmethod
+    def load(self,
+        state: dict # as `state` gives it, of any engine of the task; with weights alone, the optimizer stays
+    ) -> None:
+        "Go on from a state"
+
 # %% ../nbs/08_train.ipynb #a29b86e9
 def batch_loss(
     scores: MusicScores,
@@ -169,14 +205,19 @@ def batch_loss(
     return float((np.add.reduceat(scores.nll_sum, starts)/np.add.reduceat(scores.frames, starts)).mean())
 
 # %% ../nbs/08_train.ipynb #710791aa
-class MusicEngine:
-    "What the engines of music share: `evaluate`, `data` and `experiment` are theirs"
-    def validate(self) -> dict[str, float]: # columns of metrics.csv
+class MusicEngine(Engine):
+    "What the engines of music share"
+    data: MusicData
+
+    @abstractmethod
+    def evaluate(self, rolls: list[np.ndarray]) -> MusicScores:
+        "Score with the clean weights"
+
+    def validate(self) -> dict[str, float]:
         valid = self.evaluate(self.data.valid)
         return {"valid_loss": batch_loss(valid, self.experiment.bs), "valid_nll": valid.nll}
 
-    def scores(self) -> dict: # parts of result.json
-        "Clean scores of the three splits, of each test sequence, and of the baselines"
+    def scores(self) -> dict: # of the three splits, of each test sequence, and of the baselines
         found = {s: self.evaluate(self.data[s]) for s in SPLITS}
         each = [dict(name=n, frames=int(f), nll=x) for n, f, x in zip(self.data.names["test"], found["test"].frames, found["test"].nll_sum)]
         return {s: v.averages() for s, v in found.items()} | dict(test_sequences=each,
@@ -211,9 +252,10 @@ def copy_weights(
     return {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
 
 # %% ../nbs/08_train.ipynb #94bb0617
-class TorchTraining:
+class TorchTraining(Engine):
     "Model and optimizer of torch, and epochs of `updates`, which differ by task; raises `BadInput` where the device is not there"
     name = "torch"
+    model: nn.Module
 
     def __init__(self,
         experiment: Experiment,
@@ -226,32 +268,29 @@ class TorchTraining:
             self.model = on_device(build_model(e, words), e.device)
         self.optimizer = OPTIMIZERS[e.optim](self.model.parameters(), e)
 
-    def train_epoch(self,
-        epoch: int # from 1
-    ) -> Epoch:
-        "All training sequences once; raises `Diverged` naming epoch and step"
+    @abstractmethod
+    def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]: # objective, NLL, norm of the gradient, scored frames or words
+        "Train on every batch of an epoch"
+
+    def train_epoch(self, epoch: int) -> Epoch:
         self.model.train()
-        *found, frames = zip(*self.updates(epoch))
-        return sum_up(*(torch.stack(f).cpu().double().numpy() for f in found), np.array(frames), epoch)
+        losses, nll, norms, frames = zip(*self.updates(epoch))
+        numbers = lambda values: torch.stack(values).cpu().double().numpy()
+        return sum_up(numbers(losses), numbers(nll), numbers(norms), np.array(frames), epoch)
 
-    def weights_now(self) -> dict[str, Tensor]:
-        "A copy of the weights, on the CPU"
-        return copy_weights(self.model)
+    def weights_now(self) -> dict[str, Tensor]: return copy_weights(self.model)
 
-    def state(self) -> dict: # in torch's own format
-        "A copy of weights and optimizer"
-        return {"model": self.weights_now(), "optimizer": deepcopy(self.optimizer.state_dict())}
+    def state(self) -> dict: return {"model": self.weights_now(), "optimizer": deepcopy(self.optimizer.state_dict())}
 
-    def load(self,
-        state: dict # as `state` gives it; with weights alone, the optimizer stays
-    ) -> None:
-        "Go on from a state"
+    def load(self, state: dict) -> None:
         self.model.load_state_dict(state["model"])
         if "optimizer" in state: self.optimizer.load_state_dict(state["optimizer"])
 
 # %% ../nbs/08_train.ipynb #1b6296b7
-class TorchEngine(TorchTraining, MusicEngine):
+class TorchEngine(MusicEngine, TorchTraining):
     "Trains on music by autograd"
+    model: MusicLM
+
     def __init__(self,
         experiment: Experiment,
         data: MusicData
@@ -259,16 +298,13 @@ class TorchEngine(TorchTraining, MusicEngine):
         super().__init__(experiment, data)
         self.train = [torch.from_numpy(r).to(experiment.device) for r in data.train] # sent once, so that no step waits for a copy
 
-    def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]: # objective, NLL, norm of the gradient, scored frames
-        "Train on every batch of an epoch"
+    def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
         e = self.experiment
         for step, batch in enumerate(batches(np.array([len(r) for r in self.train]), e.bs, e.seed, epoch), 1):
             loss, norm, frames = update(self.model, self.optimizer, [self.train[i] for i in batch], e, epoch, step)
             yield loss, loss, norm, frames
 
-    def evaluate(self, rolls: list[np.ndarray]) -> MusicScores:
-        "Score with the clean weights"
-        return evaluate_music(self.model, rolls, self.experiment.device)
+    def evaluate(self, rolls: list[np.ndarray]) -> MusicScores: return evaluate_music(self.model, rolls, self.experiment.device)
 
 # %% ../nbs/08_train.ipynb #54d885cf
 def sum_up(
@@ -298,7 +334,7 @@ def no_kernel(
 def announced(
     kernel, # a compiled function, about to be called
     patience: float = 2. # seconds; to load what is compiled already takes less
-):
+) -> Iterator[None]:
     "Say so where the block first has to compile the kernel, once on each machine"
     say = lambda: kernel.signatures or print("compiling the fused engine, once on this machine: about half a minute", file=sys.stderr, flush=True)
     timer = threading.Timer(patience, say)
@@ -346,18 +382,11 @@ class KernelState:
         self.vector = pack(self.lay, template.model.state_dict())
         self.moments = np.zeros((2, self.lay.size), np.float32)
 
-    def weights_now(self) -> dict[str, Tensor]:
-        "A copy of the weights, in torch's names and shapes"
-        return {k: torch.from_numpy(v) for k, v in unpack(self.lay, self.vector).items()}
+    def weights_now(self) -> dict[str, Tensor]: return {k: torch.from_numpy(v) for k, v in unpack(self.lay, self.vector).items()}
 
-    def state(self) -> dict: # in torch's own format
-        "A copy of weights and optimizer"
-        return {"model": self.weights_now(), "optimizer": to_optimizer(self.torch.optimizer, self.experiment, self.lay, self.moments, self.updates)}
+    def state(self) -> dict: return {"model": self.weights_now(), "optimizer": to_optimizer(self.torch.optimizer, self.experiment, self.lay, self.moments, self.updates)}
 
-    def load(self,
-        state: dict # as `state` gives it, of either engine; with weights alone, the optimizer stays
-    ) -> None:
-        "Go on from a state"
+    def load(self, state: dict) -> None:
         self.vector[:] = pack(self.lay, state["model"])
         if "optimizer" in state: self.updates = from_optimizer(state["optimizer"], self.experiment, self.lay, self.moments)
 
@@ -377,7 +406,8 @@ class FusedEngine(KernelState, MusicEngine):
         self.scale = np.full(self.lay.size if e.weight_noise else 0, e.weight_noise, np.float32)
         if e.weight_noise: self.scale *= pack(self.lay, {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()})
         self.lengths, longest = np.array([len(r) for r in data.train]), max(len(r) for s in SPLITS for r in data[s])
-        self.sparse, self.work = {}, make_work(self.lay, max(longest, np.sort(self.lengths)[-e.bs:].sum()))
+        self.sparse: dict[int, tuple[list[np.ndarray], Sparse]] = {} # by the identity of the split
+        self.work = make_work(self.lay, max(longest, np.sort(self.lengths)[-e.bs:].sum()))
         with announced(run_epoch): self.run([], 0), self.evaluate(data.valid[:1]) # compile now, so that it is not counted as training
 
     def rolls(self, rolls: list[np.ndarray]) -> Sparse:
@@ -388,21 +418,18 @@ class FusedEngine(KernelState, MusicEngine):
     def run(self, order: list[np.ndarray], epoch: int) -> np.ndarray: # batches x 3: objective, gradient norm, frames
         "Train on some batches"
         e, out = self.experiment, np.zeros((len(order), 3))
-        hyper = Hyper(list(OPTIMIZERS).index(e.optim), self.updates, *np.float32([e.lr, e.mtm, e.wd, e.clip or np.inf]))
+        hyper = Hyper(list(OPTIMIZERS).index(e.optim), self.updates, *np.array([e.lr, e.mtm, e.wd, e.clip or np.inf], np.float32))
         run_epoch(self.lay, self.rolls(self.data.train), np.concatenate([np.zeros(0, np.int64), *order]), np.cumsum([len(b) for b in order], dtype=np.int64),
             self.vector, self.moments, hyper, self.scale, (e.seed, epoch), self.noisy, self.gradient, self.work, out)
         return out
 
-    def train_epoch(self,
-        epoch: int # from 1
-    ) -> Epoch:
-        "All training sequences once; raises `Diverged` naming epoch and step"
+    def train_epoch(self, epoch: int) -> Epoch:
         out = self.run(batches(self.lengths, self.experiment.bs, self.experiment.seed, epoch), epoch)
         self.updates += len(out)
-        return sum_up(out[:, 0], *out.T, epoch)
+        losses, norms, frames = out.T
+        return sum_up(losses, losses, norms, frames, epoch)
 
     def evaluate(self, rolls: list[np.ndarray]) -> MusicScores:
-        "Score with the clean weights"
         run_scores(self.lay, self.rolls(rolls), self.vector, self.work, out := np.zeros((len(rolls), 5)))
         return MusicScores(*out.T)
 
@@ -432,6 +459,13 @@ def training_set(
     build_vocabularies(train, fields, e.min_freq)
     return fields, train, len(data.train) - len(train)
 
+def vocabulary_sizes(
+    fields: tuple # torchtext's, with vocabularies
+) -> tuple[int, int]:
+    "How many words the vocabularies of source and target hold"
+    source, target = fields
+    return len(source.vocab), len(target.vocab)
+
 # %% ../nbs/08_train.ipynb #00d86a67
 def score_words(
     model: Translator,
@@ -456,13 +490,16 @@ def score_sentences(
 # %% ../nbs/08_train.ipynb #46b859f8
 class TranslateEngine(TorchTraining):
     "Trains a translator"
+    model: Translator
+    data: TextData
+
     def __init__(self,
         experiment: Experiment,
         data: TextData
     ):
         self.fields, self.train, left_out = training_set(experiment, data)
         self.notes = [*data.notes, *[f"{left_out:,} training pair(s) of more than {LONGEST} tokens left out"]*bool(left_out)]
-        super().__init__(experiment, data, tuple(len(f.vocab) for f in self.fields))
+        super().__init__(experiment, data, vocabulary_sizes(self.fields))
 
     def step(self,
         batch: tuple[Tensor, Tensor, Tensor], # source, lengths, target
@@ -477,7 +514,7 @@ class TranslateEngine(TorchTraining):
         loss.backward()
         return loss.detach(), nll.detach()/words, descend(self.model, self.optimizer, e.clip), words
 
-    def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]: # as `step`
+    def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
         e, steps = self.experiment, -(-len(self.train)//self.experiment.bs)
         rng = torch.Generator(e.device).manual_seed(int(epoch_rng(e.seed, epoch).integers(2**63)))
         for i, batch in enumerate(tensors(text_batches(self.train, e.bs, e.seed, epoch), e.device), 1):
@@ -487,12 +524,11 @@ class TranslateEngine(TorchTraining):
         "Score with the clean weights"
         return score_words(self.model, self.fields, pairs, self.experiment.label_smoothing)
 
-    def validate(self) -> dict[str, float]: # columns of metrics.csv
+    def validate(self) -> dict[str, float]:
         scores = self.evaluate(self.data.valid)
         return {"valid_loss": scores.loss, "valid_nll": scores.nll} | ({"valid_bleu": score_sentences(self.model, self.fields, self.data.valid)[0]["bleu"]} if self.experiment.select == "bleu" else {})
 
-    def scores(self) -> dict: # parts of result.json
-        "Perplexity of every split, BLEU and chrF of every test set, and the translations"
+    def scores(self) -> dict: # perplexity of every split, BLEU and chrF of every test set, and the translations
         said = {name: score_sentences(self.model, self.fields, pairs, self.experiment.beam) for name, pairs in self.data.tests.items()}
         greedy = lambda pairs: {"greedy_bleu_tokens": score_sentences(self.model, self.fields, pairs)[0]["bleu_tokens"]}
         tests = {name: self.evaluate(pairs).averages() | said[name][0] | greedy(pairs) for name, pairs in self.data.tests.items()}
@@ -504,9 +540,9 @@ CROSSOVER = {"tanh": (1536, 768), "gru": (1024, 400), "lstm": (512, 280)} # unit
 def make_engine(
     e: Experiment,
     data: MusicData | TextData
-) -> "TorchEngine | FusedEngine":
+) -> Engine:
     "The engine that `e.engine` names; raises `BadInput` where it cannot train this"
-    if e.task == "translate": return TranslateEngine(e, data)
+    if isinstance(data, TextData): return TranslateEngine(e, data)
     fits = not no_kernel(e) and e.units <= CROSSOVER[e.rnn.removesuffix("_paper")][e.bs > 1]
     return (FusedEngine if e.engine == "fused" or e.engine == "auto" and fits else TorchEngine)(e, data)
 
@@ -536,13 +572,13 @@ class Progress:
 
     def add(self,
         row: dict[str, float],
-        engine: TorchEngine
+        engine: Engine
     ) -> None:
         "Take in an epoch, and its weights where they are the best so far"
         score = lambda r: -r["valid_bleu"] if "valid_bleu" in r else r["valid_nll"]
         self.history.append(row)
         if not self.best or score(row) < score(self.history[self.best_epoch - 1]):
-            self.best_nll, self.best_epoch, self.best = row["valid_nll"], row["epoch"], engine.weights_now()
+            self.best_nll, self.best_epoch, self.best = row["valid_nll"], self.epoch, engine.weights_now()
 
     def stale(self,
         patience: int # 0: never
@@ -563,7 +599,7 @@ def data_digest(
 # %% ../nbs/08_train.ipynb #c21c15bf
 def save_checkpoint(
     run: Run,
-    engine: TorchEngine,
+    engine: Engine,
     progress: Progress
 ) -> None:
     "Write checkpoint.pt, every 100 epochs a numbered copy, and what follows from it"
@@ -576,7 +612,7 @@ def save_checkpoint(
 # %% ../nbs/08_train.ipynb #808e1ec6
 def save_views(
     run: Run,
-    engine: TorchEngine,
+    engine: Engine,
     progress: Progress
 ) -> None:
     "Write metrics.csv and the best weights, which a checkpoint implies"
@@ -587,7 +623,7 @@ def save_views(
 # %% ../nbs/08_train.ipynb #3b5504cc
 def load_checkpoint(
     run: Run,
-    engine: TorchEngine
+    engine: Engine
 ) -> Progress: # a new one where there is no checkpoint
     "Put the engine where the run stopped; raises `BadInput` where checkpoint.pt is damaged, or of another experiment or data"
     path = run.exp/"checkpoint.pt"
@@ -607,7 +643,8 @@ def load_checkpoint(
 def load_fields(
     run: Run
 ) -> tuple: # torchtext's Fields of source and target
-    "The vocabularies of a translation run; raises `BadInput` where they are missing or damaged"
+    "The vocabularies of a translation run; raises `BadInput` where they are missing or damaged, or torchtext is not installed"
+    need_text()
     if (stored := run.read_json("vocabulary.json")) is None: raise BadInput(f"{run.exp/'vocabulary.json'}: does not exist")
     try: return load_vocabularies(stored)
     except (KeyError, TypeError, ValueError) as e: raise BadInput(f"{run.exp/'vocabulary.json'}: damaged ({e if isinstance(e, BadInput) else type(e).__name__})") from None
@@ -620,7 +657,7 @@ def load_model(
     from safetensors.torch import load_file
     e, path = run.experiment, run.exp/"model.safetensors"
     if not path.is_file(): raise BadInput(f"{path}: there is no trained model")
-    model = build_model(e, tuple(len(f.vocab) for f in load_fields(run)) if e.task == "translate" else (0, 0))
+    model = build_model(e, vocabulary_sizes(load_fields(run)) if e.task == "translate" else (0, 0))
     try: model.load_state_dict(load_file(path))
     except Exception as error: raise BadInput(f"{path}: damaged or of another network ({type(error).__name__})") from error
     return model.eval()
@@ -666,7 +703,7 @@ class Result:
 
 # %% ../nbs/08_train.ipynb #85d45b17
 def provenance(
-    engine: TorchEngine
+    engine: Engine
 ) -> dict: # what a reader needs to trust or repeat the figures
     "Versions and machine"
     import scipy
@@ -683,7 +720,7 @@ def processor() -> str:
 # %% ../nbs/08_train.ipynb #0ad4d998
 def result_facts(
     e: Experiment,
-    engine: TorchEngine, # with the best weights
+    engine: Engine, # with the best weights
     data: MusicData | TextData,
     progress: Progress
 ) -> dict:
@@ -726,7 +763,7 @@ class Events:
 
 # %% ../nbs/08_train.ipynb #a5ff44c2
 def one_epoch(
-    engine: TorchEngine,
+    engine: Engine,
     progress: Progress
 ) -> dict[str, float]: # the epoch's row
     "Train on every sequence once, then validate; raises `Diverged`"
@@ -742,7 +779,7 @@ def one_epoch(
 # %% ../nbs/08_train.ipynb #31671c6f
 def train_epochs(
     run: Run,
-    engine: TorchEngine,
+    engine: Engine,
     progress: Progress,
     watchers: list[Callable[[dict], object]] # each is given every row
 ) -> None:
@@ -788,7 +825,7 @@ def fit(
         if e.overwrite: clear_run(run)
         progress = load_checkpoint(run, engine)
         run.write_json("config.json", e.model_dump())
-        if e.task == "translate": run.write_json("vocabulary.json", save_vocabularies(engine.fields))
+        if isinstance(engine, TranslateEngine): run.write_json("vocabulary.json", save_vocabularies(engine.fields))
         watchers = [w for w in (watch, print_row if e.verbose else None, Events(run, progress.epoch + 1) if e.tensorboard else None) if w]
         train_epochs(run, engine, progress, watchers)
         save_views(run, engine, progress) # a kill may have come between the last checkpoint and them

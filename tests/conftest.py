@@ -57,10 +57,11 @@ def toy(tmp_path):
     return write_file(tmp_path / "toy.npz", to_npz(data))
 
 
+COMMAND = ("-c", "import sys; from gru_study.cli import main; sys.exit(main())") # gru-study, for any Python
+
 def gru_study(*words, cwd=ROOT, **env):
     "Run the command in a process of its own"
-    command = [sys.executable, "-c", "import sys; from gru_study.cli import main; sys.exit(main())", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=600)
+    return subprocess.run([sys.executable, *COMMAND, *map(str, words)], cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="session")
@@ -86,17 +87,22 @@ def open_page(browser, url, width=1280, offline=True):
 
 
 @contextmanager
-def jupyterlab(root, tmp_path, **env):
-    "JupyterLab as it is after installing, on the files under `root`; its address"
-    for name, content in {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}, "notebook-extension/tracker": {"windowingMode": "none"}}.items():
-        path = tmp_path / f"settings/@jupyterlab/{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
+def jupyterlab(root, tmp_path, *words, **env):
+    "JupyterLab as it is after installing, on the files under `root`; its address. Started by `words`, default: as `jupyter lab`"
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
+    settings = {
+        "c/jupyter_server_config": {"ServerApp": dict(ip="127.0.0.1", port=port, port_retries=0, open_browser=False, allow_root=True), "IdentityProvider": {"token": ""}},
+        "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
+        "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    }
+    for name, content in settings.items():
+        path = tmp_path / (name if name.endswith("settings") else f"{name}.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
     env = os.environ | dict(JUPYTER_CONFIG_DIR=str(tmp_path / "c"), JUPYTER_DATA_DIR=str(tmp_path / "d"), JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"), JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "w")) | env
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--IdentityProvider.token=", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}"]
+    command = [sys.executable, *(words or ("-m", "jupyterlab", f"--ServerApp.root_dir={root}"))]
     server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(120):

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from conftest import DATA, ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "nbs/docs").glob("*.ipynb"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "nbs/docs").glob("*.ipynb"))]
 MUSIC = dict(epoch=1, train_subset=9)
 TEXT = dict(epoch=1, train_subset=60, valid_subset=20, hidden=8, emb=8, beam=1)
 SMALLER = { # by how a command begins, the longest counts: values that replace those shown, or are added
     "gru-study train": MUSIC,
     "gru-study train --task translate": TEXT,
     "gru-study search": MUSIC | dict(trials=2, seeds=1),
-    "gru-study sweep nbs/experiments/music_lm.ipynb": MUSIC | dict(rnn="tanh", lr=0.001),
-    "gru-study sweep nbs/experiments/music_lm.ipynb --grid rnn=gru,mgu.py:mgu": MUSIC | dict(rnn="mgu.py:mgu"),
-    "gru-study sweep nbs/experiments/translate.ipynb": TEXT | dict(rnn="gru", attention="general"),
+    "gru-study sweep music_lm": MUSIC | dict(rnn="tanh", lr=0.001),
+    "gru-study sweep music_lm --grid rnn=gru,mgu.py:mgu": MUSIC | dict(rnn="mgu.py:mgu"),
+    "gru-study sweep translate": TEXT | dict(rnn="gru", attention="general"),
     "papermill nbs/experiments/protocol.ipynb": MUSIC | dict(trials=2, seeds=1),
     "papermill nbs/experiments/translate.ipynb": TEXT,
     "gru-study sample": dict(steps=8),
@@ -33,11 +33,13 @@ ELSEWHERE = { # run by another test, which is named; parsed here
     "python3 -m train --task translate": "test_translation.py::test_the_original_command_trains",
     "gru-study fetch": "test_download.py::test_",
     "dask": "test_sweep.py::dask",
-    "gru-study sweep nbs/experiments/music_lm.ipynb --grid rnn=tanh,lstm,gru epoch=60 --scheduler": "test_sweep.py::test_dask_cluster",
-    "gru-study sweep nbs/experiments/protocol.ipynb": "test_notebooks.py::test_protocol_notebook",
+    "gru-study sweep music_lm --grid rnn=tanh,lstm,gru epoch=60 --scheduler": "test_sweep.py::test_dask_cluster",
+    "gru-study sweep protocol": "test_notebooks.py::test_protocol_notebook",
+    "gru-study lab": "test_lab.py::lab",
+    "pip install": "test_package.py::installed",
 }
 ONLY_PARSED = { # hours of work, or all of this test suite
-    "make study": "CI and the first lines of README", "make test": "runs this", "make table2": "4 hours", "make multi30k": "3 hours",
+    "make setup": "runs before this", "make lab": "is gru-study lab", "make export": "tests/in_step.py does it on a copy", "nbdev_test": "make test runs it on all", "pytest": "runs this", "make study": "CI and the first lines of README", "make test": "runs this", "make table2": "4 hours", "make multi30k": "3 hours",
 }
 
 
@@ -77,6 +79,8 @@ def parse(words: list[str]) -> None:
     match words:
         case ["gru-study", *rest]: GruStudy(_cli_parse_args=join_grid(rest), _cli_exit_on_error=False)
         case ["make", *rest]: assert subprocess.run(["make", "-n", *rest], cwd=ROOT, capture_output=True).returncode == 0
+        case ["nbdev_test", "--path", file] | ["pytest", file]: assert (ROOT / file).is_file()
+        case ["pip", "install", "--constraint", lock, what]: assert (ROOT / lock).is_file() and set(re.findall(r"\w+", what)) <= {"text", "lab", "cluster", "docs", "dev"}
         case ["papermill", notebook, _, *rest]: assert {name for flag, name in zip(rest, rest[1:]) if flag == "-p"} <= set(notebook_parameters(ROOT / notebook))
         case ["dask", "scheduler" | "worker" as what, *rest]:
             from importlib import import_module

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CHROMIUM, ROOT, jupyterlab, open_page
+from conftest import CHROMIUM, COMMAND, jupyterlab, open_page
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 SCREENSHOTS = os.environ.get("GRU_STUDY_SCREENSHOTS")
@@ -16,11 +16,10 @@ SECONDS = {}  # what a reader waits for: reported, not judged, because it depend
 
 @pytest.fixture(scope="module", params=[1280, 1600] if SCREENSHOTS else [1280])
 def lab(browser, tmp_path_factory, request):
-    "The page after Run All Cells"
+    "The page after `gru-study lab` in an empty folder and Run All Cells"
     home = tmp_path_factory.mktemp("lab")
-    shutil.copy(ROOT / "nbs/start.ipynb", home)
-    with jupyterlab(home, home / "jupyter", GRU_STUDY_HOME=str(home)) as address:
-        page = open_page(browser, f"{address}/lab/tree/start.ipynb?reset", request.param, offline=False)
+    with jupyterlab(home, home / "jupyter", *COMMAND, "lab", GRU_STUDY_HOME=str(home)) as address:
+        page = open_page(browser, f"{address}/lab/tree/nbs/start.ipynb?reset", request.param, offline=False)
         page.home, page.width = home, request.param
         page.set_default_timeout(90_000)  # a busy machine
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)

@@ -1,0 +1,69 @@
+"What those who carry on rely on: hooks, workflows, the facts of the project said alike everywhere."
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from conftest import ROOT
+
+SETTINGS = (ROOT / "settings.ini").read_text()
+VERSION = re.search(r"^version = (.+)$", SETTINGS, re.M)[1]
+
+
+def test_the_version_is_the_same_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == VERSION and f"\n## {VERSION}" in (ROOT / "CHANGELOG.md").read_text()
+    assert {"cff-version", "message", "title", "authors", "license"} <= set(citation)
+    addresses = [r["url"] for r in citation["references"] if "url" in r]
+    sources = (ROOT / "nbs/docs/sources.ipynb").read_text()
+    assert len(addresses) == 3 and all(a in sources for a in addresses) and all(r["title"] in sources for r in citation["references"])
+
+
+def test_the_lock_pins_every_package_once():
+    names = [line.partition("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()]
+    assert len(names) == len(set(n.lower() for n in names)) and "" not in names
+    asked = [re.split("[<=>]", w)[0].lower().replace("_", "-") for w in " ".join(re.findall(r"^(?:\w+_)?requirements = (.+)$", SETTINGS, re.M)).split()]
+    assert set(asked) <= {n.lower().replace("_", "-") for n in names}
+
+
+@pytest.mark.parametrize("file", sorted(p.name for p in (ROOT / ".github/workflows").iterdir()))
+def test_workflows_run_what_is_there(file):
+    jobs = yaml.safe_load((ROOT / ".github/workflows" / file).read_text())["jobs"]
+    steps = [s for job in jobs.values() for s in job["steps"]]
+    commands = [s["run"] for s in steps if "run" in s]
+    assert commands
+    for c in commands: assert subprocess.run([*c.split(), "--dry-run"], cwd=ROOT, capture_output=True).returncode == 0, c
+    assert {s["with"]["python-version"] for s in steps if "python-version" in s.get("with", {})} == {"3.11"}
+
+
+def test_hooks_are_well_formed():
+    subprocess.run([sys.executable, "-m", "pre_commit", "validate-config", ROOT / ".pre-commit-config.yaml"], check=True)
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    for program in (h["entry"].split()[0] for h in hooks): assert program == "make" or Path(sys.executable).with_name(Path(program).name).exists()
+
+
+def test_notebooks_merge_cell_by_cell(tmp_path):
+    "Two people change the same cell: git says so, and the notebook still opens and holds both"
+    git = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words], cwd=tmp_path, capture_output=True, text=True)
+    for name in (".gitconfig", ".gitattributes", "settings.ini", "pyproject.toml"): shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    def write(*sources):
+        nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s, id=f"cell{i}") for i, s in enumerate(sources)])
+        (tmp_path / "a.ipynb").write_text(json.dumps(nb, indent=1))
+        git("add", "a.ipynb")
+        assert not git("commit", "-m", "x").returncode
+    git("init", "-b", "main")
+    git("config", "--local", "include.path", "../.gitconfig")
+    write("x = 0", "y = 0")
+    git("checkout", "-b", "other")
+    write("x = 1", "y = 0")
+    git("checkout", "main")
+    write("x = 2", "y = 0")
+    assert git("merge", "other").returncode
+    merged = "\n".join(c.source for c in nbformat.read(tmp_path / "a.ipynb", 4).cells)
+    assert "x = 1" in merged and "x = 2" in merged and merged.count("y = 0") == 1 and "<<<<<<<" in merged
