@@ -21,7 +21,7 @@ setup: .venv/.ready ## prepare .venv with the versions of requirements.lock, and
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --progress-bar on -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	@if [ -e .git ]; then git config --local include.path ../.gitconfig && $(BIN)/pre-commit install; fi
+	@if [ -e .git ]; then git config --local include.path ../.gitconfig && $(BIN)/pre-commit install || echo "the git hooks could not be installed; see CONTRIBUTING.md"; fi
 	@touch $@
 
 study: setup ## train tanh, LSTM and GRU on the embedded chorales, compare them, write one HTML report
@@ -60,6 +60,7 @@ test: setup ## notebooks, pytest, and that package and README are in step with t
 	@echo "real data: $(or $(DATA),none; the tests on the real files are skipped)"
 	$(BIN)/python tests/in_step.py
 	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
 	$(WITH_DATA) $(BIN)/nbdev_test --n_workers 2 --do_print
 	$(WITH_DATA) $(BIN)/python -m pytest tests -n 2 --dist loadfile
 

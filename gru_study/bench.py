@@ -185,7 +185,7 @@ def bench_sampling(
     repeats: int = 5
 ) -> pd.DataFrame: # a row for each cell and number of pieces
     "Frames a second of `sample_music` and of the usual loop, with the models that ship with the package"
-    rows, models = [], {r.experiment.rnn: m for r in pretrained("music_lm") if isinstance(m := load_model(r), MusicLM)}
+    rows, models = [], {r.experiment.rnn: load_model(r) for r in pretrained("music_lm")}
     with OneThread():
         for n, (name, model) in product((1, 64), models.items()):
             t = interleaved({"ours": lambda: sample_music(model, steps, n=n), "torch": usual_sampling(model, steps, n)}, repeats)

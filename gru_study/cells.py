@@ -27,7 +27,7 @@ class Cell:
     gates: tuple[str, ...] # names, in the order in which the weights are stacked
     states: int = 1 # how many tensors the state is made of
     vectors: int = 0 # rows of V, the weight vectors of the size of the state
-    native: type[nn.Module] | None = None # torch's own layer with the same equations and state dict
+    native: Callable[..., nn.RNNBase] | None = None # torch's own layer with the same equations and state dict
     units: int | None = None # the size that the paper gave to it
 
     @property
@@ -144,7 +144,7 @@ def recurrent(
     n_in: int, # inputs a step
     units: int, # size of the hidden state
     layers: int = 1
-) -> nn.Module: # maps (batch, time, inputs) to (hidden states, last state)
+) -> "Recurrent | nn.RNNBase": # maps (batch, time, inputs) to (hidden states, last state)
     "torch's own layer where the cell has one, else `Recurrent`"
     if not cell.native: return Recurrent(cell, n_in, units, layers)
     return cell.native(n_in, units, layers, batch_first=True)

@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, SettingsConfigDict, SettingsError
 
 from .base import BadInput, Failed, data_file, known_files, project_file, study_home, write_file
-from .experiment import TASKS, Experiment, Run, Search, by_task, explain, find_run, open_run
+from .experiment import Experiment, Run, Search, Task, by_task, explain, find_run, open_run
 from .music import SPLITS, STEPS, MusicData, dataset_name, load_midi_folder, load_music, sampled_set, to_midi, to_npz
 from .text import TextData, corpus_name, load_text, read_lines
 
@@ -76,19 +76,28 @@ class Evaluate(BaseModel):
     run: CliPositionalArg[str] = Field(description="its folder, such as music_lm/chorales/gru, or a shipped model such as pretrained/chorales/gru")
 
     def cli_cmd(self) -> None:
-        from gru_study.metrics import baseline_scores, evaluate_music
-        from gru_study.train import experiment_data, load_fields, load_model, score_sentences, score_words
+        from gru_study.train import experiment_data
         run = find_run(self.run)
-        model, data = load_model(run), experiment_data(run.experiment)
+        data = experiment_data(run.experiment)
+        if isinstance(data, TextData): self.translation(run, data)
+        else: self.music(run, data)
+
+    def music(self, run: Run, data: MusicData) -> None:
+        from gru_study.metrics import baseline_scores, evaluate_music
+        from gru_study.train import load_model
+        model = load_model(run)
         print(data)
-        if run.experiment.task == "translate":
-            fields = load_fields(run)
-            for name in ("valid", *data.tests):
-                scores = score_sentences(model, fields, data[name], run.experiment.beam)[0]
-                print(score_line(name, score_words(model, fields, data[name]).averages() | {k: v for k, v in scores.items() if k != "signatures"}))
-            return print("\n".join(f"{k}: {v}" for k, v in scores["signatures"].items()))
         for split in SPLITS: print(score_line(split, evaluate_music(model, data[split]).averages()))
         for name, scores in baseline_scores(data.train, data.test).items(): print(score_line(f"test, {name}", scores.averages()))
+
+    def translation(self, run: Run, data: TextData) -> None:
+        from gru_study.train import load_translator, score_sentences, score_words
+        model, fields = load_translator(run)
+        print(data)
+        for name in ("valid", *data.tests):
+            scores = score_sentences(model, fields, data[name], run.experiment.beam)[0]
+            print(score_line(name, score_words(model, fields, data[name]).averages() | {k: v for k, v in scores.items() if k != "signatures"}))
+        print("\n".join(f"{k}: {v}" for k, v in scores["signatures"].items()))
 
 # %% ../nbs/15_cli.ipynb #a927e5a1
 def score_line(
@@ -111,14 +120,12 @@ class Translate(BaseModel):
 
     def cli_cmd(self) -> None:
         from gru_study.generate import translate
-        from gru_study.train import load_fields, load_model
+        from gru_study.train import load_translator
         if self.n_best > self.beam: raise BadInput.found("n_best", self.n_best, f"at most beam, {self.beam}")
         if self.text is not None and self.file: raise BadInput("file: a sentence or a file, not both")
         try: (self.text or "").encode()
         except UnicodeEncodeError: raise BadInput("text: the sentence is not UTF-8") from None
-        run = find_run(self.run)
-        if run.experiment.task != "translate": raise BadInput.found("run", self.run, "a run of task translate")
-        fields, model = load_fields(run), load_model(run)
+        model, fields = load_translator(find_run(self.run))
         for lines in in_groups([self.text] if self.text is not None else (read_lines(self.file) if self.file else standard_input()), 256 if self.file or not sys.stdin.isatty() else 1):
             for found in translate(model, fields, lines, self.beam, self.alpha):
                 if self.n_best == 1: print(found[0].text, flush=True)
@@ -190,7 +197,7 @@ def compose(
     given = given_frames(s, run)
     from gru_study.generate import harmonise, sample_music
     from gru_study.train import load_model
-    model, how = load_model(run), dict(n=s.pieces, temperature=s.temperature, most_notes=s.most_notes, seed=s.seed)
+    model, how = load_model(run), dict[str, Any](n=s.pieces, temperature=s.temperature, most_notes=s.most_notes, seed=s.seed)
     if s.harmonise is None: return sample_music(model, s.steps or 64, given, **how)
     return harmonise(model, given, particles=s.particles or 64, **how)
 
@@ -231,8 +238,9 @@ class Data(BaseModel):
             if self.step and not Path(name).is_dir(): raise BadInput.found("step", self.step, f"only with a folder of MIDI files, which {name} is not")
             data = load_midi_folder(Path(name), step=self.step) if self.step else load_any(name)
             print("\n".join((str(data), *getattr(data, "notes", ()))))
-            if self.out and isinstance(data, TextData): raise BadInput.found("out", str(self.out), "none with text")
-            if self.out: print(f"written to {write_file(self.out, to_npz(data))}")
+            if not self.out: continue
+            if isinstance(data, TextData): raise BadInput.found("out", str(self.out), "none with text")
+            print(f"written to {write_file(self.out, to_npz(data))}")
 
 # %% ../nbs/15_cli.ipynb #61dac600
 class Fetch(BaseModel):
@@ -303,7 +311,7 @@ class Report(BaseModel):
     model_config = ConfigDict(extra="forbid")
     under: str = Field("", description="only runs in this folder under exp/")
     recorded: bool = Field(False, description="the recorded study in results/ instead of runs of this machine")
-    task: Literal[TASKS] = Field("music_lm", description="music_lm or translate: which runs")
+    task: Task = Field("music_lm", description="music_lm or translate: which runs")
 
     def cli_cmd(self) -> None:
         from gru_study.report import collect, make_report, readable, read_study, shared_settings, study_table
@@ -325,15 +333,16 @@ class Record(BaseModel):
     "Record finished runs as small files that can be kept: scores, curves, per-sequence scores, provenance."
     model_config = ConfigDict(extra="forbid")
     under: str = Field("", description="only runs in this folder under exp/")
-    task: Literal[TASKS] = Field("music_lm", description="music_lm or translate: which runs")
+    task: Task = Field("music_lm", description="music_lm or translate: which runs")
     out: Path = Field(default_factory=by_task(study_home()/"results/table2", study_home()/"results/multi30k"), description="the folder; what it has of other data sets stays")
 
     def cli_cmd(self) -> None:
-        from gru_study.report import collect, write_study
-        from gru_study.translations import collect_translations, write_translations
-        if self.task == "translate": collect, write_study = collect_translations, write_translations
-        study = collect(self.under)
-        print(f"{study.runs.run.nunique()} runs on {', '.join(study.provenance)} recorded in {write_study(study, self.out)}")
+        from gru_study.report import Study, collect, write_study
+        from gru_study.translations import Translations, collect_translations, write_translations
+        study: Study | Translations
+        if self.task == "music_lm": write_study(study := collect(self.under), self.out)
+        else: write_translations(study := collect_translations(self.under), self.out)
+        print(f"{study.runs.run.nunique()} runs on {', '.join(study.provenance)} recorded in {self.out}")
 
 # %% ../nbs/15_cli.ipynb #ae8a0b63
 class Lab(BaseModel):

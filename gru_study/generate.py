@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from .base import NOTES, BadInput
-from .models import Translator
+from .cells import Recurrent
+from .models import MusicLM, Translator
 from .music import LOWEST, check_frames, held_notes
 from .text import detokenize
 
@@ -82,20 +83,22 @@ def lineage(
     return torch.stack(found[::-1], 1)
 
 # %% ../nbs/06_generate.ipynb #f9cfa90c
-OWN_CELLS = {nn.RNN: torch.rnn_tanh_cell, nn.GRU: torch.gru_cell, nn.LSTM: torch.lstm_cell} # what torch's layers compute in a step
+OWN_CELLS: dict[type[nn.RNNBase], Callable] = {nn.RNN: torch.rnn_tanh_cell, nn.GRU: torch.gru_cell, nn.LSTM: torch.lstm_cell} # what torch's layers compute in a step
 
 def single_steps(
-    rnn: nn.Module # of a `MusicLM`
+    rnn: Recurrent | nn.RNNBase # of a `MusicLM`
 ) -> tuple[list[Callable], int]: # of each layer the function (x, state) -> state; tensors in a state
     "The layers of a network, to be called a step at a time"
-    if own := OWN_CELLS.get(type(rnn)): return [lambda x, s, w=w: own(x, s, *w) for w in rnn.all_weights], 1 + isinstance(rnn, nn.LSTM)
+    if isinstance(rnn, nn.RNNBase):
+        own = OWN_CELLS[type(rnn)]
+        return [lambda x, s, w=w: own(x, s, *w) for w in rnn.all_weights], 1 + isinstance(rnn, nn.LSTM)
     layer = lambda W, U, b, *more: lambda x, s: rnn.cell(linear(x, W, b), s, U, *more)
     return [layer(*rnn.layer(k)) for k in range(rnn.layers)], rnn.cell.states
 
 # %% ../nbs/06_generate.ipynb #31caa1c4
 @torch.inference_mode()
 def sample_music(
-    model: nn.Module, # a `MusicLM`
+    model: MusicLM,
     steps: int, # frames of the result
     seed_frames=None, # k x 88: how it begins
     n: int = 1, # pieces
@@ -113,7 +116,7 @@ def sample_music(
     begun = seed_frames is not None
     x = (given[0] > 0 if begun else torch.zeros_like(given[0], dtype=torch.bool)).expand(len(rows), -1)
     (layers, states), zeros = single_steps(model.rnn), weight.new_zeros(len(rows), model.readout.in_features)
-    state = [(zeros,)*states if states > 1 else zeros for _ in layers]
+    state: list = [(zeros,)*states if states > 1 else zeros for _ in layers]
     chords, parents = [x]*begun, [rows]*begun
     with one_thread():
         for g, threshold in zip(given[begun:], thresholds(given[begun:], len(rows), temperature, rng)):
@@ -189,7 +192,7 @@ def below(
 
 # %% ../nbs/06_generate.ipynb #37f505f6
 def harmonise(
-    model: nn.Module, # a `MusicLM`
+    model: MusicLM,
     melody, # frames x 88; its top voice counts
     n: int = 1, # harmonisations
     temperature: float = 1.,
@@ -290,7 +293,7 @@ def beam_search(
     words = torch.full((batch, beam, 1), bos, device=source.device)
     sums = torch.full((batch, beam), -torch.inf, device=source.device)
     sums[:, 0] = 0 # all beginnings are the same: one counts
-    steps, done, looked = torch.zeros_like(words[..., 0]), torch.zeros_like(sums, dtype=torch.bool), []
+    steps, done, looked = torch.zeros_like(words[..., 0]), torch.zeros_like(sums, dtype=torch.bool), list[Tensor]()
     while not done.all():
         features, state, weights = model.decode(words[..., -1].flatten()[:, None], state, memory)
         log_p = model.logits(features[:, 0]).float().log_softmax(-1).unflatten(0, (batch, beam))
@@ -315,11 +318,10 @@ def hypotheses(
     eos: int
 ) -> list[list[Hypothesis]]:
     "What a beam holds, by falling score, cut at the end of each sentence"
-    looked = torch.stack(looked, 2).cpu().numpy() if looked else None
-    found = []
+    seen, found = torch.stack(looked, 2).cpu().numpy() if looked else None, []
     for i, order in enumerate(scores.sort(dim=1, descending=True, stable=True).indices.tolist()):
         said = {k: [w for w in words[i, k, :steps[i, k]].tolist() if w != eos] for k in order}
-        found.append([Hypothesis(w, float(scores[i, k]), None if looked is None else looked[i, k, :len(w), :int(lengths[i])]) for k, w in said.items()])
+        found.append([Hypothesis(w, float(scores[i, k]), None if seen is None else seen[i, k, :len(w), :int(lengths[i])]) for k, w in said.items()])
     return found
 
 # %% ../nbs/06_generate.ipynb #c0be82b3
@@ -371,12 +373,11 @@ def translate(
     source, target = fields
     parts = [(i, p) for i, s in enumerate(sentences) for p in pieces(source.preprocess(s))]
     order = sorted((k for k, (_, p) in enumerate(parts) if p), key=lambda k: len(parts[k][1]))
-    found = {}
+    found, whole = dict[int, list[Hypothesis]](), [list[list[tuple[list[str], Hypothesis]]]() for _ in sentences]
     for start in range(0, len(order), batch):
         chosen = order[start:start + batch]
         words, lengths = source.process([parts[k][1] for k in chosen], device=next(model.parameters()).device)
         found |= zip(chosen, beam_search(model, words, lengths, beam, alpha))
-    whole = [[] for _ in sentences]
     for k, (i, p) in enumerate(parts):
         if k in found: whole[i].append([(p, h) for h in found[k]])
     return [[together([part[n] for part in w], target) for n in range(beam)] for w in whole]

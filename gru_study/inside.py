@@ -22,12 +22,12 @@ from torch.overrides import TorchFunctionMode
 from .base import NOTES, BadInput
 from .cells import CELLS, Recurrent
 from .metrics import frame_nll
-from .models import pad_rolls
+from .models import MusicLM, pad_rolls
 from .music import LOWEST, check_roll
 
 # %% ../nbs/06_inside.ipynb #d0d97ee4
 def opened(
-    model: nn.Module # a `MusicLM`
+    model: MusicLM
 ) -> Recurrent: # over the same weights
     "The recurrent layers of a model as step functions"
     if isinstance(model.rnn, Recurrent): return model.rnn
@@ -38,7 +38,7 @@ def opened(
 
 # %% ../nbs/06_inside.ipynb #e385b6d4
 def read(
-    model: nn.Module, # a `MusicLM`
+    model: MusicLM,
     roll: np.ndarray # frames x 88
 ) -> Tensor: # (time, notes), of the model's type and on its device
     "The frames of a piece as a model reads them"
@@ -88,7 +88,7 @@ PRODUCTS = ("linear", "matmul", "__matmul__", "mm") # held constant like these
 
 class Listen(TorchFunctionMode):
     "Note what the squashing functions of a step return, and let nothing later depend on it"
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.heard: list[Tensor] = []
 
@@ -134,7 +134,7 @@ class Inside(NamedTuple):
 
 # %% ../nbs/06_inside.ipynb #7f9f096e
 def look_inside(
-    model: nn.Module, # a `MusicLM`
+    model: MusicLM,
     roll: np.ndarray, # the piece, frames x 88
     layer: int = -1 # which one, as Python counts; default the last
 ) -> Inside:
@@ -186,7 +186,7 @@ def phrase_ends(
 ) -> np.ndarray: # (frames,) bool: the first frame of a chord that ends a phrase
     "Where phrases end, as far as a roll can tell: long chords, and the last one before silence or the end"
     starts = np.flatnonzero(np.append(True, (roll[1:] != roll[:-1]).any(1)))
-    length, sounds = np.diff(starts, append=len(roll)), roll[starts].any(1)
+    length, sounds = np.diff(starts, append=len(roll)), roll[starts].sum(1) > 0
     found = np.zeros(len(roll), bool)
     found[starts[sounds & ((length*step >= beats) | np.append(~sounds[1:], True))]] = True
     return found
@@ -238,7 +238,7 @@ def around(
 
 # %% ../nbs/06_inside.ipynb #ebca4d29
 def gradient_norms(
-    model: nn.Module, # a `MusicLM`
+    model: MusicLM,
     roll: np.ndarray, # the piece, frames x 88
     reach: int = 40 # the largest k
 ) -> np.ndarray: # (frames - 1, reach + 1, states): norm of the part of each state; NaN before the piece begins

@@ -6,7 +6,7 @@
 __all__ = ['TOLD', 'FIELDS', 'MORE', 'WAYS', 'SHOWN', 'plotly_source', 'Plot', 'show', 'give_sound', 'App', 'slider', 'facts',
            'row', 'saying', 'music', 'list_pieces', 'score', 'statistics_table', 'Browse', 'finished', 'read_model',
            'stamp_of', 'network', 'title', 'field', 'spec', 'Stopped', 'Training', 'hold', 'stop', 'RunRow', 'learning',
-           'Train', 'free_folder', 'Compose', 'insides', 'LookInside', 'piece_scatter', 'Compare', 'fields_of',
+           'Train', 'free_folder', 'Compose', 'insides', 'LookInside', 'piece_scatter', 'Compare', 'read_translator',
            'said_by', 'Speak']
 
 # %% ../nbs/13_lab.ipynb #aef87a61
@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
-from itertools import count
 from typing import Literal, get_args, get_origin
 
 import anywidget
@@ -30,14 +29,14 @@ from pydantic import ValidationError
 
 from .base import BadInput, Failed, asset
 from .cells import CELLS, get_cell
-from .experiment import Experiment, Run, explain, find_run, is_shipped, open_run, pretrained
+from .experiment import Experiment, Run, Task, explain, find_run, is_shipped, open_run, pretrained
 from .generate import Translation, harmonise, one_thread, roll_statistics, sample_music, to_wav, translate
 from .inside import Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants
-from .models import predict
+from .models import MusicLM, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
 from .plots import attention_map, colour, curves, event_figure, flow_figure, inside_figure, piano_roll
 from .report import differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled
-from .train import fit, load_fields, load_model
+from .train import fit, load_model, load_translator
 
 # %% ../nbs/13_lab.ipynb #45ef96f2
 @cache
@@ -193,7 +192,7 @@ class Browse(App):
 
 # %% ../nbs/13_lab.ipynb #813746e0
 def finished(
-    task: str = "music_lm" # or "translate"
+    task: Task = "music_lm"
 ) -> list[str]: # names for `find_run`
     "All trained models: the shipped ones first"
     return [run.save_dir for run in (*pretrained(task), *finished_runs("", task))]
@@ -203,8 +202,8 @@ def finished(
 def read_model(
     name: str,
     stamp: int # of its weights: a model that was trained on is read anew
-) -> object: # `MusicLM` or `Translator`
-    "A trained model, read once"
+) -> MusicLM:
+    "A trained model of music, read once"
     return load_model(find_run(name))
 
 # %% ../nbs/13_lab.ipynb #ecbbfb7a
@@ -218,8 +217,8 @@ def stamp_of(
 # %% ../nbs/13_lab.ipynb #46f167d9
 def network(
     name: str # of a run
-):
-    "A trained model"
+) -> MusicLM:
+    "A trained model of music"
     return read_model(name, stamp_of(name))
 
 # %% ../nbs/13_lab.ipynb #dc64a7a8
@@ -265,7 +264,8 @@ class Training:
         changed: Callable[["Training"], object] # called after each epoch, and when the state changes
     ):
         self.e, self.run, self.changed, self.message = e, Run(e.save_dir), changed, ""
-        self.free, self.rows, self.state = threading.Event(), [], "waiting"
+        self.free, self.state = threading.Event(), "waiting"
+        self.rows: list[dict] = [] # of metrics.csv
 
     def start(self) -> "Training": # itself
         "Begin, or go on after a stop"
@@ -397,11 +397,12 @@ def free_folder(
 ) -> Experiment: # with a `save_dir`
     "What the controls say, in the first folder lab/DATA/RNN-N where it fits; raises as `spec` does"
     base = "lab/" + spec(fields).save_dir.partition("/")[2]
-    for n in count(1):
+    n = 1
+    while True:
         e = spec(fields, save_dir=f"{base}-{n}")
         try: open_run(e)
-        except BadInput: continue # there is another run
-        return e
+        except BadInput: n += 1 # there is another run
+        else: return e
 
 # %% ../nbs/13_lab.ipynb #c6a65b89
 WAYS = ("from nothing", "continue the piece", "harmonise the piece")
@@ -550,12 +551,12 @@ class Compare(App):
 
 # %% ../nbs/13_lab.ipynb #bd703aec
 @lru_cache(32)
-def fields_of(
+def read_translator(
     name: str, # a translation run
     stamp: int # of its weights, see `stamp_of`
-) -> tuple: # torchtext's Fields of source and target
-    "Its vocabularies, read once"
-    return load_fields(find_run(name))
+) -> tuple[Translator, tuple]: # torchtext's Fields of source and target
+    "A trained translator and its vocabularies, read once"
+    return load_translator(find_run(name))
 
 # %% ../nbs/13_lab.ipynb #5089f62f
 def said_by(
@@ -564,7 +565,7 @@ def said_by(
     beam: int
 ) -> dict[str, Translation]: # by run
     "The best translation by each"
-    return {name: translate(network(name), fields_of(name, stamp_of(name)), [sentence], beam)[0][0] for name in names}
+    return {name: translate(*read_translator(name, stamp_of(name)), [sentence], beam)[0][0] for name in names}
 
 class Speak(App):
     "Type a sentence; see its translations, and where the networks looked"

@@ -51,7 +51,7 @@ class MusicLM(nn.Module):
 # %% ../nbs/04_models.ipynb #1e906204
 @torch.no_grad()
 def predict(
-    model: nn.Module, # a `MusicLM`
+    model: MusicLM,
     roll: np.ndarray # frames x 88
 ) -> np.ndarray: # frames x 88: row t is what was expected at t given the frames before it; row 0 given nothing is NaN
     "The predicted probability of every note at every frame of a piece"
@@ -60,7 +60,7 @@ def predict(
 
 # %% ../nbs/04_models.ipynb #4996b752
 def model_summary(
-    model: nn.Module, # a `MusicLM`
+    model: MusicLM,
     steps: int = 64 # frames of the example it is run on
 ) -> str:
     "Layers, output shapes, parameter counts and multiplications, by torchinfo"
@@ -108,7 +108,7 @@ class Encoder(nn.Module):
         drop=lambda x: x # applied to the input of each layer
     ) -> tuple[Tensor, Tensor]: # hidden states (batch, source, ways*units); ends (batch, ways*units)
         turn = lambda x, index=reversal(lengths, x.shape[1])[..., None]: x.gather(1, index.expand_as(x))
-        for ahead, *back in self.layers:
+        for ahead, *back in (ways.children() for ways in self.layers):
             x = drop(x)
             x = torch.cat([ahead(x)[0], *(turn(layer(turn(x))[0]) for layer in back)], -1)
         last = x[torch.arange(len(x), device=x.device), lengths - 1]
@@ -122,7 +122,8 @@ class Memory(NamedTuple):
     padding: Tensor # (batch, 1, source), True where there is no word
 
     def repeat(self, n: int) -> "Memory": # each sentence n times
-        return Memory(*(None if t is None else t.repeat_interleave(n, 0) for t in self))
+        times = lambda t: t.repeat_interleave(n, 0)
+        return Memory(times(self.values), None if self.keys is None else times(self.keys), times(self.padding))
 
 # %% ../nbs/04_models.ipynb #719fb38d
 ATTENTIONS = ("none", "dot", "general", "additive")
@@ -152,7 +153,7 @@ class Attention(nn.Module):
         h: Tensor, # hidden states (batch, target, units)
         memory: Memory
     ) -> tuple[Tensor, Tensor | None]: # contexts (batch, target, ways*units); weights (batch, target, source)
-        if self.kind == "none": return memory.values.expand(-1, h.shape[1], -1), None
+        if memory.keys is None: return memory.values.expand(-1, h.shape[1], -1), None
         if self.kind == "additive":
             steps = h.shape[1] if torch.is_grad_enabled() else max(1, 2**24//memory.keys.numel()) # without gradient, a long sentence in parts
             scores = torch.cat([self.v(torch.tanh(q[:, :, None] + memory.keys[:, None])).squeeze(-1) for q in self.query(h).split(steps, 1)], 1)

@@ -13,6 +13,7 @@ __all__ = ['COLOURS', 'OTHERS', 'STYLE', 'SCALES', 'colour', 'keys_used', 'roll_
 import math
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,7 @@ def curves(
 ) -> go.Figure:
     "NLL and loss of any number of runs, by epoch or by seconds of training"
     fig = make_subplots(1, 2, subplot_titles=(f"NLL: {per}s pooled", "Loss: mean over batches" if per == "frame" else "Loss: with label smoothing"), horizontal_spacing=0.1)
-    seen = Counter()
+    seen = Counter[str]()
     for label, (cell, history) in runs.items():
         for column, measure in enumerate(("nll", "loss"), 1):
             for trace in curve_traces(label, cell, history, measure, seen[cell]): fig.add_trace(trace.update(showlegend=column == 1), 1, column)
@@ -311,7 +312,7 @@ def colour_bars(
     length: float # of a bar, a share of the figure
 ) -> dict: # colour axes of the layout
     "A bar for each scale in use, beside the first panel that uses it"
-    axes = {}
+    axes: dict[str, dict[str, Any]] = {}
     for row, values in enumerate(panels.values(), 2):
         low, high, scale, title = SCALES[name := scale_of(values)]
         reach = max(float(np.quantile(np.abs(values), 0.9)), axes[name]["cmax"] if name in axes else 0) if high is None else high

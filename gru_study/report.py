@@ -14,6 +14,7 @@ __all__ = ['TABLES', 'RECORDED', 'GROUP', 'DIGITS', 'PAPER', 'TCN', 'ORIGINAL', 
 
 # %% ../nbs/12_report.ipynb #13ad7dad
 import csv, json, re, subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import combinations
@@ -25,7 +26,7 @@ from scipy.stats import friedmanchisquare
 
 from .base import BadInput, Failed, asset, digest, project_file, study_home, write_file
 from .cells import count_parameters, get_cell, match_hidden, paper_count
-from .experiment import Experiment, Run, Search, inside_exp
+from .experiment import Experiment, Run, Search, Task, inside_exp
 from .metrics import Interval, paired_difference, seed_difference
 from .music import CANONICAL
 from .sweep import execute, notebook_file
@@ -33,12 +34,12 @@ from .sweep import execute, notebook_file
 # %% ../nbs/12_report.ipynb #8e4f4377
 def finished_runs(
     under: str = "", # only runs in this folder under exp/; default: all
-    task: str = "music_lm" # or "translate"
+    task: Task = "music_lm"
 ) -> list[Run]: # by name
     "All trained runs of a task; raises `BadInput` for a folder outside exp/"
     exp = study_home()/"exp"
     runs = [Run(f.parent.relative_to(exp).as_posix()) for f in sorted((exp/(under and inside_exp(under))).glob("**/result.json"))]
-    return [run for run in runs if run.result and run.experiment.task == task]
+    return [run for run in runs if run.outcome() and run.experiment.task == task]
 
 # %% ../nbs/12_report.ipynb #fd4803d4
 def history(
@@ -92,8 +93,8 @@ def run_row(
 def lost_rows(
     run: Run # of a search
 ) -> list[dict[str, object]]:
-    "The runs of a finished search that did not end: diverged or pruned"
-    f = run.outcome(Search)
+    "The runs of a search that did not end: diverged or pruned; none as long as the search goes on"
+    if not (f := run.outcome(Search)): return []
     common = dict(data=f["data"], cell=f["cell"], units=f["units"], sizes="given" if f["config"]["hidden"] else f["config"]["match"], parameters=f["parameters"], settings=settings(f["config"]))
     rows = [("trial", row, f["config"]["seed"]) for row in f["trials"]] + [("seed", row, f["config"]["seed"] + i) for i, row in enumerate(f["seeds"], 1)]
     return [common | dict(run=f"{run.save_dir}/{row['run']}", role=role, seed=seed, **{k: row[k] for k in ("lr", "state", "valid_nll", "message")}) for role, row, seed in rows if row["state"] != "finished"]
@@ -118,11 +119,11 @@ def collect(
     going_on = {s.exp for s in searches if not s.outcome(Search)}
     runs = [run for run in finished_runs(under) if run.exp.parent not in going_on]
     if not runs: raise BadInput("report: found no finished run; train one first, for instance with gru-study train")
-    return study_of(runs, [row for s in searches if s.exp not in going_on for row in lost_rows(s)])
+    return study_of(runs, [row for s in searches for row in lost_rows(s)])
 
 def study_of(
     runs: list[Run], # finished
-    lost: list[dict] = () # rows of `lost_rows`
+    lost: Sequence[dict] = () # rows of `lost_rows`
 ) -> Study:
     "The study of these runs"
     rows = pd.DataFrame([run_row(r) for r in runs] + list(lost)).sort_values(["data", "run"], ignore_index=True)
@@ -159,7 +160,7 @@ def provenance(
         versions=made["versions"], summary=results[0]["summary"], runs=len(results), core_hours=round(sum(f["seconds"] for f in results)/3600, 3))
 
 # %% ../nbs/12_report.ipynb #2bebb2f6
-RECORDED = {"music_lm": "table2", "translate": "multi30k"} # task -> folder in results/, and target of make
+RECORDED: dict[Task, str] = {"music_lm": "table2", "translate": "multi30k"} # task -> folder in results/, and target of make
 
 def write_tables(
     study, # a dataclass of tables with a column `data`, among them `runs`; and `provenance`
@@ -180,7 +181,7 @@ def write_tables(
 def read_tables(
     kind: type, # of the study
     names: tuple[str, ...], # of its tables
-    task: str,
+    task: Task,
     folder: Path | None = None # default: the recorded study of the project
 ): # a study
     "What `write_tables` has kept; raises `BadInput` where there is nothing"
@@ -549,10 +550,10 @@ def seed_curves(
     return curves.sort_values(["cell", "model", "seed", "epoch"], ignore_index=True)
 
 # %% ../nbs/12_report.ipynb #1ca8ae75
-REPORTS = {"music_lm": "nbs/experiments/summary.ipynb", "translate": "nbs/experiments/summary_translate.ipynb"}
+REPORTS: dict[Task, str] = {"music_lm": "nbs/experiments/summary.ipynb", "translate": "nbs/experiments/summary_translate.ipynb"}
 
 def recorded_files(
-    task: str
+    task: Task
 ) -> list[Path]: # none where nothing is recorded
     "The recorded study of a task"
     return next((files for root in (study_home()/"results", project_file("results")) if (files := sorted((root/RECORDED[task]).glob("*")))), [])
@@ -560,7 +561,7 @@ def recorded_files(
 def fingerprint(
     notebook: Path,
     under: str | None, # as for `make_report`
-    task: str = "music_lm"
+    task: Task = "music_lm"
 ) -> str:
     "A hash of all that a report depends on"
     files = [notebook, asset("published.csv")]
@@ -572,7 +573,7 @@ def fingerprint(
 def make_report(
     under: str | None = "", # only runs in this folder under exp/; default: all; None: the recorded study
     notebook: str | None = None, # default: the summary notebook of the task
-    task: str = "music_lm" # or "translate"
+    task: Task = "music_lm"
 ) -> Path: # the HTML page
     "Run the summary notebook and write its page, if anything has changed; raises `BadInput` where there is nothing to report, `Failed` where the notebook fails"
     source = notebook_file(notebook or REPORTS[task])

@@ -11,6 +11,7 @@ import math, threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,8 @@ def in_threads(
         except BaseException as e:
             stop.set()
             pool.shutdown(cancel_futures=True)
-            raise next((f.exception() for f in futures if f.done() and not f.cancelled() and not isinstance(f.exception(), (Stopped, type(None)))), e) from None
+            failures = [f.exception() for f in futures if f.done() and not f.cancelled()]
+            raise next((x for x in failures if x and not isinstance(x, Stopped)), e) from None
 
 # %% ../nbs/09_search.ipynb #1b2bba06
 @dataclass(frozen=True)
@@ -134,13 +136,13 @@ class SearchResult:
     def __getitem__(self, key: str): return self.facts[key]
 
     @property
-    def results(self) -> list[Result]: # of the runs with the best rate
+    def results(self) -> list[Result]: # of the runs with the best rate that did not diverge
         "What is to be reported"
-        runs = [Run(f"{self.run.save_dir}/{row['run']}") for row in self.facts["seeds"]]
+        runs = [Run(f"{self.run.save_dir}/{row['run']}") for row in self.facts["seeds"] if row["state"] == "finished"]
         return [Result(r, r.result) for r in runs]
 
     def __str__(self) -> str:
-        f, nll = self.facts, np.array([row["test_nll"] for row in self.facts["seeds"]])
+        f, nll = self.facts, np.array([row["test_nll"] for row in self.facts["seeds"] if row["state"] == "finished"])
         spread = f" ± {nll.std(ddof=1):.4f}" if len(nll) > 1 else ""
         return f"{f['cell']}-{f['units']} on {f['data']}: learning rate {f['lr']:.4g}, the best of {len(f['trials'])}; test NLL {nll.mean():.4f}{spread} ({len(nll)} seeds)"
 
@@ -170,13 +172,13 @@ def search(
         if s.overwrite: clear_search(run)
         run.write_json("search.json", s.model_dump())
         study = open_study(s, run.exp)
-        in_threads([lambda w: run_trial(s, study, w)]*queue_trials(s, study), s.threads, watch, say)
+        in_threads([partial(run_trial, s, study)]*queue_trials(s, study), s.threads, watch, say)
         ended = {row["run"]: row for t in study.get_trials(deepcopy=False) if t.state in (TrialState.COMPLETE, TrialState.PRUNED) for row in [trial_row(t)]}
         trials = [ended[f"lr-{i}"] for i in range(s.trials)]
         good = [row for row in trials if row["state"] == "finished"]
         if not good: raise Failed(f"search: no trial of {s.save_dir} could be trained to the end; the first: {trials[0]['message'] or 'pruned'}")
         best = min(good, key=lambda row: row["valid_nll"])
-        seeds = in_threads([lambda w, i=i: run_seed(s, best, i, w) for i in range(1, s.seeds + 1)], s.threads, watch, say)
+        seeds = in_threads([partial(run_seed, s, best, i) for i in range(1, s.seeds + 1)], s.threads, watch, say)
         run.write_json("search_result.json", facts := search_facts(s, trials, seeds))
     return SearchResult(run, facts)
 

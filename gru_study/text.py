@@ -17,14 +17,14 @@ __all__ = ['MULTI30K', 'TAGS', 'NOUNS', 'VERBS', 'PLACES', 'WAYS', 'PEOPLE_ONLY'
 # %% ../nbs/03_text.ipynb #77dccdb4
 import gzip, os, random, re, zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from .base import BadInput, cache_dir, data_file, digest, find_path, study_home, write_file
 
@@ -47,7 +47,13 @@ class Pairs:
 
     def __len__(self) -> int: return len(self.source)
 
-    def __getitem__(self, i: int | slice) -> "tuple[str, str] | Pairs":
+    def __iter__(self) -> Iterator[tuple[str, str]]: return zip(self.source, self.target)
+
+    @overload
+    def __getitem__(self, i: int) -> tuple[str, str]: ...
+    @overload
+    def __getitem__(self, i: slice) -> "Pairs": ...
+    def __getitem__(self, i):
         return Pairs(self.source[i], self.target[i]) if isinstance(i, slice) else (self.source[i], self.target[i])
 
 # %% ../nbs/03_text.ipynb #97964cbd
@@ -100,10 +106,10 @@ def align(
 def gather(
     name: str, # what results call the corpus
     languages: tuple[str, str],
-    lines: dict[str, tuple[list[str], list[str]]] # split -> source and target lines
+    lines: Mapping[str, Sequence[list[str]]] # split -> source and target lines
 ) -> TextData:
     "Pair the lines of all splits and note what was left out; raises `BadInput` as `align` and `TextData` do"
-    pairs = {split: align(*both, f"{name}: {split}") for split, both in lines.items()}
+    pairs = {split: align(source, target, f"{name}: {split}") for split, (source, target) in lines.items()}
     notes = tuple(f"{split}: {n:,} pair(s) with an empty side left out" for split, (_, n) in pairs.items() if n)
     train, valid, *tests = pairs
     return TextData(name, languages, pairs[train][0], pairs[valid][0], {t: pairs[t][0] for t in tests}, notes)
@@ -115,7 +121,7 @@ def load_multi30k(
     languages: tuple[str, str] # source and target, of "de" and "en"
 ) -> TextData:
     "Multi30k from `$GRU_STUDY_DATA/multi30k`, the cache or a download; raises `BadInput` as `data_file` does"
-    lines = {s: tuple(read_lines(data_file(f"multi30k/{file}.{l}.gz")) for l in languages) for s, file in MULTI30K.items()}
+    lines = {s: [read_lines(data_file(f"multi30k/{file}.{l}.gz")) for l in languages] for s, file in MULTI30K.items()}
     return gather("multi30k_" + "_".join(languages), languages, lines)
 
 # %% ../nbs/03_text.ipynb #efd1db94
@@ -160,8 +166,8 @@ def load_iwslt(
     if len(train) < 2 or len(valid) < 2 or not tests:
         raise BadInput(f"data: iwslt_{'_'.join(languages)}: put the unpacked archive 2017-01-trnmted of IWSLT 2017 (WIT3, wit3.fbk.eu) under $GRU_STUDY_DATA/iwslt2017; "
                        f"found {len(train)} of 2 files train.tags, {len(valid)} of 2 dev2010, {len(tests)} test sets")
-    lines = {"train": tuple(map(read_tagged, train)), "valid": tuple(map(read_segments, valid))}
-    return gather("iwslt_" + "_".join(languages), languages, lines | {name: tuple(map(read_segments, files)) for name, files in tests.items()})
+    lines = {"train": [*map(read_tagged, train)], "valid": [*map(read_segments, valid)]}
+    return gather("iwslt_" + "_".join(languages), languages, lines | {name: [*map(read_segments, files)] for name, files in tests.items()})
 
 # %% ../nbs/03_text.ipynb #30e0f8fb
 class Noun(NamedTuple):
@@ -179,7 +185,7 @@ def entries(
     return [entry.split() for entry in text.split(", ")]
 
 # %% ../nbs/03_text.ipynb #47a6e9fe
-NOUNS = {kind: [Noun(*entry, kind) for entry in entries(text)] for kind, text in {
+NOUNS = {kind: [Noun._make([*entry, kind]) for entry in entries(text)] for kind, text in {
     "adult": "Mann m Männer man men, Frau f Frauen woman women, Tourist w Touristen tourist tourists, Lehrer m Lehrer teacher teachers, "
         "Koch m Köche cook cooks, Künstlerin f Künstlerinnen artist artists, Sängerin f Sängerinnen singer singers, Bauer w Bauern farmer farmers, "
         "Polizist w Polizisten policeman policemen, Ärztin f Ärztinnen doctor doctors, Musiker m Musiker musician musicians, Clown m Clowns clown clowns",
@@ -297,11 +303,11 @@ class Phrase(NamedTuple):
         if word in ("ein", "sein", "ihr"): article, endings = word + EIN[case][column].strip("-"), AFTER_EIN
         noun = self.noun.plural if self.many or self.noun.gender == "w" and case != "nominative" else self.noun.german
         if self.many and case == "dative" and noun[-1] not in "ns": noun += "n"
-        return words(article, self.adjective and self.adjective[0].removesuffix("e") + endings[case][column], noun)
+        return words(article, self.adjective[0].removesuffix("e") + endings[case][column] if self.adjective else None, noun)
 
     def english(self) -> str:
         "The same in English"
-        rest = words(self.adjective and self.adjective[1], self.noun.english_plural if self.many else self.noun.english)
+        rest = words(self.adjective[1] if self.adjective else None, self.noun.english_plural if self.many else self.noun.english)
         return words("an" if self.determiner[1] == "a" and rest[0] in "aeiou" else self.determiner[1], rest)
 
 def words(*parts: str | None) -> str:
@@ -545,7 +551,7 @@ def draw(
 @cache
 def captions() -> list[tuple[str, str]]: # German and English
     "The 6,000 pairs of the embedded corpus: no sentence twice"
-    rng, pairs = random.Random("captions 1"), {}
+    rng, pairs = random.Random("captions 1"), dict[str, str]()
     while len(pairs) < 6_000: pairs.setdefault(*draw(rng))
     return list(pairs.items())
 
@@ -571,7 +577,7 @@ def own_files(
         if not (folder := find_path(path)) or not folder.is_dir(): return {}
         names = {split: [f"{path}/{split}.{l}" for l in languages] for split in ("train", "valid", "test")}
     if missing := [n for both in names.values() for n in both if not there(n)]: raise BadInput(f"data: {', '.join(missing)}: no such file, nor with .gz behind it")
-    return {split: [there(n) for n in both] for split, both in names.items()}
+    return {split: [f for n in both if (f := there(n))] for split, both in names.items()}
 
 # %% ../nbs/03_text.ipynb #7f69d9d2
 def read_tsv(
@@ -602,9 +608,10 @@ def load_own(
     "A person's own corpus; raises `BadInput` as the functions above do"
     stem = Path(path).name
     name = f"{'own ' if stem in ('captions', 'multi30k', 'iwslt') else ''}{stem}_{'_'.join(languages)}"
-    lines = {split: read_tsv(*both) if len(both) == 1 else tuple(map(read_lines, both)) for split, both in own_files(path, languages).items()}
+    lines = {split: read_tsv(*both) if len(both) == 1 else [*map(read_lines, both)] for split, both in own_files(path, languages).items()}
     if "all" not in lines: return gather(name, languages, lines)
-    pairs, empty = align(*lines["all"], name)
+    source, target = lines["all"]
+    pairs, empty = align(source, target, name)
     return replace(gather(name, languages, split_pairs(pairs)), notes=(f"{empty:,} pair(s) with an empty side left out",)*bool(empty))
 
 # %% ../nbs/03_text.ipynb #ea9f826e
@@ -613,8 +620,8 @@ CORPORA = ("captions_de_en", "captions_en_de", "multi30k_de_en", "multi30k_en_de
 @cache
 def known_languages() -> set[str]: # empty where spaCy is not installed
     "The languages whose words spaCy can split, found without importing it"
-    found = find_spec("spacy")
-    return {d.name for d in (Path(found.origin).parent/"lang").iterdir() if (d/"__init__.py").is_file()} if found else set()
+    if not (spacy := find_spec("spacy")) or not spacy.origin: return set()
+    return {d.name for d in (Path(spacy.origin).parent/"lang").iterdir() if (d/"__init__.py").is_file()}
 
 # %% ../nbs/03_text.ipynb #df5b7ec5
 def corpus_name(
@@ -625,22 +632,22 @@ def corpus_name(
     if data in CORPORA: return data
     allowed = ", ".join(CORPORA) + ", or PATH_de_en for your own PATH.de and PATH.en, PATH.tsv or folder PATH (any languages of spaCy)"
     if not (parts := re.fullmatch("(.+)_([a-z]{2,3})_([a-z]{2,3})", data)): raise BadInput.found("data", data, allowed)
-    path, *languages = parts.groups()
+    path, source, target = parts.groups()
     for where in (Path.cwd(), study_home()):
         absolute = os.path.abspath(where/os.path.expanduser(path))
-        if own_files(absolute, tuple(languages)): break
+        if own_files(absolute, (source, target)): break
     else: raise BadInput.found("data", data, allowed)
-    if wrong := [l for l in languages if known_languages() and l not in known_languages()]: raise BadInput.found("data", data, f"languages that spaCy knows, not {' and '.join(wrong)}")
-    return "_".join((absolute, *languages))
+    if wrong := [l for l in (source, target) if known_languages() and l not in known_languages()]: raise BadInput.found("data", data, f"languages that spaCy knows, not {' and '.join(wrong)}")
+    return f"{absolute}_{source}_{target}"
 
 # %% ../nbs/03_text.ipynb #30048a12
 def load_text(
     data: str = "captions" # as `corpus_name` takes it
 ) -> TextData:
     "Any parallel corpus; raises `BadInput` where it cannot be had"
-    path, *languages = (name := corpus_name(data)).rsplit("_", 2)
-    if name in CORPORA: return {"captions": load_captions, "multi30k": load_multi30k, "iwslt": load_iwslt}[path](tuple(languages))
-    return load_own(path, tuple(languages))
+    path, source, target = (name := corpus_name(data)).rsplit("_", 2)
+    if name in CORPORA: return {"captions": load_captions, "multi30k": load_multi30k, "iwslt": load_iwslt}[path]((source, target))
+    return load_own(path, (source, target))
 
 # %% ../nbs/03_text.ipynb #279321ba
 @cache

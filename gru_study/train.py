@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS', 'epoch_rng', 'batches', 'noise_layout',
            'draw_noise', 'noisy', 'gradient_norm', 'descend', 'products', 'update', 'Diverged', 'Epoch', 'Engine',
-           'batch_loss', 'MusicEngine', 'on_device', 'build_model', 'copy_weights', 'TorchTraining', 'TorchEngine',
-           'sum_up', 'no_kernel', 'announced', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine',
-           'tensors', 'training_set', 'vocabulary_sizes', 'score_words', 'score_sentences', 'TranslateEngine',
-           'make_engine', 'history_csv', 'Progress', 'data_digest', 'save_checkpoint', 'save_views', 'load_checkpoint',
-           'load_fields', 'load_model', 'cut_text', 'experiment_data', 'Result', 'provenance', 'processor',
-           'result_facts', 'OneThread', 'Events', 'one_epoch', 'train_epochs', 'print_row', 'fit']
+           'batch_loss', 'MusicEngine', 'on_device', 'build_model', 'build_translator', 'copy_weights', 'TorchTraining',
+           'TorchEngine', 'sum_up', 'no_kernel', 'announced', 'to_optimizer', 'from_optimizer', 'KernelState',
+           'FusedEngine', 'tensors', 'training_set', 'vocabulary_sizes', 'score_words', 'score_sentences',
+           'TranslateEngine', 'make_engine', 'history_csv', 'Progress', 'data_digest', 'save_checkpoint', 'save_views',
+           'load_checkpoint', 'load_fields', 'load_weights', 'load_model', 'load_translator', 'cut_text',
+           'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'OneThread', 'Events', 'one_epoch',
+           'train_epochs', 'print_row', 'fit']
 
 # %% ../nbs/08_train.ipynb #15c9232d
 import io, platform, sys, threading, time
@@ -191,7 +192,7 @@ class Engine(ABC):
 
     @abstractmethod
     def load(self,
-        state: dict # as `state` gives it, of any engine of the task; with weights alone, the optimizer stays
+        state: dict # as `state` gives it; with weights alone, the optimizer stays
     ) -> None:
         "Go on from a state"
 
@@ -234,11 +235,16 @@ def on_device(
 
 # %% ../nbs/08_train.ipynb #bdce540f
 def build_model(
+    e: Experiment
+) -> MusicLM:
+    "The model of music of an experiment, with new weights"
+    return MusicLM(get_cell(e.rnn), e.units, e.layers)
+
+def build_translator(
     e: Experiment,
-    words: tuple[int, int] = (0, 0) # in the vocabularies of source and target, for a translator
-) -> MusicLM | Translator:
-    "The network of an experiment, with new weights"
-    if e.task == "music_lm": return MusicLM(get_cell(e.rnn), e.units, e.layers)
+    words: tuple[int, int] # in the vocabularies of source and target
+) -> Translator:
+    "The translator of an experiment, with new weights"
     return Translator(get_cell(e.rnn), words, e.units, **e.shape, dropout=e.dropout, tied=e.tied)
 
 # %% ../nbs/08_train.ipynb #d0db5c01
@@ -260,12 +266,12 @@ class TorchTraining(Engine):
     def __init__(self,
         experiment: Experiment,
         data: MusicData | TextData,
-        words: tuple[int, int] = (0, 0) # in the vocabularies, for a translator
+        build: Callable[[], nn.Module] # the model, with weights by the global generator
     ):
         e, self.experiment, self.data = experiment, experiment, data
         with INITIAL, torch.random.fork_rng(devices=[]):
             torch.manual_seed(e.seed)
-            self.model = on_device(build_model(e, words), e.device)
+            self.model = on_device(build(), e.device)
         self.optimizer = OPTIMIZERS[e.optim](self.model.parameters(), e)
 
     @abstractmethod
@@ -295,7 +301,7 @@ class TorchEngine(MusicEngine, TorchTraining):
         experiment: Experiment,
         data: MusicData
     ):
-        super().__init__(experiment, data)
+        super().__init__(experiment, data, lambda: build_model(experiment))
         self.train = [torch.from_numpy(r).to(experiment.device) for r in data.train] # sent once, so that no step waits for a copy
 
     def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
@@ -382,11 +388,18 @@ class KernelState:
         self.vector = pack(self.lay, template.model.state_dict())
         self.moments = np.zeros((2, self.lay.size), np.float32)
 
-    def weights_now(self) -> dict[str, Tensor]: return {k: torch.from_numpy(v) for k, v in unpack(self.lay, self.vector).items()}
+    def weights_now(self) -> dict[str, Tensor]:
+        "A copy of the weights, in torch's names and shapes"
+        return {k: torch.from_numpy(v) for k, v in unpack(self.lay, self.vector).items()}
 
-    def state(self) -> dict: return {"model": self.weights_now(), "optimizer": to_optimizer(self.torch.optimizer, self.experiment, self.lay, self.moments, self.updates)}
+    def state(self) -> dict: # in torch's own format
+        "A copy of weights and optimizer"
+        return {"model": self.weights_now(), "optimizer": to_optimizer(self.torch.optimizer, self.experiment, self.lay, self.moments, self.updates)}
 
-    def load(self, state: dict) -> None:
+    def load(self,
+        state: dict # as `state` gives it, of either engine; with weights alone, the optimizer stays
+    ) -> None:
+        "Go on from a state"
         self.vector[:] = pack(self.lay, state["model"])
         if "optimizer" in state: self.updates = from_optimizer(state["optimizer"], self.experiment, self.lay, self.moments)
 
@@ -499,7 +512,7 @@ class TranslateEngine(TorchTraining):
     ):
         self.fields, self.train, left_out = training_set(experiment, data)
         self.notes = [*data.notes, *[f"{left_out:,} training pair(s) of more than {LONGEST} tokens left out"]*bool(left_out)]
-        super().__init__(experiment, data, vocabulary_sizes(self.fields))
+        super().__init__(experiment, data, lambda: build_translator(experiment, vocabulary_sizes(self.fields)))
 
     def step(self,
         batch: tuple[Tensor, Tensor, Tensor], # source, lengths, target
@@ -650,17 +663,35 @@ def load_fields(
     except (KeyError, TypeError, ValueError) as e: raise BadInput(f"{run.exp/'vocabulary.json'}: damaged ({e if isinstance(e, BadInput) else type(e).__name__})") from None
 
 # %% ../nbs/08_train.ipynb #a020d1a3
-def load_model(
+def load_weights(
+    model: nn.Module, # of the run's shape
     run: Run
-) -> MusicLM | Translator: # on the CPU, with the weights that were best on validation
-    "A trained model; raises `BadInput` where there is none or its file is damaged"
+) -> None:
+    "Give a model the weights that were best on validation; raises `BadInput` where there are none or their file is damaged"
     from safetensors.torch import load_file
-    e, path = run.experiment, run.exp/"model.safetensors"
+    path = run.exp/"model.safetensors"
     if not path.is_file(): raise BadInput(f"{path}: there is no trained model")
-    model = build_model(e, vocabulary_sizes(load_fields(run)) if e.task == "translate" else (0, 0))
     try: model.load_state_dict(load_file(path))
     except Exception as error: raise BadInput(f"{path}: damaged or of another network ({type(error).__name__})") from error
-    return model.eval()
+    model.eval()
+
+# %% ../nbs/08_train.ipynb #baa9b2f2
+def load_model(
+    run: Run
+) -> MusicLM: # on the CPU
+    "A trained model of music; raises `BadInput` where the run is of another task, and as `load_weights` does"
+    if run.experiment.task != "music_lm": raise BadInput.found("run", run.save_dir, "a run of task music_lm")
+    load_weights(model := build_model(run.experiment), run)
+    return model
+
+def load_translator(
+    run: Run
+) -> tuple[Translator, tuple]: # on the CPU; torchtext's Fields of source and target
+    "A trained translator and its vocabularies; raises `BadInput` where the run is of another task, and as `load_fields` and `load_weights` do"
+    if run.experiment.task != "translate": raise BadInput.found("run", run.save_dir, "a run of task translate")
+    fields = load_fields(run)
+    load_weights(model := build_translator(run.experiment, vocabulary_sizes(fields)), run)
+    return model, fields
 
 # %% ../nbs/08_train.ipynb #bb327a0d
 def cut_text(
@@ -733,15 +764,16 @@ def result_facts(
 class OneThread:
     "Within the block torch and BLAS compute on one thread; blocks may overlap in several threads"
     lock, inside = threading.Lock(), 0
+    limit: threadpool_limits # of BLAS, as long as a block is open
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.before = torch.get_num_threads()
         torch.set_num_threads(1)
         with OneThread.lock:
             if not OneThread.inside: OneThread.limit = threadpool_limits(1, "blas")
             OneThread.inside += 1
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc) -> None:
         with OneThread.lock:
             OneThread.inside -= 1
             if not OneThread.inside: OneThread.limit.restore_original_limits()

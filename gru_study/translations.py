@@ -76,10 +76,11 @@ def pair_rows(
     for a, b in combinations(models, 2):
         x, y = models[a].iloc[0], models[b].iloc[0]
         if (x.sizes, x.settings) != (y.sizes, y.settings) or (x.cell != y.cell) + (x.attention != y.attention) != 1: continue
-        found = [paired_bleu({"a": said[p], "b": said[q]}, references) for p, q in zip(models[a].run, models[b].run)]
-        gaps = [f["a"]["bleu"] - f["b"]["bleu"] for f in found]
-        p = max(f["b"]["p"] for f in found) if min(gaps)*max(gaps) > 0 else 1.
-        rows.append(dict(data=x.data, test=x.test, a=a, b=b, seeds=len(found), bleu_a=np.mean([f["a"]["bleu"] for f in found]), bleu_b=np.mean([f["b"]["bleu"] for f in found]), p=p))
+        scores = [paired_bleu({"a": said[p], "b": said[q]}, references) for p, q in zip(models[a].run, models[b].run)]
+        found = pd.DataFrame([dict(a=f["a"]["bleu"], b=f["b"]["bleu"], p=f["b"]["p"]) for f in scores])
+        gaps = found.a - found.b
+        p = found.p.max() if gaps.min()*gaps.max() > 0 else 1.
+        rows.append(dict(data=x.data, test=x.test, a=a, b=b, seeds=len(found), bleu_a=found.a.mean(), bleu_b=found.b.mean(), p=p))
     return rows
 
 # %% ../nbs/12_translations.ipynb #172e01da

@@ -17,7 +17,7 @@ from gru_study.generate import sample_music, to_wav, translate
 from gru_study.metrics import evaluate_music
 from gru_study.music import from_npz, load_chorales, read_midi, to_midi, write_midi
 from gru_study.report import history
-from gru_study.train import load_fields, load_model
+from gru_study.train import load_model, load_translator
 
 MUSIC = [r.save_dir for r in pretrained("music_lm")]
 rolls = st.lists(st.sets(st.integers(0, 87), max_size=6), min_size=1, max_size=20).filter(any).map(lambda frames: np.array([[k in f for k in range(88)] for f in frames], np.uint8))
@@ -212,4 +212,4 @@ def test_shipped_translators_translate(home):
     assert (done.returncode, done.stdout) == (0, "A dog is sleeping.\n"), done.stderr
     for run in pretrained("translate"):
         assert run.result["test"]["bleu"] > 95
-        assert translate(load_model(run), load_fields(run), ["Ein Hund schläft."])[0][0].text == "A dog is sleeping."
+        assert translate(*load_translator(run), ["Ein Hund schläft."])[0][0].text == "A dog is sleeping."
