@@ -24,11 +24,11 @@ from .cells import CELLS, match_hidden, recurrent
 from .experiment import Experiment, pretrained
 from .generate import sample_music
 from .kernels import KINDS
-from .models import MusicLM, Translator, output_loss, pad_rolls
+from .models import MusicLM, OneThread, Translator, output_loss, pad_rolls
 from .music import NOTES, MusicData
 from .plots import colour
 from .text import TextData, text_batches
-from .train import FusedEngine, OneThread, TorchEngine, TranslateEngine, descend, load_model, processor, tensors
+from .train import FusedEngine, TorchEngine, TranslateEngine, descend, load_model, processor, tensors
 
 # %% ../nbs/14_bench.ipynb #45f015af
 def interleaved(

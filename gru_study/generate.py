@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['OWN_CELLS', 'HARMONICS', 'DECAY', 'ATTACK', 'RELEASE', 'LONGEST', 'constraints', 'thresholds', 'resample', 'lineage',
-           'single_steps', 'sample_music', 'one_thread', 'check_numbers', 'roll_statistics', 'soprano', 'below',
-           'harmonise', 'tone', 'to_wav', 'Hypothesis', 'extend', 'beam_search', 'hypotheses', 'Translation',
-           'replace_unknown', 'pieces', 'translate', 'together']
+           'single_steps', 'sample_music', 'check_numbers', 'roll_statistics', 'soprano', 'below', 'harmonise', 'tone',
+           'to_wav', 'Hypothesis', 'extend', 'beam_search', 'hypotheses', 'Translation', 'replace_unknown', 'pieces',
+           'translate', 'together']
 
 # %% ../nbs/06_generate.ipynb #3484e88d
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from torch.nn.functional import linear
 
 from .base import NOTES, BadInput
 from .cells import Recurrent
-from .models import MusicLM, Translator
+from .models import MusicLM, OneThread, Translator
 from .music import LOWEST, check_frames, held_notes
 from .text import detokenize
 
@@ -118,7 +117,7 @@ def sample_music(
     (layers, states), zeros = single_steps(model.rnn), weight.new_zeros(len(rows), model.readout.in_features)
     state: list = [(zeros,)*states if states > 1 else zeros for _ in layers]
     chords, parents = [x]*begun, [rows]*begun
-    with one_thread():
+    with OneThread():
         for g, threshold in zip(given[begun:], thresholds(given[begun:], len(rows), temperature, rng)):
             h = x.to(weight.dtype)
             for k, layer in enumerate(layers):
@@ -136,15 +135,6 @@ def sample_music(
     if particles == 1: return torch.stack(chords, 1).byte().cpu().numpy()
     last = torch.arange(n, device=weight.device)*particles + torch.randint(particles, (n,), generator=rng, device=weight.device)
     return lineage(chords, parents, last).byte().cpu().numpy()
-
-# %% ../nbs/06_generate.ipynb #ca8476da
-@contextmanager
-def one_thread() -> Iterator[None]:
-    "Let torch use a single thread for a while"
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(before)
 
 # %% ../nbs/06_generate.ipynb #efc45335
 def check_numbers(

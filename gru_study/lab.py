@@ -30,9 +30,9 @@ from pydantic import ValidationError
 from .base import BadInput, Failed, asset
 from .cells import CELLS, get_cell
 from .experiment import Experiment, Run, Task, explain, find_run, is_shipped, open_run, pretrained
-from .generate import Translation, harmonise, one_thread, roll_statistics, sample_music, to_wav, translate
+from .generate import Translation, harmonise, roll_statistics, sample_music, to_wav, translate
 from .inside import Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants
-from .models import MusicLM, Translator, predict
+from .models import MusicLM, OneThread, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
 from .plots import attention_map, colour, curves, event_figure, flow_figure, inside_figure, piano_roll
 from .report import differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled
@@ -94,7 +94,7 @@ class App(VBox):
         if self.quiet: return
         self.quiet = True
         try:
-            with saying(self.status), one_thread(): self.update(**{k: c.value for k, c in self.controls.items()})
+            with saying(self.status), OneThread(): self.update(**{k: c.value for k, c in self.controls.items()})
         finally: self.quiet = False
 
 # %% ../nbs/13_lab.ipynb #b622d292
@@ -375,7 +375,7 @@ class Train(VBox):
 
     def progress(self, training: Training) -> None:
         "Called by a run: draw, at most twice a second while it trains"
-        with self.lock, one_thread():
+        with self.lock, OneThread():
             if training.state == "training" and time.monotonic() - self.drawn < 0.5: return
             self.draw()
             self.drawn = time.monotonic()
@@ -428,7 +428,7 @@ class Compose(VBox):
     def compose(self) -> None:
         "Do what the controls say"
         c = {k: w.value for k, w in self.controls.items()}
-        with saying(self.status), one_thread():
+        with saying(self.status), OneThread():
             data = music(find_run(c["run"]).experiment.data)
             roll = self.sampled(network(c["run"]), data, c)
             name = f"{c['run'].replace('/', '-')} seed {c['seed']}"

@@ -4,14 +4,17 @@
 
 # %% auto #0
 __all__ = ['ATTENTIONS', 'pad_rolls', 'MusicLM', 'predict', 'model_summary', 'reversal', 'dropped', 'Encoder', 'Memory',
-           'Attention', 'Decoder', 'Translator', 'OutputLoss', 'output_loss', 'translator_count', 'match_translator']
+           'Attention', 'Decoder', 'Translator', 'OutputLoss', 'output_loss', 'translator_count', 'match_translator',
+           'OneThread']
 
 # %% ../nbs/04_models.ipynb #1ec55b51
+import threading
 from bisect import bisect_left
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from .cells import CELLS, Cell, recurrent
@@ -299,3 +302,22 @@ def match_translator(
     aim = count(CELLS["gru"], 256)
     above = bisect_left(range(10_000), aim, lo=1, key=lambda n: count(cell, n))
     return min((above - 1, above), key=lambda n: abs(count(cell, n) - aim))
+
+# %% ../nbs/04_models.ipynb #a52c493a
+class OneThread:
+    "Within the block torch and BLAS compute on one thread; blocks may overlap in several threads"
+    lock, inside = threading.Lock(), 0
+    limit: threadpool_limits # of BLAS, as long as a block is open
+
+    def __enter__(self) -> None:
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        with OneThread.lock:
+            if not OneThread.inside: OneThread.limit = threadpool_limits(1, "blas")
+            OneThread.inside += 1
+
+    def __exit__(self, *exc) -> None:
+        with OneThread.lock:
+            OneThread.inside -= 1
+            if not OneThread.inside: OneThread.limit.restore_original_limits()
+        torch.set_num_threads(self.before) # last: to set numpy's BLAS free resets OpenMP

@@ -10,7 +10,7 @@ __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS'
            'FusedEngine', 'tensors', 'training_set', 'vocabulary_sizes', 'score_words', 'score_sentences',
            'TranslateEngine', 'make_engine', 'history_csv', 'Progress', 'data_digest', 'save_checkpoint', 'save_views',
            'load_checkpoint', 'load_fields', 'load_weights', 'load_model', 'load_translator', 'cut_text',
-           'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'OneThread', 'Events', 'one_epoch',
+           'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'Events', 'one_epoch',
            'train_epochs', 'print_row', 'fit']
 
 # %% ../nbs/08_train.ipynb #15c9232d
@@ -24,7 +24,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from .base import BadInput, Failed, digest, write_file
@@ -34,9 +33,9 @@ from gru_study.kernels import (KINDS, Hyper, Layout, Sparse, add_noise, make_lay
     unpack)
 from .generate import LONGEST, translate
 from .metrics import MusicScores, TokenScores, baseline_scores, bleu_scores, evaluate_music, evaluate_translator, frame_nll, translation_loss
-from .models import MusicLM, Translator, pad_rolls
+from .models import MusicLM, OneThread, Translator, pad_rolls
 from .music import MusicData, SPLITS, load_music
-from .text import build_vocabularies, even_batches, examples, load_text, load_vocabularies, make_fields, need_text, save_vocabularies, text_batches, Pairs, TextData
+from .text import Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies, make_fields, need_text, save_vocabularies, text_batches
 
 # %% ../nbs/08_train.ipynb #bf8aa43f
 def epoch_rng(
@@ -759,25 +758,6 @@ def result_facts(
     return dict(config=e.model_dump(), cell=get_cell(e.rnn).name, data=data.name, summary=str(data), units=e.units,
         parameters=sum(w.numel() for w in engine.weights_now().values()), epochs=progress.epoch, best_epoch=progress.best_epoch,
         stopped="patience" if progress.stale(e.patience) else "epoch", seconds=progress.seconds, **engine.scores(), provenance=provenance(engine))
-
-# %% ../nbs/08_train.ipynb #a52c493a
-class OneThread:
-    "Within the block torch and BLAS compute on one thread; blocks may overlap in several threads"
-    lock, inside = threading.Lock(), 0
-    limit: threadpool_limits # of BLAS, as long as a block is open
-
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        with OneThread.lock:
-            if not OneThread.inside: OneThread.limit = threadpool_limits(1, "blas")
-            OneThread.inside += 1
-
-    def __exit__(self, *exc) -> None:
-        with OneThread.lock:
-            OneThread.inside -= 1
-            if not OneThread.inside: OneThread.limit.restore_original_limits()
-        torch.set_num_threads(self.before) # last: to set numpy's BLAS free resets OpenMP
 
 # %% ../nbs/08_train.ipynb #2f577ba3
 class Events:

@@ -42,7 +42,8 @@ def test_gradients_equal_autograd(cell, units, shapes, seed):
 def test_same_curve_as_torch_on_jsb(rnn, home):
     "Five epochs with weight noise: the training loss agrees to 1e-3"
     from gru_study.experiment import Experiment
-    from gru_study.train import FusedEngine, OneThread, TorchEngine, experiment_data
+    from gru_study.models import OneThread
+    from gru_study.train import FusedEngine, TorchEngine, experiment_data
     e = Experiment(rnn=rnn, data="JSB", weight_noise=0.075, train_subset=60)
     data = experiment_data(e)
     with OneThread():
