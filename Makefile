@@ -12,7 +12,7 @@ WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## prepare .venv with the versions of requirements.lock, and the git hooks
 
@@ -21,7 +21,7 @@ setup: .venv/.ready ## prepare .venv with the versions of requirements.lock, and
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --progress-bar on -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	@if [ -e .git ]; then git config --local include.path ../.gitconfig && $(BIN)/pre-commit install || echo "the git hooks could not be installed; see CONTRIBUTING.md"; fi
+	@if [ -e .git ]; then git config merge.nbdev-merge.driver '.venv/bin/nbdev_merge %O %A %B %P' && $(BIN)/pre-commit install || echo "the git hooks are not installed; CONTRIBUTING.md says what they are for"; fi
 	@touch $@
 
 study: setup ## train tanh, LSTM and GRU on the embedded chorales, compare them, write one HTML report
@@ -65,7 +65,7 @@ test: setup ## notebooks, pytest, and that package and README are in step with t
 	$(WITH_DATA) $(BIN)/python -m pytest tests -n 2 --dist loadfile
 
 lab: setup ## open the lab in JupyterLab
-	$(WITH_DATA) $(BIN)/gru-study lab
+	GRU_STUDY_HOME=$(CURDIR) $(WITH_DATA) $(BIN)/gru-study lab
 
 docs: setup ## build the documentation site in _docs/html
 	$(BIN)/python docs/build.py
@@ -78,7 +78,5 @@ export: setup ## write gru_study/ and README.md from the notebooks, and clean th
 	$(BIN)/nbdev_export
 	$(BIN)/python tests/in_step.py --write-readme
 
-package: setup ## build wheel and sdist in dist/; install the wheel in a fresh environment and use it there
-	rm -rf dist
-	$(BIN)/python -m build --no-isolation
-	PYTHON=$(PYTHON) tests/fresh.sh dist/*.whl
+package: ## build sdist and wheel in dist/, install the wheel in a fresh environment and use it there
+	PYTHON=$(PYTHON) tests/fresh.sh

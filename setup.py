@@ -1,4 +1,5 @@
-"Package metadata, read from settings.ini so that it is written once; a built package gets copies of the experiments and of the recorded results."
+"Package metadata, read from settings.ini; a built package gets copies of the notebooks and of the recorded results."
+import re
 import shutil
 from configparser import ConfigParser
 from pathlib import Path
@@ -11,6 +12,8 @@ ini = ConfigParser(delimiters=["="])
 ini.read(root / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
 extras = {name: cfg[f"{name}_requirements"].split() for name in ("text", "cluster", "lab", "docs", "dev")}
+place = {"!": f"{cfg['git_url']}/raw/{cfg['branch']}", "": f"{cfg['git_url']}/blob/{cfg['branch']}"}  # of pictures, of files
+readme = re.sub(r"(!?)(\[[^]]*\]\()(?!https?:|#)", lambda m: f"{m[1]}{m[2]}{place[m[1]]}/", (root / "README.md").read_text(encoding="utf-8"))
 
 
 class BuildWithProject(build_py):
@@ -21,7 +24,7 @@ class BuildWithProject(build_py):
         if self.editable_mode: return
         copies = Path(self.build_lib, "gru_study/assets/project")
         shutil.rmtree(copies, ignore_errors=True)
-        for pattern in ("nbs/*.ipynb", "nbs/experiments/[!.]*.*", "results/*/*.*"):
+        for pattern in ("nbs/[!i]*.ipynb", "nbs/experiments/[!.]*.*", "results/*/*.*"):
             for file in root.glob(pattern):
                 (copies / file.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, copies / file.relative_to(root))
@@ -31,10 +34,9 @@ setup(
     name=cfg["lib_name"],
     version=cfg["version"],
     description=cfg["description"],
-    long_description=(root / "README.md").read_text(encoding="utf-8"),
+    long_description=readme,
     long_description_content_type="text/markdown",
     author=cfg["author"],
-    author_email=cfg["author_email"],
     url=cfg["git_url"],
     project_urls={"Documentation": cfg["doc_host"] + cfg["doc_baseurl"], "Changelog": f"{cfg['git_url']}/blob/{cfg['branch']}/CHANGELOG.md"},
     keywords=cfg["keywords"].split(),
@@ -52,9 +54,8 @@ setup(
     packages=find_packages(include=["gru_study*"]),
     include_package_data=False,
     package_data={"gru_study": ["py.typed", "assets/**/*"]},
-    python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require=extras | {"all": sum(extras.values(), [])},
+    extras_require=extras | {"all": extras["text"] + extras["cluster"] + extras["lab"]},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],

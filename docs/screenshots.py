@@ -1,15 +1,20 @@
-"Take the pictures of site and README anew: python docs/screenshots.py [--readme]; the lab's by running start.ipynb in JupyterLab and using each app a little."
-import shutil
+"""Take the pictures of the site and of README anew: python docs/screenshots.py [--readme]
+
+The lab's are made by running start.ipynb in JupyterLab and using each app a little; those of README from the lab's and from results/.
+"""
+import argparse
+import hashlib
 import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
+STATIC = ROOT/"docs/_static"
 sys.path.insert(0, str(ROOT/"tests"))
-from conftest import CHROMIUM, jupyterlab, open_page  # noqa: E402
+from conftest import CHROME, COMMAND, jupyterlab, open_page  # noqa: E402
 
 
 def take(page, folder: Path) -> None:
@@ -38,63 +43,61 @@ def take(page, folder: Path) -> None:
     shot("Speak()", "speak", 1000)
 
 
-def lab(browser, folder: Path) -> None:
+def lab(browser) -> None:
     "All apps of the lab, in JupyterLab"
-    with tempfile.TemporaryDirectory() as d:
-        home = Path(d)
-        shutil.copy(ROOT/"nbs/start.ipynb", home)
-        with jupyterlab(home, home/"jupyter", GRU_STUDY_HOME=d) as address:
-            page = open_page(browser, f"{address}/lab/tree/start.ipynb?reset", offline=False)
-            page.set_viewport_size(dict(width=1280, height=3400))
-            page.get_by_text("| Idle").wait_for(timeout=90_000)
-            page.get_by_role("menuitem", name="Run", exact=True).click()
-            page.get_by_text("Run All Cells", exact=True).click()
-            page.wait_for_function("document.querySelectorAll('.gru-plot .main-svg').length >= 12", timeout=120_000)
-            take(page, folder)
+    with tempfile.TemporaryDirectory() as d, jupyterlab(d, Path(d)/"jupyter", *COMMAND, "lab", GRU_STUDY_HOME=d) as address:
+        page = open_page(browser, f"{address}/lab/tree/nbs/start.ipynb?reset", offline=False)
+        page.set_viewport_size(dict(width=1280, height=3400))
+        page.get_by_text("| Idle").wait_for(timeout=90_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        page.wait_for_function("document.querySelectorAll('.gru-plot .main-svg').length >= 12", timeout=120_000)
+        take(page, STATIC/"lab")
 
 
-def picture(browser, html: str, to: Path) -> None:
-    "A page of 1240 pixels as a picture"
-    page = browser.new_page(viewport=dict(width=1240, height=200), device_scale_factor=1.5)
-    with tempfile.TemporaryDirectory() as d:
-        file = Path(d)/"page.html"
-        file.write_text(f"<body style='margin:0; background:white'>{html}</body>")
-        page.goto(file.as_uri())
-        page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(1500)
-        page.screenshot(path=to, full_page=True)
-    Image.open(to).quantize(128).save(to, optimize=True)
+def digest() -> str:
+    "Of the recorded results that the picture shows"
+    return hashlib.sha256(b"".join((ROOT/f"results/{name}/runs.csv").read_bytes() for name in ("table2", "multi30k"))).hexdigest()
 
 
-def lab_picture(apps: Path) -> str:
-    "Three apps side by side"
-    def shown(app, height, above=0):
-        image = f"<img src='{(apps/app).as_uri()}.png' style='width:100%; margin-top:-{above}px'>"
-        return f"<div style='height:{height}px; overflow:hidden; border:1px solid #d0d7de; border-radius:8px; padding:12px'>{image}</div>"
-    column = "<div style='flex:1; display:flex; flex-direction:column; gap:16px'>"
-    return f"<div style='display:flex; gap:16px; padding:2px'>{column}{shown('train', 930)}</div>{column}{shown('compose', 506)}{shown('lookinside', 380, 88)}</div></div>"
-
-
-def results_picture() -> str:
-    "What every seed reached, in music and in translation"
+def results(browser) -> None:
+    "What every seed reached, in music and in translation, as README shows it; the file says of which results it is"
     from gru_study.plots import seeds_figure
     from gru_study.report import read_study, reported
     from gru_study.translations import read_translations
-    runs, words = reported(read_study()), read_translations().runs
+    runs, words = reported(read_study()), read_translations().runs.query("data == 'multi30k_de_en' and test == 'test_2016_flickr'")
     runs = runs[runs.cell.isin(["tanh", "lstm", "gru"]) & (runs.sizes == "paper")]
-    words = words[(words.data == "multi30k_de_en") & (words.test == words.test.iloc[0])]
-    words = words.assign(data=words.attention.map(lambda a: "Multi30k without attention" if a == "none" else "Multi30k with attention"), model=words.cell)
-    music = seeds_figure(runs, title="Music: test NLL of every seed, lower is better")
-    text = seeds_figure(words, "bleu_lower", "lowercased BLEU", "Translation: BLEU of every seed, higher is better")
-    return "".join(f.update_layout(width=1240).to_html(full_html=False, include_plotlyjs=f is music, config=dict(displayModeBar=False)) for f in (music, text))
+    words = words.assign(data=words.attention.map(lambda a: "without attention" if a == "none" else "with attention"), model=words.cell)
+    figures = [seeds_figure(runs, title="Music: test NLL of every seed, lower is better"),
+        seeds_figure(words, "bleu_lower", "lowercased BLEU", "Multi30k, German to English, test 2016: BLEU of every seed, higher is better")]
+    html = "".join(f.update_layout(width=1000).to_html(full_html=False, include_plotlyjs=f is figures[0], config=dict(displayModeBar=False)) for f in figures)
+    page, file = browser.new_page(viewport=dict(width=1000, height=200), device_scale_factor=1.5), STATIC/"readme/results.png"
+    page.set_content(f"<body style='margin:0; background:white'>{html}</body>")
+    page.wait_for_timeout(1500)
+    page.screenshot(path=file, full_page=True)
+    mark = PngImagePlugin.PngInfo()
+    mark.add_text("results", digest())
+    Image.open(file).quantize(128).save(file, optimize=True, pnginfo=mark)
+
+
+def train_app() -> None:
+    "The app that trains, as README shows it: its runs, the curves, what the last network expected"
+    whole = Image.open(STATIC/"lab/train.png").convert("RGB")
+    parts = [whole.crop((0, top, whole.width, bottom)) for top, bottom in ((147, 735), (1065, whole.height))]
+    picture = Image.new("RGB", (whole.width, sum(p.height for p in parts)), "white")
+    picture.paste(parts[0], (0, 0))
+    picture.paste(parts[1], (0, parts[0].height))
+    picture.paste("white", (735, parts[0].height, whole.width, parts[0].height + 40)) # the end of the piece's colour bar
+    picture.quantize(128).save(STATIC/"readme/lab.png", optimize=True)
 
 
 if __name__ == "__main__":
-    static = ROOT/"docs/_static"
-    for name in ("lab", "readme"): (static/name).mkdir(exist_ok=True)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--readme", action="store_true", help="only those of README, from the lab's pictures as they are")
+    only_readme = parser.parse_args().readme
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"])
-        if "--readme" not in sys.argv: lab(browser, static/"lab")
-        picture(browser, lab_picture(static/"lab"), static/"readme/lab.png")
-        picture(browser, results_picture(), static/"readme/results.png")
+        browser = p.chromium.launch(**CHROME)
+        if not only_readme: lab(browser)
+        train_app()
+        results(browser)
         browser.close()

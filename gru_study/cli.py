@@ -8,7 +8,7 @@ __all__ = ['Train', 'epoch_bar', 'FindRate', 'Evaluate', 'score_line', 'Translat
            'Record', 'Lab', 'GruStudy', 'join_grid', 'main', 'complain']
 
 # %% ../nbs/15_cli.ipynb #e35d5961
-import json, os, re, shutil, sys
+import json, os, re, shutil, sys, tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -346,13 +346,16 @@ class Record(BaseModel):
 
 # %% ../nbs/15_cli.ipynb #ae8a0b63
 class Lab(BaseModel):
-    "Open the lab in JupyterLab; where the study's notebooks are not yet in nbs/, put copies there first."
+    "Open the lab in JupyterLab. Where the study's home, the current folder if nothing else is said, has no nbs/, copies of the notebooks are put there first; they are yours, and nbs/ may be removed to get those of a newer version."
     model_config = ConfigDict(extra="forbid")
 
     def cli_cmd(self) -> None:
-        if not (find_spec("jupyterlab") and find_spec("anywidget")): raise BadInput('lab: JupyterLab or anywidget is not installed; pip install "gru-study[lab]"')
-        home, start = study_home(), study_home()/"nbs/start.ipynb"
-        if not start.is_file(): shutil.copytree(project_file("nbs"), start.parent, ignore=shutil.ignore_patterns(".*"))
+        if not (find_spec("jupyterlab") and find_spec("anywidget")): raise BadInput('lab: JupyterLab or anywidget is not installed; install gru-study with its extra "lab"')
+        home, nbs = study_home(), study_home()/"nbs"
+        if not nbs.exists():
+            with tempfile.TemporaryDirectory(dir=home, prefix=".nbs") as d: # whole or not at all
+                shutil.copytree(project_file("nbs"), Path(d)/"nbs", ignore=shutil.ignore_patterns(".*", "index.ipynb")).replace(nbs)
+        if not (start := nbs/"start.ipynb").is_file(): raise BadInput.found("lab", str(nbs), "nbs/ with the study's start.ipynb, or none; go to another folder, or set GRU_STUDY_HOME")
         os.execve(sys.executable, [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={home}", str(start)], os.environ | {"GRU_STUDY_HOME": str(home)})
 
 # %% ../nbs/15_cli.ipynb #953ea819
@@ -374,7 +377,8 @@ class GruStudy(BaseSettings):
     bench: CliSubCommand[Bench]
 
     @classmethod
-    def settings_customise_sources(cls, settings_cls, init_settings, **others): return (init_settings,) # not the environment
+    def settings_customise_sources(cls, settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings):
+        return (init_settings,) # not the environment
     def cli_cmd(self) -> None: CliApp.run_subcommand(self)
 
 # %% ../nbs/15_cli.ipynb #42f6dce8

@@ -200,10 +200,10 @@ class Search(Experiment):
 
     lr: Annotated[None, BeforeValidator(not_given)] = Field(None, exclude=True, description="not to be given: it is looked for") # type: ignore[assignment] # the one field of `Experiment` that a search has not
     weight_noise: float = Field(default_factory=by_task(0.075, 0.), ge=0, description=about("weight_noise"))
-    patience: int = Field(50, ge=0, description=about("patience"))
+    patience: int = Field(default_factory=by_task(50, 0), ge=0, description=about("patience"))
     trials: int = Field(10, ge=1, description="learning rates to try")
-    ln_lr_min: float = Field(-12., description="natural logarithm of the smallest rate")
-    ln_lr_max: float = Field(-6., description="natural logarithm of the largest rate")
+    ln_lr_min: float = Field(default_factory=by_task(-12., -8.), description="natural logarithm of the smallest rate")
+    ln_lr_max: float = Field(default_factory=by_task(-6., -4.), description="natural logarithm of the largest rate")
     sampler: Literal["random", "tpe"] = Field("random", description="how rates are chosen: drawn log-uniformly, or by optuna's TPE from the trials before")
     pruner: Literal["none", "median", "hyperband"] = Field("none", description="optuna's pruner, which ends hopeless trials early")
     seeds: int = Field(3, ge=1, description="runs with the best rate, from seeds of their own: these are what is reported")

@@ -155,7 +155,7 @@ def check_numbers(
 # %% ../nbs/06_generate.ipynb #dc658e39
 def roll_statistics(
     rolls: Iterable[np.ndarray] # each frames x 88 of 0 and 1
-) -> dict[str, float]:
+) -> dict[str, float | None]: # None for the lowest and highest note of silence
     "Numbers in which sampled music can be set beside its corpus, over all frames"
     rolls = [check_frames(r, "rolls") > 0 for r in rolls]
     x = np.concatenate(rolls)

@@ -228,7 +228,7 @@ def ordered(
 # %% ../nbs/06_inside.ipynb #15b9d75d
 def around(
     values: Sequence[np.ndarray], # (frames,) of each piece: a unit, or the mean of several
-    marks: Sequence[np.ndarray], # (frames,) of each piece: where it happened, not 0
+    marks: Sequence[np.ndarray | pd.Series], # (frames,) of each piece: where it happened, not 0; a column of `events`, say
     lags: int = 8 # frames before and after
 ) -> pd.DataFrame: # a row a lag: mean, error (standard error), n (events), overall (mean of all frames)
     "The mean course of a gate or state about an event; what lies outside a piece does not count"

@@ -237,7 +237,7 @@ def add_block(
 @kernel
 def add_product(y, z, x, M, r0, r1, c0, c1):
     "y[c0:c1] = z[c0:c1] + x[r0:r1] @ M[r0:r1, c0:c1], all bounds multiples of 8"
-    for c in range(c0, c1, BLOCK): add_block(y, z, x, M, r0, r1, c, min(c1 - c, BLOCK))
+    for c in range(c0, c1, BLOCK): add_block(y, z, x, M, r0, r1, c, min(c1 - c, BLOCK)) # type: ignore[call-arg] # numba hands an intrinsic its context
 
 # %% ../nbs/01_kernels.ipynb #88a34b9a
 @kernel

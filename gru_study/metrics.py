@@ -215,7 +215,7 @@ def evaluate_translator(
 def bleu_metrics() -> dict: # name -> sacrebleu's metric
     "The scores that stand in every translation table; raises `BadInput` where sacrebleu is not installed"
     try: from sacrebleu.metrics import BLEU, CHRF
-    except ImportError: raise BadInput('translation needs sacrebleu: pip install "gru-study[text]"') from None
+    except ImportError: raise BadInput('translation needs sacrebleu; install gru-study with its extra "text"') from None
     return {"bleu": BLEU(), "bleu_lower": BLEU(lowercase=True), "chrf": CHRF(), "chrf_lower": CHRF(lowercase=True),
         "bleu_tokens": BLEU(lowercase=True, tokenize="none", force=True)}
 

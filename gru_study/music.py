@@ -328,10 +328,10 @@ def load_midi_folder(
     def make():
         split = split_files(files)
         rolls = {f: check_roll(read_midi(folder/f, step), f"data: {folder/f}") for f in tqdm(files, desc=f"MIDI files of {folder.name}", unit="file", disable=None, leave=False)}
-        return MusicData(name, **{s: [rolls[f] for f in split[s]] for s in SPLITS}, names={s: [str(f) for f in split[s]] for s in SPLITS}, step=step)
-    name = name or own_name(folder)
+        return MusicData(called, **{s: [rolls[f] for f in split[s]] for s in SPLITS}, names={s: [str(f) for f in split[s]] for s in SPLITS}, step=step)
+    called = name or own_name(folder)
     key = "\n".join(f"{f} {digest((folder/f).read_bytes())}" for f in files) + f"\n{step} midi 1"
-    return cached(name, key.encode(), make)
+    return cached(called, key.encode(), make)
 
 # %% ../nbs/02_music.ipynb #7c7cec07
 def dataset_name(

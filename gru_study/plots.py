@@ -117,7 +117,7 @@ def curve_traces(
         return go.Scatter(x=history["epoch"], y=y, name=f"{label}, {name}", legendgroup=f"{label} {split}", mode="lines+markers" if any(best) else "lines",
             opacity=max(0.35, 1 - 0.2*repeat), marker=dict(size=best, opacity=1, line_width=0), line=dict(color=colour(cell), dash=dash, width=2), customdata=list(zip(history["epoch"], history["seconds"])), hovertemplate=hover)
     dashes = ("longdashdot", "longdash") if cell.endswith("_paper") else ("solid", "dash", "dashdot")
-    return [trace("train", "dot", "training (running)"), trace("valid", dashes[repeat % len(dashes)], "validation")]
+    return [trace("train", "dot", "training (running mean)"), trace("valid", dashes[repeat % len(dashes)], "validation")]
 
 # %% ../nbs/11_plots.ipynb #246250aa
 def curves(
@@ -148,7 +148,7 @@ def study_curves(
     per: str = "frame" # what NLL is counted by: in translation a word
 ) -> go.Figure:
     "Training and validation NLL of every run, by epoch or by seconds"
-    fig = make_subplots(1, 2, subplot_titles=("Training (running)", "Validation (clean weights)"), horizontal_spacing=0.08)
+    fig = make_subplots(1, 2, subplot_titles=("Training (running mean)", "Validation (clean weights)"), horizontal_spacing=0.08)
     runs = list(curves.groupby(["model", "seed"], sort=False))
     shown = set()
     for (model, seed), run in runs:

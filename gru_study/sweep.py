@@ -496,7 +496,7 @@ def cluster(
         yield None
         return
     try: from distributed import Client
-    except ImportError: raise BadInput("scheduler: dask.distributed is not installed; pip install 'gru-study[cluster]'") from None
+    except ImportError: raise BadInput('scheduler: dask.distributed is not installed; install gru-study with its extra "cluster"') from None
     try: client = Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as e: raise BadInput.found("scheduler", address, f"the address of a running dask scheduler ({type(e).__name__})") from None
     with client: yield client.get_executor(pure=False)

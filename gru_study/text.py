@@ -32,7 +32,7 @@ from .base import BadInput, cache_dir, data_file, digest, find_path, study_home,
 def need_text():
     "Refuse to go on without torchtext and spaCy; raises `BadInput`"
     if missing := [m for m in ("torchtext", "spacy") if find_spec(m) is None]:
-        raise BadInput(f'translation needs {" and ".join(missing)}: pip install "gru-study[text]"')
+        raise BadInput(f'translation needs {" and ".join(missing)}; install gru-study with its extra "text"')
 
 # %% ../nbs/03_text.ipynb #c86cbb51
 @dataclass(frozen=True)

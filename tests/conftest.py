@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DATA = os.environ.get("GRU_STUDY_DATA")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROME = dict(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"])
 NO_DATA = "GRU_STUDY_DATA is not set: no real data files here"
 
 
@@ -70,7 +71,7 @@ def browser():
     if not CHROMIUM: pytest.skip("no Chromium on this machine")
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"])
+        browser = p.chromium.launch(**CHROME)
         yield browser
         browser.close()
 

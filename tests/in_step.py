@@ -35,7 +35,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as d:
         copy = Path(d, "copy")
-        skip = shutil.ignore_patterns(".git", ".venv", "exp", "log", "__pycache__", ".ipynb_checkpoints")
+        skip = shutil.ignore_patterns(".git", ".venv", "exp", "log", "build", "dist", "_docs", "__pycache__", ".ipynb_checkpoints")
         shutil.copytree(ROOT, copy, ignore=skip)
         for command in ("nbdev_clean", "nbdev_export"):
             subprocess.run([Path(sys.executable).with_name(command)], cwd=copy, check=True)

@@ -31,8 +31,9 @@ def axis(page, figure, name, what="range"):
 def test_report(study, browser, width):
     page = open_page(browser, f"file://{study}/exp/summary.html", width)
     page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
-    curves, roll = 0, 1
-    assert page.locator(".js-plotly-plot").count() == 2
+    seeds, curves, roll = range(3)
+    assert page.locator(".js-plotly-plot").count() == 3
+    assert page.locator(".js-plotly-plot").nth(seeds).locator(".scatterlayer .trace").count() == 4
     assert page.locator(".js-plotly-plot").nth(curves).locator(".scatterlayer .trace").count() == 4
     assert page.locator(".js-plotly-plot").nth(roll).locator(".heatmaplayer image").count() == 3
     assert "must not be set beside published ones" in page.inner_text("body")
@@ -44,11 +45,11 @@ def test_report(study, browser, width):
     box = plot.locator(".scatterlayer .trace .point").first.bounding_box()
     page.mouse.move(box["x"] + box["width"]/2, box["y"] + box["height"]/2, steps=4)
     page.wait_for_selector(".hoverlayer .hovertext")
-    assert re.search(r"epoch \d+, \d+\.\d s.*(NLL|loss) \d+\.\d{4}", page.locator(".hoverlayer").first.text_content())
+    assert re.search(r"epoch \d+, \d+\.\d s.*(NLL|loss) \d+\.\d{4}", plot.locator(".hoverlayer").text_content())
 
     # the button changes the axis
     page.get_by_text("by seconds").first.click()
-    page.wait_for_function("document.querySelectorAll('.js-plotly-plot')[0]._fullLayout.xaxis.title.text == 'seconds of training'")
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot')[1]._fullLayout.xaxis.title.text == 'seconds of training'")
     assert axis(page, curves, "xaxis")[1] != 60
 
     # a note's name and probability in the hover of a lower panel
@@ -57,7 +58,7 @@ def test_report(study, browser, width):
     panel = plot.locator(".subplot.x2y2").bounding_box() or plot.locator(".heatmaplayer image").nth(1).bounding_box()
     x, y = panel["x"] + panel["width"]/3, panel["y"] + panel["height"]/2
     page.mouse.move(x, y, steps=4)
-    page.wait_for_function("document.querySelectorAll('.js-plotly-plot')[1].querySelector('.hoverlayer .hovertext')")
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot')[2].querySelector('.hoverlayer .hovertext')")
     assert re.search(r"[A-G]#?\d, beat [\d.]+probability 0(\.\d+)?", plot.locator(".hoverlayer").first.text_content())
 
     # a zoom into one panel is a zoom into all
@@ -65,7 +66,7 @@ def test_report(study, browser, width):
     page.mouse.down()
     page.mouse.move(x + 150, y + 30, steps=8)
     page.mouse.up()
-    page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot')[1]._fullLayout.xaxis.range[0] != {before[0][0]}")
+    page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot')[2]._fullLayout.xaxis.range[0] != {before[0][0]}")
     for i in ("", 2, 3):
         assert axis(page, roll, f"xaxis{i}") == axis(page, roll, "xaxis3") != before[0]
         assert axis(page, roll, f"yaxis{i}") == axis(page, roll, "yaxis3") != before[1]

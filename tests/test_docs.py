@@ -135,9 +135,9 @@ def test_search_finds_peephole(address, browser):
 def test_a_figure_zooms_and_shows_hover_and_the_theme_changes(address, browser):
     tab = visit(browser, address, 1280)
     tab.goto(address + "experiments/summary.html#learning-curves")
-    figure = tab.locator(".plotly").first
+    figure = tab.locator("#learning-curves .plotly").first
     figure.scroll_into_view_if_needed()
-    tab.wait_for_selector(".plotly .scatterlayer .trace")
+    tab.wait_for_selector("#learning-curves .plotly .scatterlayer .trace")
     tab.wait_for_timeout(300)
     box = figure.locator(".scatterlayer .trace .point:visible").first.bounding_box()
     x, y = box["x"] + box["width"]/2, box["y"] + box["height"]/2
@@ -146,18 +146,18 @@ def test_a_figure_zooms_and_shows_hover_and_the_theme_changes(address, browser):
     tab.wait_for_selector(".hoverlayer .hovertext")
     assert re.search(r"epoch \d+, .*NLL \d+\.\d{4}", figure.locator(".hoverlayer").text_content())
 
-    layout = lambda what: tab.evaluate(f"document.querySelector('.plotly')._fullLayout.{what}")
+    layout = lambda what: tab.evaluate(f"document.querySelector('#learning-curves .plotly')._fullLayout.{what}")
     before = layout("xaxis2.range")
     tab.mouse.down()
     tab.mouse.move(x - 90, y - 60, steps=8)
     tab.mouse.up()
-    tab.wait_for_function(f"document.querySelector('.plotly')._fullLayout.xaxis2.range[0] != {before[0]}")
+    tab.wait_for_function(f"document.querySelector('#learning-curves .plotly')._fullLayout.xaxis2.range[0] != {before[0]}")
 
     light, paper = layout("font.color"), tab.evaluate("getComputedStyle(document.body).backgroundColor")
     tab.locator("button.theme-switch-button:visible").first.click()
     tab.locator("button.theme-change-button[data-mode=dark]:visible").click()
     assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
-    tab.wait_for_function(f"document.querySelector('.plotly')._fullLayout.font.color != '{light}'")
+    tab.wait_for_function(f"document.querySelector('#learning-curves .plotly')._fullLayout.font.color != '{light}'")
     tab.wait_for_function(f"getComputedStyle(document.body).backgroundColor != '{paper}'")
     assert layout("xaxis2.range") != before  # the zoom is kept
     assert tab.complaints == []

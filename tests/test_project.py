@@ -4,12 +4,15 @@ import re
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
+from importlib.metadata import distributions
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 from conftest import ROOT
+from PIL import Image
 
 SETTINGS = (ROOT / "settings.ini").read_text()
 VERSION = re.search(r"^version = (.+)$", SETTINGS, re.M)[1]
@@ -21,14 +24,21 @@ def test_the_version_is_the_same_everywhere():
     assert {"cff-version", "message", "title", "authors", "license"} <= set(citation)
     addresses = [r["url"] for r in citation["references"] if "url" in r]
     sources = (ROOT / "nbs/docs/sources.ipynb").read_text()
-    assert len(addresses) == 3 and all(a in sources for a in addresses) and all(r["title"] in sources for r in citation["references"])
+    assert addresses and all(a in sources for a in addresses) and all(r["title"] in sources for r in citation["references"])
+
+
+def test_the_picture_of_results_is_of_these_results():
+    recorded = b"".join((ROOT / f"results/{name}/runs.csv").read_bytes() for name in ("table2", "multi30k"))
+    assert Image.open(ROOT / "docs/_static/readme/results.png").text["results"] == sha256(recorded).hexdigest(), "python docs/screenshots.py --readme"
 
 
 def test_the_lock_pins_every_package_once():
-    names = [line.partition("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()]
-    assert len(names) == len(set(n.lower() for n in names)) and "" not in names
-    asked = [re.split("[<=>]", w)[0].lower().replace("_", "-") for w in " ".join(re.findall(r"^(?:\w+_)?requirements = (.+)$", SETTINGS, re.M)).split()]
-    assert set(asked) <= {n.lower().replace("_", "-") for n in names}
+    plain = lambda name: name.lower().replace("_", "-").replace(".", "-")
+    pins = dict(line.split("==") for line in map(plain, (ROOT / "requirements.lock").read_text().splitlines()))
+    assert len(pins) == len((ROOT / "requirements.lock").read_text().splitlines())
+    asked = [re.split("[<=>]", w)[0] for w in " ".join(re.findall(r"^(?:\w+_)?requirements = (.+)$", SETTINGS, re.M)).split()]
+    assert set(map(plain, asked)) <= set(pins)
+    if sys.platform == "linux": assert {plain(d.name) for d in distributions()} - {"gru-study", "pip"} == set(pins), "lock and environment"
 
 
 @pytest.mark.parametrize("file", sorted(p.name for p in (ROOT / ".github/workflows").iterdir()))
@@ -47,10 +57,31 @@ def test_hooks_are_well_formed():
     for program in (h["entry"].split()[0] for h in hooks): assert program == "make" or Path(sys.executable).with_name(Path(program).name).exists()
 
 
+def test_a_commit_out_of_step_is_stopped(tmp_path):
+    "A changed notebook is exported by the hook, and the commit stops so that the change is seen"
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "exp", "log", "build", "dist", "_docs", "__pycache__", ".*_cache"))
+    (copy / ".venv").symlink_to(sys.prefix)
+    git = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words], cwd=copy, capture_output=True, text=True)
+    git("init", "-b", "main")
+    subprocess.run([sys.executable, "-m", "pre_commit", "install"], cwd=copy, check=True, capture_output=True)
+    git("add", "--all")
+    first = git("commit", "-m", "as it is")
+    assert not first.returncode and first.stderr.count("Passed") == 2, first.stderr
+    notebook = copy / "nbs/00_base.ipynb"
+    notebook.write_text(notebook.read_text().replace("NOTES = 88 # keys of a piano", "NOTES = 88 # keys of a grand piano"))
+    git("add", "--all")
+    second = git("commit", "-m", "changed")
+    assert second.returncode and "files were modified by this hook" in second.stderr and "grand piano" in (copy / "gru_study/base.py").read_text()
+    git("add", "--all")
+    assert not git("commit", "-m", "changed").returncode
+
+
+@pytest.mark.filterwarnings("ignore::nbformat.warnings.MissingIDFieldWarning", "ignore::nbformat.warnings.DuplicateCellId")
 def test_notebooks_merge_cell_by_cell(tmp_path):
     "Two people change the same cell: git says so, and the notebook still opens and holds both"
     git = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words], cwd=tmp_path, capture_output=True, text=True)
-    for name in (".gitconfig", ".gitattributes", "settings.ini", "pyproject.toml"): shutil.copy(ROOT / name, tmp_path)
+    for name in (".gitattributes", "settings.ini", "pyproject.toml"): shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     def write(*sources):
         nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s, id=f"cell{i}") for i, s in enumerate(sources)])
@@ -58,7 +89,8 @@ def test_notebooks_merge_cell_by_cell(tmp_path):
         git("add", "a.ipynb")
         assert not git("commit", "-m", "x").returncode
     git("init", "-b", "main")
-    git("config", "--local", "include.path", "../.gitconfig")
+    (driver,) = re.findall("git config merge.nbdev-merge.driver '(.+?)'", (ROOT / "Makefile").read_text())
+    git("config", "merge.nbdev-merge.driver", driver)
     write("x = 0", "y = 0")
     git("checkout", "-b", "other")
     write("x = 1", "y = 0")
