@@ -85,6 +85,7 @@ def by_task(
     default.__name__ = f"{music_lm} for music; {translate} for translation" # as --help shows it
     return default
 
+# %% ../nbs/07_experiment.ipynb #4b5caa71
 def data_name(
     name: str, # of a data set, or a path
     info: ValidationInfo # the validated fields before this one

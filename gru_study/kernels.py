@@ -619,6 +619,7 @@ def sgd(w, g, buffer, clip, hyper):
         buffer[i] = mtm*buffer[i] + g[i]*clip + wd*w[i]
         w[i] -= lr*buffer[i]
 
+# %% ../nbs/01_kernels.ipynb #471070af
 @kernel
 def adamw(w, g, first, second, clip, hyper, step):
     real = w.dtype.type

@@ -291,6 +291,7 @@ def translator_count(
     with torch.device("meta"): model = Translator(cell, (0, 0), units, **shape)
     return sum(p.numel() for name, p in model.named_parameters() if match == "total" or "weight_" in name) # weight_ih, weight_hh, weight_vh
 
+# %% ../nbs/04_models.ipynb #11eecd2a
 def match_translator(
     cell: Cell,
     match: str = "total",

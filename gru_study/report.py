@@ -558,6 +558,7 @@ def recorded_files(
     "The recorded study of a task"
     return next((files for root in (study_home()/"results", project_file("results")) if (files := sorted((root/RECORDED[task]).glob("*")))), [])
 
+# %% ../nbs/12_report.ipynb #7e45cd9e
 def fingerprint(
     notebook: Path,
     under: str | None, # as for `make_report`

@@ -239,6 +239,7 @@ def build_model(
     "The model of music of an experiment, with new weights"
     return MusicLM(get_cell(e.rnn), e.units, e.layers)
 
+# %% ../nbs/08_train.ipynb #cdca4431
 def build_translator(
     e: Experiment,
     words: tuple[int, int] # in the vocabularies of source and target
@@ -471,6 +472,7 @@ def training_set(
     build_vocabularies(train, fields, e.min_freq)
     return fields, train, len(data.train) - len(train)
 
+# %% ../nbs/08_train.ipynb #2ce1db18
 def vocabulary_sizes(
     fields: tuple # torchtext's, with vocabularies
 ) -> tuple[int, int]:
@@ -683,6 +685,7 @@ def load_model(
     load_weights(model := build_model(run.experiment), run)
     return model
 
+# %% ../nbs/08_train.ipynb #df68e858
 def load_translator(
     run: Run
 ) -> tuple[Translator, tuple]: # on the CPU; torchtext's Fields of source and target
