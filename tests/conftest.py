@@ -112,4 +112,5 @@ def jupyterlab(root, tmp_path, *words, **env):
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.wait(20)
+        try: server.wait(20)
+        except subprocess.TimeoutExpired: server.kill() # JupyterLab sometimes waits for a kernel that is gone
