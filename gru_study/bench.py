@@ -28,7 +28,7 @@ from .models import MusicLM, OneThread, Translator, output_loss, pad_rolls
 from .music import NOTES, MusicData
 from .plots import colour
 from .text import TextData, text_batches
-from .train import FusedEngine, TorchEngine, TranslateEngine, descend, load_model, processor, tensors
+from .train import FusedEngine, TorchEngine, TranslateEngine, descend, load_model, processor, tensors, vocabulary_sizes
 
 # %% ../nbs/14_bench.ipynb #45f015af
 def interleaved(
@@ -258,8 +258,7 @@ def bench_translation(
     engine = TranslateEngine(Experiment(task="translate", **fields), data)
     train, bs, rng = engine.train, engine.experiment.bs, torch.Generator().manual_seed(0)
     bucketed, as_they_come = (list(islice(tensors(text_batches(train, bs, *seed), "cpu"), n)) for seed, n in (((0, 1), ours), ((), 1)))
-    source, target = engine.fields
-    copied = CopiedTranslator((len(source.vocab), len(target.vocab)))
+    copied = CopiedTranslator(vocabulary_sizes(engine.fields))
     t = interleaved({"ours": lambda: [engine.step(batch, rng, 0.5) for batch in bucketed], "ours, step by step": trainer(engine.model, step_by_step(engine.model), bucketed[:2]),
         "copied design": trainer(copied, copied, as_they_come)}, repeats)
     words = {name: sum(int((y[:, 1:] != 1).sum()) for _, _, y in batches) for name, batches in (("ours", bucketed), ("ours, step by step", bucketed[:2]), ("copied design", as_they_come))}

@@ -534,9 +534,7 @@ class TranslateEngine(TorchTraining):
         for i, batch in enumerate(tensors(text_batches(self.train, e.bs, e.seed, epoch), e.device), 1):
             yield self.step(batch, rng, (epoch - 1 + i/steps)/e.epoch)
 
-    def evaluate(self, pairs: Pairs) -> TokenScores:
-        "Score with the clean weights"
-        return score_words(self.model, self.fields, pairs, self.experiment.label_smoothing)
+    def evaluate(self, pairs: Pairs) -> TokenScores: return score_words(self.model, self.fields, pairs, self.experiment.label_smoothing)
 
     def validate(self) -> dict[str, float]:
         scores = self.evaluate(self.data.valid)
