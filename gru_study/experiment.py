@@ -5,20 +5,24 @@
 # %% auto #0
 __all__ = ['CELL_NAMES', 'SHIPPED', 'Task', 'TASKS', 'ONLY', 'cell_name', 'plain_name', 'task_data_rnn', 'is_shipped',
            'inside_exp', 'by_task', 'data_name', 'Common', 'one_cycle_for_adamw', 'Experiment', 'not_given', 'about',
-           'Search', 'explain', 'make_experiment', 'from_namespace', 'agree', 'Run', 'find_run', 'pretrained',
-           'difference', 'open_run', 'clear_run', 'locked']
+           'Search', 'explain', 'make_experiment', 'from_namespace', 'agree', 'Averages', 'Piece', 'Origin',
+           'WordAverages', 'TestScores', 'Facts', 'TrainedFacts', 'MusicFacts', 'TextFacts', 'TrialRow', 'SearchFacts',
+           'facts_of', 'advice', 'Run', 'finished', 'find_run', 'pretrained', 'difference', 'refuse_changes',
+           'open_run', 'clear_run', 'locked']
 
 # %% ../nbs/07_experiment.ipynb #fdec15cc
 import json, os, sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_args
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_serializer, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, model_serializer, model_validator
+from typing_extensions import TypedDict
 
-from .base import BadInput, asset, find_path, study_home, write_file
+from .base import DIGESTS, BadInput, asset, check_place, find_path, parse_json, read_checked, shown, study_home, write_checked
 from .music import dataset_name
 from .text import corpus_name
 
@@ -27,16 +31,20 @@ CELL_NAMES = ("tanh", "gru", "lstm", "gru_paper", "lstm_paper") # the built-in c
 
 # %% ../nbs/07_experiment.ipynb #ce922798
 def cell_name(
-    rnn: str # a name, "module:name" or "file.py:name"
+    rnn: str, # a name, "module:name" or "file.py:name"
+    info: ValidationInfo # whether it was stored
 ) -> str: # the same, a file by its absolute path
-    "One spelling for a cell; raises `BadInput` where there is none of that name"
+    "One spelling for a cell; raises `BadInput` where there is none of that name. What a run has stored is only read: its file may have moved, and nobody has asked to run it"
+    if info.context: return rnn
     cells = sys.modules.get("gru_study.cells")
     if rnn in CELL_NAMES or (cells and rnn in cells.CELLS): return rnn
     where, _, name = rnn.rpartition(":")
     if not where: raise BadInput.found("rnn", rnn, ", ".join(CELL_NAMES) + ", module:name or file.py:name")
-    from gru_study.cells import get_cell
+    from gru_study.cells import get_cell, trust
+    trust(where)
     get_cell(rnn)
     return f"{find_path(where)}:{name}" if where.endswith(".py") else rnn
+
 
 # %% ../nbs/07_experiment.ipynb #963bd400
 def plain_name(
@@ -203,8 +211,8 @@ class Search(Experiment):
     weight_noise: float = Field(default_factory=by_task(0.075, 0.), ge=0, description=about("weight_noise"))
     patience: int = Field(default_factory=by_task(50, 0), ge=0, description=about("patience"))
     trials: int = Field(10, ge=1, description="learning rates to try")
-    ln_lr_min: float = Field(default_factory=by_task(-12., -8.), description="natural logarithm of the smallest rate")
-    ln_lr_max: float = Field(default_factory=by_task(-6., -4.), description="natural logarithm of the largest rate")
+    ln_lr_min: float = Field(default_factory=by_task(-12., -8.), ge=-85, le=85, description="natural logarithm of the smallest rate")
+    ln_lr_max: float = Field(default_factory=by_task(-6., -4.), ge=-85, le=85, description="natural logarithm of the largest rate")
     sampler: Literal["random", "tpe"] = Field("random", description="how rates are chosen: drawn log-uniformly, or by optuna's TPE from the trials before")
     pruner: Literal["none", "median", "hyperband"] = Field("none", description="optuna's pruner, which ends hopeless trials early")
     seeds: int = Field(3, ge=1, description="runs with the best rate, from seeds of their own: these are what is reported")
@@ -239,8 +247,9 @@ def explain(
         field = str(e["loc"][-1]) if e["loc"] else "experiment"
         if e["type"] == "extra_forbidden": return f"{field}: no such field, allowed: {', '.join(Search.model_fields if error.title == 'Search' else Experiment.model_fields)}"
         if e["type"] == "missing": return f"{field}: missing"
-        return f"{field}: found {e['input']!r}, allowed: {e['msg'].removeprefix('Input should be ').removeprefix('String should ')}"
-    return "; ".join(clause(e) for e in error.errors() if e["type"] != "default_factory_not_called")
+        return f"{field}: found {shown(e['input'])}, allowed: {e['msg'].removeprefix('Input should be ').removeprefix('String should ')}"
+    clauses = [clause(e) for e in error.errors(include_url=False) if e["type"] != "default_factory_not_called"]
+    return "; ".join(clauses[:5] + [f"and {len(clauses) - 5} more"]*(len(clauses) > 5))
 
 # %% ../nbs/07_experiment.ipynb #6e40015b
 def make_experiment(
@@ -267,6 +276,110 @@ def agree(
     "Is a result that of so many epochs, or trials and seeds, as are asked for?"
     return all(config.get(k) == getattr(asked, k) for k in asked.grows)
 
+# %% ../nbs/07_experiment.ipynb #8d445c1e
+class Averages(TypedDict):
+    "Of a split of music, over its frames"
+    nll: float
+    nll_seq: float
+    nll_on: float
+    accuracy: float
+
+class Piece(TypedDict):
+    "A test sequence, its NLL summed over its scored frames"
+    name: str
+    frames: int
+    nll: float
+
+class Origin(TypedDict):
+    "Where a result comes from"
+    engine: str
+    processor: str
+    versions: dict[str, str]
+
+# %% ../nbs/07_experiment.ipynb #b446b10d
+class WordAverages(TypedDict):
+    "Of a split of text, over its words"
+    nll: float
+    perplexity: float
+
+class TestScores(WordAverages):
+    "Of the translations of a test set"
+    bleu: float
+    bleu_lower: float
+    chrf: float
+    chrf_lower: float
+    bleu_tokens: float
+    greedy_bleu_tokens: float
+    signatures: dict[str, str]
+
+# %% ../nbs/07_experiment.ipynb #0762fa14
+class Facts(TypedDict):
+    "What result.json and search_result.json share"
+    config: dict[str, Any]
+    cell: str
+    units: int
+    data: str
+    parameters: int
+
+class TrainedFacts(Facts):
+    "result.json of either task"
+    summary: str
+    epochs: int
+    best_epoch: int
+    seconds: float
+    notes: NotRequired[list[str]]
+    provenance: Origin
+
+# %% ../nbs/07_experiment.ipynb #54ec6bad
+class MusicFacts(TrainedFacts):
+    "result.json of music"
+    train: Averages
+    valid: Averages
+    test: Averages
+    test_sequences: list[Piece]
+    baselines: dict[str, Averages]
+
+class TextFacts(TrainedFacts):
+    "result.json of translation"
+    train: WordAverages
+    valid: WordAverages
+    test: TestScores
+    tests: dict[str, TestScores]
+    translations: dict[str, list[str]]
+
+# %% ../nbs/07_experiment.ipynb #a036f37d
+class TrialRow(TypedDict):
+    "A run of a search"
+    run: str
+    lr: float
+    state: Literal["finished", "diverged", "pruned"]
+    valid_nll: float | None
+    test_nll: NotRequired[float | None]
+    message: str
+
+class SearchFacts(Facts):
+    "search_result.json"
+    trials: Annotated[list[TrialRow], Field(min_length=1)]
+    lr: float
+    seeds: Annotated[list[TrialRow], Field(min_length=1)]
+
+# %% ../nbs/07_experiment.ipynb #ce0d6b95
+@cache
+def facts_of(
+    kind: type[Experiment], # or `Search`
+    task: Task
+) -> TypeAdapter: # checks that the fields have their types; further ones may be there
+    "What came of a run, as a type"
+    return TypeAdapter(SearchFacts if kind is Search else TextFacts if task == "translate" else MusicFacts)
+
+# %% ../nbs/07_experiment.ipynb #b74b26ab
+def advice(
+    name: str # of a file of a run
+) -> str:
+    "What to do where it is damaged"
+    if name.startswith("checkpoint"): return "start anew with --overwrite, or in another --save_dir"
+    return "delete it, and the command that made the run makes it anew"
+
 # %% ../nbs/07_experiment.ipynb #3e963a46
 @dataclass(frozen=True)
 class Run:
@@ -279,16 +392,27 @@ class Run:
     def log(self) -> Path: return self.under("log")
     def under(self, root: str) -> Path: return asset(self.save_dir) if is_shipped(self.save_dir) else study_home()/root/self.save_dir
 
+    def path(self, name: str) -> Path: return (self.log if name == "metrics.csv" else self.exp)/name
+
+    def read(self,
+        name: str # "result.json", "metrics.csv", ...
+    ) -> bytes | None: # None where there is none
+        "The content of one of the run's files; raises `BadInput` where it is damaged"
+        return read_checked(self.exp, self.path(name), advice(name))
+
+    def write(self,
+        files: Mapping[str, bytes | str | None] # name -> content; None: as it is
+    ) -> None:
+        "Write some of the run's files, and their digests"
+        write_checked(self.exp, {self.path(name): content for name, content in files.items()})
+
     def read_json(self,
         name: str # "config.json" or "result.json"
     ) -> dict | None: # None where there is none
-        "Read one of the run's files; raises `BadInput` where it is no JSON"
-        if not (path := self.exp/name).is_file(): return None
-        try: content = json.loads(path.read_text())
-        except (ValueError, OSError): content = None
-        if not isinstance(content, dict): raise BadInput(f"{path}: damaged; start anew with --overwrite, or in another --save_dir")
-        return content
-    def write_json(self, name: str, content: dict) -> Path: return write_file(self.exp/name, json.dumps(content, indent=1) + "\n")
+        "Read one of the run's files; raises `BadInput` where it is damaged or no JSON"
+        if (data := self.read(name)) is None: return None
+        return parse_json(data, str(self.path(name)), advice(name))
+    def write_json(self, name: str, content: dict) -> None: self.write({name: json.dumps(content, indent=1) + "\n"})
 
     def asked(self,
         kind: type[Experiment] = Experiment # or `Search`
@@ -303,8 +427,11 @@ class Run:
     ) -> dict | None: # None as long as there is more to do
         "What came of it, if it is finished; raises `BadInput` where the file is damaged"
         if (result := self.read_json(kind.files[1])) is None: return None
-        if not {"config", "cell", "units", "data", "parameters"} <= set(result) or not isinstance(result["config"], dict): raise BadInput(f"{self.exp/kind.files[1]}: damaged; start anew with --overwrite")
-        return result if agree(result["config"], self.asked(kind)) else None
+        try:
+            facts_of(kind, (asked := self.asked(kind)).task).validate_python(result)
+            kind.model_validate(result["config"], context={"stored": True})
+        except ValidationError as e: raise BadInput(f"{self.path(kind.files[1])}: damaged, or of another version ({explain(e)}); {advice(kind.files[1])}") from None
+        return result if agree(result["config"], asked) else None
 
     @property
     def experiment(self) -> Experiment: return self.asked()
@@ -312,6 +439,19 @@ class Run:
     def result(self) -> dict: # raises `BadInput` where the run is not finished
         if found := self.outcome(): return found
         raise BadInput.found("run", self.save_dir, "one that is finished")
+
+# %% ../nbs/07_experiment.ipynb #6fe5f5c1
+def finished(
+    runs: Iterable[Run],
+    task: Task | None = None, # default: both
+    damaged: list[str] | None = None # gets a sentence for each that is left out
+) -> Iterator[Run]:
+    "Those that are trained, of a task"
+    for run in runs:
+        try:
+            if run.outcome() and task in (None, run.experiment.task): yield run
+        except BadInput as e:
+            if damaged is not None: damaged.append(str(e))
 
 # %% ../nbs/07_experiment.ipynb #b8bed5ef
 def find_run(
@@ -325,11 +465,12 @@ def find_run(
     raise BadInput(f"run: found {name!r}, allowed: a folder under {exp} that holds a config.json, or one of {', '.join(r.save_dir for r in pretrained())}")
 
 def pretrained(
-    task: Task | None = None # default: both
+    task: Task | None = None, # default: both
+    damaged: list[str] | None = None # gets a sentence for each that is left out
 ) -> list[Run]:
     "The trained models that ship with the package"
     runs = [Run(f.parent.relative_to(asset(".")).as_posix()) for f in sorted(asset(SHIPPED).glob("*/*/config.json"))]
-    return [run for run in runs if task in (None, run.experiment.task)]
+    return list(finished(runs, task, damaged))
 
 # %% ../nbs/07_experiment.ipynb #af947921
 def difference(
@@ -340,6 +481,19 @@ def difference(
     a, b = asked.model_dump(), stored.model_dump()
     return [k for k in a if a[k] != b.get(k) and k not in ("engine", "device", "save_dir")]
 
+# %% ../nbs/07_experiment.ipynb #04b1f357
+def refuse_changes(
+    asked: Experiment,
+    run: Run
+) -> None:
+    "Refuse a specification that differs from the one in the run's folder by more than `-c` allows; raises `BadInput`"
+    kind = Search if isinstance(asked, Search) else Experiment
+    for field in difference(asked, stored := run.asked(kind)):
+        new, old = getattr(asked, field), getattr(stored, field)
+        if field in kind.grows and new > old and asked.continue_training: continue
+        hint = "a larger number with -c" if field in kind.grows else "another --save_dir (for a sweep: --under), or --overwrite to start anew"
+        raise BadInput(f"{field}: found {new!r}, but the run in {run.exp} has {old!r}; allowed: the same, {hint}")
+
 # %% ../nbs/07_experiment.ipynb #2e89454e
 def open_run(
     asked: Experiment
@@ -349,22 +503,18 @@ def open_run(
     kind = Search if isinstance(asked, Search) else Experiment
     if not (run.exp/kind.files[0]).is_file():
         if asked.continue_training: raise BadInput(f"continue_training: there is no run in {run.exp}")
-        return run, None
-    if asked.overwrite: return run, None
-    for field in difference(asked, stored := run.asked(kind)):
-        new, old = getattr(asked, field), getattr(stored, field)
-        if field in kind.grows and new > old and asked.continue_training: continue
-        hint = "a larger number with -c" if field in kind.grows else "another --save_dir (for a sweep: --under), or --overwrite to start anew"
-        raise BadInput(f"{field}: found {new!r}, but the run in {run.exp} has {old!r}; allowed: the same, {hint}")
-    result = run.outcome(kind)
-    return run, result if result and agree(result["config"], asked) else None
+    elif not asked.overwrite:
+        refuse_changes(asked, run)
+        if (result := run.outcome(kind)) and agree(result["config"], asked): return run, result
+    for folder in (run.exp, run.log): check_place(folder, "save_dir")
+    return run, None
 
 # %% ../nbs/07_experiment.ipynb #39321e1b
 def clear_run(
     run: Run
 ) -> None:
     "Delete the files that a run wrote, `result.json` first"
-    for pattern in ("result.json", "checkpoint.pt", "checkpoint-[0-9]*.pt", "model.safetensors", "vocabulary.json", "config.json"):
+    for pattern in ("result.json", "checkpoint.pt", "checkpoint-[0-9]*.pt", "model.safetensors", "vocabulary.json", "config.json", DIGESTS):
         for f in run.exp.glob(pattern): f.unlink()
     for f in (*run.log.glob("metrics.csv"), *run.log.glob("events.out.*")): f.unlink()
 

@@ -35,7 +35,7 @@ from .inside import Inside, around, correlations, events, gradient_flow, gradien
 from .models import MusicLM, OneThread, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
 from .plots import attention_map, colour, curves, event_figure, flow_figure, inside_figure, piano_roll
-from .report import differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled
+from .report import differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable
 from .train import fit, load_model, load_translator
 
 # %% ../nbs/13_lab.ipynb #45ef96f2
@@ -192,10 +192,14 @@ class Browse(App):
 
 # %% ../nbs/13_lab.ipynb #813746e0
 def finished(
-    task: Task = "music_lm"
+    task: Task = "music_lm",
+    left_out: HTML | None = None # gets a line for each that is damaged
 ) -> list[str]: # names for `find_run`
     "All trained models: the shipped ones first"
-    return [run.save_dir for run in (*pretrained(task), *finished_runs("", task))]
+    damaged: list[str] = []
+    names = [run.save_dir for run in (*pretrained(task, damaged), *finished_runs("", task, damaged))]
+    if left_out: left_out.value = "<br>".join(html.escape(f"left out: {sentence}") for sentence in damaged)
+    return names
 
 # %% ../nbs/13_lab.ipynb #75e89907
 @lru_cache(32)
@@ -224,12 +228,12 @@ def network(
 # %% ../nbs/13_lab.ipynb #dc64a7a8
 def title(
     run: Run,
-    e: Experiment | None = None # its specification; default: as stored
+    e: Experiment | None = None # its specification; default: what its result says
 ) -> tuple[str, str]: # cell, label
     "What a figure calls a run"
-    e = e or run.experiment
-    cell = get_cell(e.rnn).name
-    return cell, f"{cell}-{e.units} ({'shipped' if is_shipped(run.save_dir) else run.save_dir})"
+    cell, units = (get_cell(e.rnn).name, e.units) if e else (run.result["cell"], run.result["units"])
+    return cell, f"{cell}-{units} ({'shipped' if is_shipped(run.save_dir) else run.save_dir})"
+
 
 # %% ../nbs/13_lab.ipynb #fc3d1f29
 def field(
@@ -411,13 +415,14 @@ WAYS = ("from nothing", "continue the piece", "harmonise the piece")
 class Compose(VBox):
     "Let a trained network compose; see it, hear it, keep it"
     def __init__(self):
-        self.controls = dict(run=Dropdown(options=finished(), description="model", layout=Layout(width="340px")), way=ToggleButtons(options=WAYS, style=dict(button_width="175px")),
+        self.left_out = HTML()
+        self.controls = dict(run=Dropdown(options=finished("music_lm", self.left_out), description="model", layout=Layout(width="340px")), way=ToggleButtons(options=WAYS, style=dict(button_width="175px")),
             piece=Dropdown(description="test piece"), beats=slider("first beats", 8, 1, 64), length=slider("beats in all", 64, 8, 400),
             temperature=slider("temperature", 1., 0., 2., 0.05), most=slider("notes at most", 6, 1, 12), tempo=slider("tempo", 96, 30, 240), seed=IntText(1, description="seed"))
         self.begin, self.status, self.plot, self.facts = Button(description="Compose", button_style="primary"), HTML(), Plot(), facts()
         self.begin.on_click(lambda _: self.compose())
         self.controls["run"].observe(lambda _: self.offer(), "value")
-        super().__init__([row(*self.controls.values(), self.begin), self.status, self.plot, self.facts])
+        super().__init__([row(*self.controls.values(), self.begin), self.status, self.plot, self.facts, self.left_out])
         self.offer()
         self.compose()
 
@@ -458,10 +463,11 @@ def insides(
 class LookInside(App):
     "Gates and states of every unit under a piece; what they do at phrase ends; how far back the gradient reaches"
     def __init__(self):
-        self.inside, self.about, self.flow, self.last, names = Plot(), Plot(), Plot(), None, finished()
+        self.inside, self.about, self.flow, self.last, self.left_out = Plot(), Plot(), Plot(), None, HTML()
+        names = finished("music_lm", self.left_out)
         happens = list(events(music("chorales").test[0]))
         super().__init__(dict(run=Dropdown(options=names, description="model", layout=Layout(width="340px")), piece=Dropdown(description="test piece"), sort=Dropdown(options=["number", "time constant", *happens], description="sort by"),
-            of=Dropdown(options=["hidden"], description="as seen in"), event=Dropdown(options=happens, value="phrase end", description="event")), self.inside, self.about, self.flow)
+            of=Dropdown(options=["hidden"], description="as seen in"), event=Dropdown(options=happens, value="phrase end", description="event")), self.inside, self.about, self.flow, self.left_out)
 
     def update(self, run, piece, sort, of, event):
         data = music(find_run(run).experiment.data)
@@ -509,17 +515,18 @@ SHOWN = ("model", "parameters", "rate", "train NLL", "valid NLL", "test NLL", "f
 class Compare(App):
     "Finished runs side by side, down to a single piece"
     def __init__(self):
-        self.curves, self.tables, self.scatter, self.roll = Plot(), facts(), Plot(), Plot()
-        names = finished()
+        self.curves, self.tables, self.scatter, self.roll, self.left_out = Plot(), facts(), Plot(), Plot(), HTML()
+        names = finished("music_lm", self.left_out)
         wide = Layout(width="420px")
         self.again = Button(description="Look for new runs", icon="refresh", layout=Layout(width="auto"))
         self.again.on_click(lambda _: self.look())
         super().__init__(dict(runs=SelectMultiple(options=names, value=names[:3], description="runs", rows=8, layout=wide), across=Dropdown(description="horizontal", layout=wide), up=Dropdown(description="vertical", layout=wide)),
-            self.again, self.tables, self.curves, self.scatter, self.roll)
+            self.again, self.left_out, self.tables, self.curves, self.scatter, self.roll)
         self.scatter.observe(lambda change: self.open_piece(change.new["custom"]), "clicked")
 
     def update(self, runs, across, up):
-        found = [find_run(name) for name in runs]
+        found, told = [find_run(name) for name in runs], list[str]()
+        if len(usable(found, told)) < len(found): raise BadInput("; ".join(told))
         if len({r.result["data"] for r in found}) != 1: raise BadInput.found("runs", ", ".join(runs) or "none", "one or more on the same data")
         study = study_of(found)
         told = differences(study, study.runs.data[0])
@@ -536,7 +543,7 @@ class Compare(App):
         "Offer the runs that have finished meanwhile; what is ticked stays so"
         control, ticked = self.controls["runs"], self.controls["runs"].value
         self.quiet = True
-        control.options = names = finished()
+        control.options = names = finished("music_lm", self.left_out)
         control.value = [n for n in ticked if n in names]
         self.quiet = False
 
@@ -572,9 +579,10 @@ class Speak(App):
     def __init__(self,
         sentence: str = "Ein Hund, der einen Ball sucht, wartet vor dem Haus."
     ):
-        names, self.table, self.maps = finished("translate"), facts(), Plot()
+        self.table, self.maps, self.left_out = facts(), Plot(), HTML()
+        names = finished("translate", self.left_out)
         super().__init__(dict(sentence=Text(sentence, description="sentence", continuous_update=False, layout=Layout(width="620px")), runs=SelectMultiple(options=names, value=names[:3], description="models", layout=Layout(width="420px")),
-            beam=slider("beam", 5, 1, 20), look=Dropdown(options=names, description="map of", layout=Layout(width="420px"))), self.table, self.maps)
+            beam=slider("beam", 5, 1, 20), look=Dropdown(options=names, description="map of", layout=Layout(width="420px"))), self.table, self.maps, self.left_out)
 
     def update(self, sentence, runs, beam, look):
         if not sentence.strip() or not runs: raise BadInput("sentence: found nothing, allowed: a sentence, and a model to translate it")

@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'RECORDED', 'GROUP', 'DIGITS', 'PAPER', 'TCN', 'ORIGINAL', 'FAULTS', 'REPORTS', 'finished_runs', 'history',
-           'Study', 'settings', 'is_trial', 'run_row', 'lost_rows', 'thinned', 'collect', 'study_of', 'by_data',
-           'baseline_table', 'provenance', 'write_tables', 'read_tables', 'write_study', 'read_study', 'reported',
-           'labels', 'study_table', 'readable', 'shared_settings', 'styled', 'tried_rates', 'rates_table',
-           'sequence_scores', 'chosen', 'fair_pairs', 'differences', 'verdict', 'readable_differences', 'ranks',
-           'chance_of_ranks', 'time_to', 'sizes_table', 'published', 'beside_published', 'about_data', 'data_notes',
-           'readme_table', 'data_finding', 'gating_finding', 'rate_findings', 'published_findings', 'findings',
-           'seed_curves', 'recorded_files', 'fingerprint', 'make_report']
+           'usable', 'Study', 'settings', 'is_trial', 'run_row', 'lost_rows', 'ended_search', 'thinned', 'collect',
+           'study_of', 'by_data', 'baseline_table', 'provenance', 'write_tables', 'read_tables', 'write_study',
+           'read_study', 'reported', 'labels', 'study_table', 'readable', 'shared_settings', 'styled', 'tried_rates',
+           'rates_table', 'sequence_scores', 'chosen', 'fair_pairs', 'differences', 'verdict', 'readable_differences',
+           'ranks', 'chance_of_ranks', 'time_to', 'sizes_table', 'published', 'beside_published', 'about_data',
+           'data_notes', 'readme_table', 'data_finding', 'gating_finding', 'rate_findings', 'published_findings',
+           'findings', 'seed_curves', 'recorded_files', 'fingerprint', 'make_report']
 
 # %% ../nbs/12_report.ipynb #13ad7dad
 import csv, json, re, subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import combinations
 from pathlib import Path
@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import friedmanchisquare
 
-from .base import BadInput, Failed, asset, digest, project_file, study_home, write_file
+from .base import DIGESTS, BadInput, Failed, asset, digest, parse_json, project_file, study_home, write_file
 from .cells import count_parameters, get_cell, match_hidden, paper_count
-from .experiment import Experiment, Run, Search, Task, inside_exp
+from .experiment import Experiment, Run, Search, Task, advice, finished, inside_exp
 from .metrics import Interval, paired_difference, seed_difference
 from .music import CANONICAL
 from .sweep import execute, notebook_file
@@ -34,21 +34,43 @@ from .sweep import execute, notebook_file
 # %% ../nbs/12_report.ipynb #8e4f4377
 def finished_runs(
     under: str = "", # only runs in this folder under exp/; default: all
-    task: Task = "music_lm"
+    task: Task = "music_lm",
+    damaged: list[str] | None = None # gets a sentence for each run that is left out
 ) -> list[Run]: # by name
     "All trained runs of a task; raises `BadInput` for a folder outside exp/"
     exp = study_home()/"exp"
-    runs = [Run(f.parent.relative_to(exp).as_posix()) for f in sorted((exp/(under and inside_exp(under))).glob("**/result.json"))]
-    return [run for run in runs if run.outcome() and run.experiment.task == task]
+    files = sorted((exp/(under and inside_exp(under))).glob("**/result.json"))
+    return list(finished((Run(f.parent.relative_to(exp).as_posix()) for f in files), task, damaged))
 
 # %% ../nbs/12_report.ipynb #fd4803d4
 def history(
     run: Run
 ) -> dict[str, list[float]]: # column -> values, an epoch each
-    "The columns of metrics.csv; raises `BadInput` where it is missing"
-    try: rows = list(csv.DictReader((run.log/"metrics.csv").read_text().splitlines()))
-    except OSError: raise BadInput(f"{run.log/'metrics.csv'}: cannot be read; the run's history is lost, start anew with --overwrite") from None
-    return {k: [float(r[k]) for r in rows] for k in rows[0]}
+    "The columns of metrics.csv; raises `BadInput` where it is missing or damaged"
+    path, todo = run.path("metrics.csv"), advice("metrics.csv")
+    if (data := run.read("metrics.csv")) is None: raise BadInput(f"{path}: cannot be read, there is no such file; {todo}")
+    try:
+        rows = list(csv.DictReader(data.decode().splitlines()))
+        table = {k: [float(r[k]) for r in rows] for k in rows[0]}
+        whole = table["epoch"] == [*range(1, len(rows) + 1)] and {"train_nll", "valid_nll", "seconds"} <= set(table)
+    except (ValueError, TypeError, LookupError, csv.Error): whole = False
+    if not whole: raise BadInput(f"{path}: damaged, this is no history of a training; {todo}")
+    return table
+
+
+# %% ../nbs/12_report.ipynb #887f77c4
+def usable(
+    runs: list[Run], # finished
+    damaged: list[str] # gets a sentence for each run that is left out
+) -> list[Run]:
+    "Runs whose result and history can be read"
+    found = []
+    for run in runs:
+        try: run.result, history(run)
+        except BadInput as e: damaged.append(str(e))
+        else: found.append(run)
+    return found
+
 
 # %% ../nbs/12_report.ipynb #62951127
 @dataclass(frozen=True)
@@ -59,6 +81,7 @@ class Study:
     curves: pd.DataFrame # data, run, epoch, seconds, train_nll, valid_nll; of runs with role seed
     baselines: pd.DataFrame # data, model, nll, nll_on, accuracy on the test split
     provenance: dict[str, dict] # data -> versions, machine, time, commit
+    damaged: tuple[str, ...] = () # a sentence for each run that was left out
 
 TABLES = ("runs", "sequences", "curves", "baselines")
 
@@ -99,6 +122,16 @@ def lost_rows(
     rows = [("trial", row, f["config"]["seed"]) for row in f["trials"]] + [("seed", row, f["config"]["seed"] + i) for i, row in enumerate(f["seeds"], 1)]
     return [common | dict(run=f"{run.save_dir}/{row['run']}", role=role, seed=seed, **{k: row[k] for k in ("lr", "state", "valid_nll", "message")}) for role, row, seed in rows if row["state"] != "finished"]
 
+# %% ../nbs/12_report.ipynb #4cfbc78b
+def ended_search(
+    run: Run, # of a search
+    damaged: list[str] # gets a sentence where its files are
+) -> list[dict[str, object]] | None: # `lost_rows`; None as long as it goes on, or where it is damaged
+    "What is known of a search beside its runs"
+    try: return lost_rows(run) if run.outcome(Search) else None
+    except BadInput as e: damaged.append(str(e))
+    return None
+
 # %% ../nbs/12_report.ipynb #c6b77868
 def thinned(
     columns: dict[str, list[float]], # of metrics.csv
@@ -114,12 +147,14 @@ def collect(
     under: str = "" # only runs in this folder under exp/; default: all
 ) -> Study:
     "The study of all finished runs, but those of searches that are still going on; raises `BadInput` where there is none"
-    exp = study_home()/"exp"
+    exp, damaged = study_home()/"exp", list[str]()
     searches = [Run(f.parent.relative_to(exp).as_posix()) for f in sorted((exp/(under and inside_exp(under))).glob("**/search.json"))]
-    going_on = {s.exp for s in searches if not s.outcome(Search)}
-    runs = [run for run in finished_runs(under) if run.exp.parent not in going_on]
-    if not runs: raise BadInput("report: found no finished run; train one first, for instance with gru-study train")
-    return study_of(runs, [row for s in searches for row in lost_rows(s)])
+    lost = {s.exp: rows for s in searches if (rows := ended_search(s, damaged)) is not None}
+    going_on = {s.exp for s in searches} - lost.keys()
+    runs = [run for run in finished_runs(under, damaged=damaged) if run.exp.parent not in going_on]
+    if not (runs := usable(runs, damaged)):
+        raise BadInput("; ".join(["report: found no finished run; train one first, for instance with gru-study train", *damaged]))
+    return replace(study_of(runs, [row for rows in lost.values() for row in rows]), damaged=tuple(damaged))
 
 def study_of(
     runs: list[Run], # finished
@@ -131,6 +166,7 @@ def study_of(
     sequences = pd.DataFrame([dict(data=f["data"], run=run.save_dir, sequence=s["name"], frames=s["frames"], nll=s["nll"]) for run, f in told for s in f["test_sequences"]])
     curves = pd.concat([thinned(history(run)).assign(data=f["data"], run=run.save_dir) for run, f in told] or [pd.DataFrame()], ignore_index=True)
     return Study(rows, sequences, curves, baseline_table([f for _, f in told]), {name: provenance(part) for name, part in by_data(runs).items()})
+
 
 # %% ../nbs/12_report.ipynb #c86f3f4e
 def by_data(
@@ -188,9 +224,13 @@ def read_tables(
     places = [folder] if folder else [study_home()/"results"/RECORDED[task], project_file(f"results/{RECORDED[task]}")]
     found = next((p for p in places if (p/"runs.csv").is_file()), None)
     if not found: raise BadInput(f"recorded study: there is no runs.csv in {' or '.join(map(str, places))}; make {RECORDED[task]} records one")
-    runs, *others = [pd.read_csv(found/f"{name}.csv", keep_default_na=False, na_values=[""]) for name in names]
+    try:
+        runs, *others = [pd.read_csv(found/f"{name}.csv", keep_default_na=False, na_values=[""]) for name in names]
+        origin = {data: dict(about) for data, about in parse_json((found/"provenance.json").read_bytes(), str(found/"provenance.json")).items()}
+    except BadInput: raise
+    except (OSError, ValueError, TypeError) as e: raise BadInput(f"recorded study: the files in {found} cannot be read ({type(e).__name__}: {e})") from None
     texts = {c: "" for c in ("settings", "message") if c in runs}
-    return kind(runs.fillna(texts), *others, json.loads((found/"provenance.json").read_text()))
+    return kind(runs.fillna(texts), *others, origin)
 
 # %% ../nbs/12_report.ipynb #b868ef08
 def write_study(
@@ -565,10 +605,11 @@ def fingerprint(
     task: Task = "music_lm"
 ) -> str:
     "A hash of all that a report depends on"
-    files = [notebook, asset("published.csv")]
-    if under is not None: files += [f for r in finished_runs(under, task) for f in (r.exp/"result.json", r.log/"metrics.csv", r.exp.parent/"search_result.json")]
-    else: files += recorded_files(task)
-    return digest(b"".join(digest(str(f).encode() + (f.read_bytes() if f.is_file() else b"")).encode() for f in files))
+    files, damaged = [notebook, asset("published.csv")], list[str]()
+    if under is None: files += recorded_files(task)
+    for r in finished_runs(under, task, damaged) if under is not None else ():
+        files += [r.exp/"result.json", r.exp/DIGESTS, r.log/"metrics.csv", r.exp.parent/"search_result.json"]
+    return digest("\n".join(damaged).encode() + b"".join(digest(str(f).encode() + (f.read_bytes() if f.is_file() else b"")).encode() for f in files))
 
 # %% ../nbs/12_report.ipynb #4f4fc859
 def make_report(
@@ -582,7 +623,7 @@ def make_report(
     executed = study_home()/"exp"/("recorded" if under is None else under and inside_exp(under))/source.name
     page, mark = executed.with_suffix(".html"), fingerprint(source, under, task)
     seen = executed.with_suffix(".inputs")
-    if page.is_file() and seen.is_file() and seen.read_text() == mark: return page
+    if page.is_file() and seen.is_file() and seen.read_bytes() == mark.encode(): return page
     if error := execute(source, executed, {"under": under}, study_home(), title="gru-study: report", code=False): raise Failed(f"{source.name}: {error}")
     write_file(seen, mark)
     return page

@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS', 'epoch_rng', 'batches', 'noise_layout',
            'draw_noise', 'noisy', 'gradient_norm', 'descend', 'products', 'update', 'Diverged', 'Epoch', 'Engine',
-           'batch_loss', 'MusicEngine', 'on_device', 'build_model', 'build_translator', 'copy_weights', 'TorchTraining',
-           'TorchEngine', 'sum_up', 'no_kernel', 'announced', 'to_optimizer', 'from_optimizer', 'KernelState',
-           'FusedEngine', 'tensors', 'training_set', 'vocabulary_sizes', 'score_words', 'score_sentences',
-           'TranslateEngine', 'make_engine', 'history_csv', 'Progress', 'data_digest', 'save_checkpoint', 'save_views',
-           'load_checkpoint', 'load_fields', 'load_weights', 'load_model', 'load_translator', 'cut_text',
-           'experiment_data', 'Result', 'provenance', 'processor', 'result_facts', 'Events', 'one_epoch',
-           'train_epochs', 'print_row', 'fit']
+           'batch_loss', 'MusicEngine', 'on_device', 'processor', 'check_precision', 'build_model', 'build_translator',
+           'copy_weights', 'TorchTraining', 'TorchEngine', 'sum_up', 'no_kernel', 'announced', 'to_optimizer',
+           'from_optimizer', 'KernelState', 'FusedEngine', 'tensors', 'training_set', 'vocabulary_sizes', 'score_words',
+           'score_sentences', 'TranslateEngine', 'make_engine', 'history_csv', 'Progress', 'data_digest', 'views',
+           'save_checkpoint', 'load_checkpoint', 'load_fields', 'load_weights', 'load_model', 'load_translator',
+           'cut_text', 'experiment_data', 'Result', 'provenance', 'result_facts', 'Events', 'one_epoch', 'train_epochs',
+           'print_row', 'lost_views', 'earlier', 'fit']
 
 # %% ../nbs/08_train.ipynb #15c9232d
-import io, platform, sys, threading, time
+import io, platform, sys, threading, time, warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -26,9 +26,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base import BadInput, Failed, digest, write_file
+from .base import BadInput, Failed, digest
 from .cells import CELLS, get_cell
-from .experiment import Experiment, Run, clear_run, difference, locked, open_run
+from .experiment import Experiment, Run, advice, clear_run, difference, locked, open_run
 from gru_study.kernels import (KINDS, Hyper, Layout, Sparse, add_noise, make_layout, make_sparse, make_work, pack, run_epoch, run_scores, torch_views,
     unpack)
 from .generate import LONGEST, translate
@@ -232,6 +232,25 @@ def on_device(
     try: return model.to(device)
     except (RuntimeError, AssertionError) as e: raise BadInput(f"device: {device!r} cannot be used here ({str(e).splitlines()[0]})") from None
 
+# %% ../nbs/08_train.ipynb #4375de10
+def processor() -> str:
+    "The processor's name"
+    try: return next(l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name"))
+    except (OSError, StopIteration): return platform.processor() or platform.machine()
+
+# %% ../nbs/08_train.ipynb #3acd0941
+def check_precision(
+    model: nn.Module, # on its device
+    e: Experiment
+) -> None:
+    "Refuse a precision in which torch cannot compute the model's layers here; raises `BadInput`"
+    for layer in model.modules() if e.precision != "float32" else ():
+        if not isinstance(layer, nn.RNNBase): continue
+        try:
+            with products(e): layer(torch.zeros(1, 2, layer.input_size, device=e.device))[0].float().sum().backward()
+        except RuntimeError: raise BadInput.found("precision", e.precision, f"float32, because torch cannot compute {type(layer).__name__} in {e.precision} on this {e.device} ({processor()})") from None
+        layer.zero_grad()
+
 # %% ../nbs/08_train.ipynb #bdce540f
 def build_model(
     e: Experiment
@@ -259,7 +278,7 @@ def copy_weights(
 
 # %% ../nbs/08_train.ipynb #94bb0617
 class TorchTraining(Engine):
-    "Model and optimizer of torch, and epochs of `updates`, which differ by task; raises `BadInput` where the device is not there"
+    "Model and optimizer of torch, and epochs of `updates`, which differ by task; raises `BadInput` where the device is not there or cannot compute so"
     name = "torch"
     model: nn.Module
 
@@ -272,6 +291,7 @@ class TorchTraining(Engine):
         with INITIAL, torch.random.fork_rng(devices=[]):
             torch.manual_seed(e.seed)
             self.model = on_device(build(), e.device)
+        check_precision(self.model, e)
         self.optimizer = OPTIMIZERS[e.optim](self.model.parameters(), e)
 
     @abstractmethod
@@ -608,6 +628,15 @@ def data_digest(
     else: parts = (r.tobytes() for r in (*data.train, *data.valid))
     return digest(b"".join(digest(p).encode() for p in parts))
 
+# %% ../nbs/08_train.ipynb #808e1ec6
+def views(
+    progress: Progress
+) -> dict[str, bytes | str]: # name -> content
+    "The history and the best weights, which a checkpoint implies; the same training gives the same bytes of weights"
+    from safetensors.torch import save
+    return {"metrics.csv": history_csv(progress.history), "model.safetensors": save(progress.best)}
+
+
 # %% ../nbs/08_train.ipynb #c21c15bf
 def save_checkpoint(
     run: Run,
@@ -615,22 +644,11 @@ def save_checkpoint(
     progress: Progress
 ) -> None:
     "Write checkpoint.pt, every 100 epochs a numbered copy, and what follows from it"
-    identity = {"experiment": engine.experiment.model_dump(), "data": data_digest(engine.data)}
+    identity = {"experiment": engine.experiment.model_dump(exclude={"save_dir"}), "data": data_digest(engine.data)}
     torch.save({**identity, **engine.state(), **vars(progress)}, buffer := io.BytesIO())
-    write_file(run.exp/"checkpoint.pt", buffer.getvalue())
-    if progress.epoch % 100 == 0: write_file(run.exp/f"checkpoint-{progress.epoch}.pt", buffer.getvalue())
-    save_views(run, engine, progress)
+    names = ["checkpoint.pt", *[f"checkpoint-{progress.epoch}.pt"]*(progress.epoch % 100 == 0)]
+    run.write({**dict.fromkeys(names, buffer.getvalue()), **views(progress)})
 
-# %% ../nbs/08_train.ipynb #808e1ec6
-def save_views(
-    run: Run,
-    engine: Engine,
-    progress: Progress
-) -> None:
-    "Write metrics.csv and the best weights, which a checkpoint implies"
-    from safetensors.torch import save
-    write_file(run.log/"metrics.csv", history_csv(progress.history))
-    write_file(run.exp/"model.safetensors", save(progress.best, {"experiment": engine.experiment.model_dump_json(), "epoch": str(progress.best_epoch)}))
 
 # %% ../nbs/08_train.ipynb #3b5504cc
 def load_checkpoint(
@@ -638,15 +656,15 @@ def load_checkpoint(
     engine: Engine
 ) -> Progress: # a new one where there is no checkpoint
     "Put the engine where the run stopped; raises `BadInput` where checkpoint.pt is damaged, or of another experiment or data"
-    path = run.exp/"checkpoint.pt"
-    if not path.exists(): return Progress()
+    path = run.path("checkpoint.pt")
+    if (stored := run.read("checkpoint.pt")) is None: return Progress()
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        other = difference(engine.experiment, Experiment(**state["experiment"]))
+        with warnings.catch_warnings(action="ignore"): state = torch.load(io.BytesIO(stored), weights_only=True, map_location="cpu")
+        other = difference(engine.experiment, Experiment.model_validate(state["experiment"], context={"stored": True}))
         same_data = state["data"] == data_digest(engine.data)
         if set(other) <= {"epoch"} and same_data: engine.load(state)
         progress = Progress(**{k: state[k] for k in vars(Progress())})
-    except Exception as e: raise BadInput(f"{path}: damaged ({type(e).__name__}); start anew with --overwrite") from e
+    except Exception as e: raise BadInput(f"{path}: damaged ({type(e).__name__}); {advice('checkpoint.pt')}") from None
     if not same_data: raise BadInput(f"data: what {engine.experiment.data} holds has changed since {path} was written; allowed: the same, another --save_dir, or --overwrite")
     if not set(other) <= {"epoch"}: raise BadInput(f"{path}: is of a run with other {', '.join(other)}; start anew with --overwrite, or in another --save_dir")
     return progress
@@ -667,10 +685,10 @@ def load_weights(
     run: Run
 ) -> None:
     "Give a model the weights that were best on validation; raises `BadInput` where there are none or their file is damaged"
-    from safetensors.torch import load_file
-    path = run.exp/"model.safetensors"
-    if not path.is_file(): raise BadInput(f"{path}: there is no trained model")
-    try: model.load_state_dict(load_file(path))
+    from safetensors.torch import load
+    path = run.path("model.safetensors")
+    if (weights := run.read("model.safetensors")) is None: raise BadInput(f"{path}: there is no trained model")
+    try: model.load_state_dict(load(weights))
     except Exception as error: raise BadInput(f"{path}: damaged or of another network ({type(error).__name__})") from error
     model.eval()
 
@@ -741,12 +759,6 @@ def provenance(
     from gru_study import __version__
     versions = dict(gru_study=__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, scipy=scipy.__version__)
     return dict(engine=engine.name, device=engine.experiment.device, threads=torch.get_num_threads(), processor=processor(), versions=versions)
-
-# %% ../nbs/08_train.ipynb #4375de10
-def processor() -> str:
-    "The processor's name"
-    try: return next(l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name"))
-    except (OSError, StopIteration): return platform.processor() or platform.machine()
 
 # %% ../nbs/08_train.ipynb #0ad4d998
 def result_facts(
@@ -823,25 +835,44 @@ def print_row(
     "What `-v` prints of an epoch"
     print("epoch {epoch}: train loss {train_loss:.4f} NLL {train_nll:.4f}, valid loss {valid_loss:.4f} NLL {valid_nll:.4f}, {seconds:.1f} s".format(**row), flush=True)
 
+# %% ../nbs/08_train.ipynb #0ddc6639
+def lost_views(
+    run: Run
+) -> list[str]: # their names
+    "Which files of a run are missing or damaged that its checkpoint can give again"
+    names = ["metrics.csv", "model.safetensors", *["vocabulary.json"]*(run.experiment.task == "translate")]
+    def whole(name):
+        try: return run.read(name) is not None
+        except BadInput: return False
+    return [n for n in names if not whole(n)] if run.path("checkpoint.pt").is_file() else []
+
+# %% ../nbs/08_train.ipynb #24dcf27b
+def earlier(
+    e: Experiment
+) -> tuple[Run, Result | None]: # the run; its result where nothing is left to do
+    "What an experiment's folder holds; raises `BadInput` as `open_run` does"
+    run, facts = open_run(e)
+    return run, Result(run, facts) if facts and not lost_views(run) else None
+
 # %% ../nbs/08_train.ipynb #e765b6c9
 def fit(
     e: Experiment, # what to train
     watch: Callable[[dict], object] | None = None # is given each epoch's row: a progress bar, a live plot
 ) -> Result:
     "Train, resume or extend a run, or give the result of a finished one; raises `BadInput`, `Diverged`"
-    run, facts = open_run(e)
-    if facts: return Result(run, facts)
+    run, result = earlier(e)
+    if result: return result
     data = experiment_data(e)
     engine = make_engine(e, data)
     with locked(run), OneThread() if e.task == "music_lm" else nullcontext():
-        if facts := open_run(e)[1]: return Result(run, facts) # another process has been here meanwhile
+        if result := earlier(e)[1]: return result # another process has been here meanwhile
         if e.overwrite: clear_run(run)
         progress = load_checkpoint(run, engine)
         run.write_json("config.json", e.model_dump())
         if isinstance(engine, TranslateEngine): run.write_json("vocabulary.json", save_vocabularies(engine.fields))
         watchers = [w for w in (watch, print_row if e.verbose else None, Events(run, progress.epoch + 1) if e.tensorboard else None) if w]
         train_epochs(run, engine, progress, watchers)
-        save_views(run, engine, progress) # a kill may have come between the last checkpoint and them
+        run.write(views(progress)) # a kill may have come between the last checkpoint and them
         engine.load({"model": progress.best})
         run.write_json("result.json", facts := result_facts(e, engine, data, progress))
     return Result(run, facts)
