@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_serializer, model_validator
 
-from .base import BadInput, asset, find_path, study_home, write_file
+from .base import BadInput, asset, find_path, folder_name, study_home, write_file
 from .music import dataset_name
 from .text import corpus_name
 
@@ -49,7 +49,7 @@ def task_data_rnn(
     fields: dict[str, Any] # the validated fields before this one
 ) -> str:
     "The default folder of a run"
-    return "/".join((fields["task"], plain_name(fields["data"]), plain_name(fields["rnn"])))
+    return "/".join((fields["task"], folder_name(plain_name(fields["data"])), folder_name(plain_name(fields["rnn"]))))
 
 # %% ../nbs/07_experiment.ipynb #b917b0ca
 SHIPPED = "pretrained" # what the names of shipped runs begin with
