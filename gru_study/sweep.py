@@ -9,13 +9,13 @@ __all__ = ['NO_LITERAL', 'LIMITS', 'MOST_JOBS', 'RUNNING', 'experiment_file', 'p
            'combinations', 'holds_text', 'make_jobs', 'keep_apart', 'is_done', 'papermill_facts', 'end_with_parent',
            'notebook_process', 'run_notebook', 'started', 'execute', 'still_wanted', 'ended', 'keep', 'Outcome', 'done',
            'run_job', 'epochs_done', 'cells_done', 'fraction_done', 'started_at', 'clock', 'Board', 'follow', 'sweep',
-           'cluster']
+           'answers', 'cluster']
 
 # %% ../nbs/10_sweep.ipynb #c0b46c3e
-import ast, json, math, os, platform, reprlib, subprocess, sys, tempfile, threading, time
+import ast, asyncio, json, logging, math, os, platform, reprlib, subprocess, sys, tempfile, threading, time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import product
@@ -455,9 +455,12 @@ def still_wanted() -> Callable[[], bool]:
     if "distributed" not in sys.modules: return lambda: True
     from distributed import get_worker
     from distributed.worker import thread_state
-    try: tasks, key = get_worker().state.tasks, thread_state.key
+    try: worker, key = get_worker(), thread_state.key
     except ValueError: return lambda: True # no worker
-    return lambda: (task := tasks.get(key)) is not None and task.state == "executing" # else cancelled, or resumed for another's result
+    def wanted():
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state == "executing" and worker.status.name not in ("closing", "closed", "failed")
+    return wanted
 
 # %% ../nbs/10_sweep.ipynb #92eac3c6
 def ended(
@@ -602,8 +605,9 @@ def follow(
     with Live(board, console=console, refresh_per_second=2, transient=True) if console.is_terminal else nullcontext():
         while todo:
             for future in [f for f in todo if f.done()]:
-                job, error = todo.pop(future), CancelledError("the cluster has dropped it") if future.cancelled() else future.exception()
-                outcome = Outcome("failed", 0., f"{type(error).__name__}: {error}".split("\n")[0]) if error else future.result()
+                job, error = todo.pop(future), None if future.cancelled() else future.exception()
+                if future.cancelled(): outcome = Outcome("failed", 0., "the cluster has lost it")
+                else: outcome = Outcome("failed", 0., f"{type(error).__name__}: {error}".split("\n")[0]) if error else future.result()
                 board.outcomes[job.save_dir] = outcome
                 say(f"{outcome.state:6}  {job.save_dir}  {clock(outcome.seconds)}{outcome.error and ': ' + outcome.error}")
             if not console.is_terminal and time.monotonic() - spoke > 60:
@@ -639,6 +643,15 @@ def sweep(
         for process in list(RUNNING) if not executor else (): process.communicate()
     return {j.save_dir: board.outcomes[j.save_dir] for j in jobs}
 
+# %% ../nbs/10_sweep.ipynb #f20ff594
+async def answers(
+    address: str # of a dask scheduler
+) -> None:
+    "Connect once: a `Client` that cannot is waited for in vain when it is deleted; raises what is wrong"
+    from distributed import Security
+    from distributed.comm import connect
+    (await connect(address, timeout=10, **Security().get_connection_args("client"))).abort()
+
 # %% ../nbs/10_sweep.ipynb #c089327e
 @contextmanager
 def cluster(
@@ -650,6 +663,9 @@ def cluster(
         return
     try: from distributed import Client
     except ImportError: raise BadInput('scheduler: dask.distributed is not installed; install gru-study with its extra "cluster"') from None
-    try: client = Client(address, timeout=10, set_as_default=False)
-    except (OSError, ValueError) as e: raise BadInput.found("scheduler", address, f"the address of a running dask scheduler ({type(e).__name__})") from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL) # a cluster that is lost shows in each outcome
+    try:
+        with ThreadPoolExecutor(1) as own: own.submit(asyncio.run, answers(address)).result() # JupyterLab's thread has a loop already
+        client = Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError, TypeError, ImportError) as e: raise BadInput.found("scheduler", address, f"the address of a running dask scheduler ({type(e).__name__})") from None
     with client: yield client.get_executor(pure=False)
