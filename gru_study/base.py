@@ -86,15 +86,16 @@ def write_file(
     return path
 
 # %% ../nbs/00_base.ipynb #fd44e343
-RESERVED = re.compile(r"(?i)$|\.|.*[. ]$|(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)") # empty, hidden, an ending that Windows drops, a device
+RESERVED = re.compile(r"(?i)$|\.|.*[. ]$|(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)") # empty, hidden, Windows' own
 
 def folder_name(
     text: str # any
 ) -> str: # one part of a path, at most 100 bytes of UTF-8; another for every text
-    "A text as the name of a folder: itself where that is safe everywhere, else what is left of it and a part of its SHA-256"
+    "A text as the name of a folder: itself where that is safe everywhere, else changed and marked"
     name = "".join(c if c.isalnum() or c in " _=,+.-()" else "_" for c in unicodedata.normalize("NFC", text))
     if name == text and len(name.encode()) <= 100 and not RESERVED.match(name): return text
-    return f"_{name.encode()[:80].decode(errors='ignore')}~{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:12]}"
+    mark = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+    return f"_{name.encode()[:80].decode(errors='ignore')}~{mark}"
 
 # %% ../nbs/00_base.ipynb #5b718863
 def cache_dir() -> Path:

@@ -42,7 +42,8 @@ def plain(
     "A value as JSON keeps it; raises `BadInput` for one that it cannot hold"
     try: return json.loads(json.dumps(value, ensure_ascii=False).encode())
     except (TypeError, ValueError, RecursionError) as e:
-        raise BadInput(f"grid: a value cannot be passed to a notebook ({e}); allowed: text, numbers, True, False, None, lists and mappings of these") from None
+        allowed = "text, numbers, True, False, None, lists and mappings of these"
+        raise BadInput(f"grid: a value cannot be passed to a notebook ({e}); allowed: {allowed}") from None
 
 # %% ../nbs/10_sweep.ipynb #2341cce1
 def same(
@@ -99,7 +100,8 @@ def within(
 ) -> None:
     "Refuse a file that is too large; raises `BadInput`"
     for what, n in found.items():
-        if n > LIMITS[what]: raise BadInput(f"grid: {path} comes to {n:,} {what} or more; allowed: at most {LIMITS[what]:,}")
+        if n <= LIMITS[what]: continue
+        raise BadInput(f"grid: {path} comes to {n:,} {what} or more; allowed: at most {LIMITS[what]:,}")
 
 # %% ../nbs/10_sweep.ipynb #6a1091da
 def measure(
@@ -114,7 +116,8 @@ def measure(
     for e in events:
         levels = 0
         if isinstance(e, yaml.AliasEvent):
-            if e.anchor not in known: raise BadInput(f"grid: {path} has an alias *{e.anchor} that stands for nothing, or for itself")
+            if e.anchor not in known:
+                raise BadInput(f"grid: {path} has an alias *{e.anchor} that stands for nothing, or for itself")
             values, levels = values + known[e.anchor][0], known[e.anchor][1]
         elif isinstance(e, yaml.CollectionEndEvent):
             anchor, before, inside = around.pop()
@@ -133,15 +136,17 @@ def load_grids(
     "Read the grids of a file; raises `BadInput` where it holds something else"
     import yaml
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    dates = {k: [r for r in rules if r[0] != "tag:yaml.org,2002:timestamp"] for k, rules in base.yaml_implicit_resolvers.items()}
-    loader = type("Loader", (base,), {"yaml_implicit_resolvers": dates})
+    without_dates = lambda rules: [r for r in rules if r[0] != "tag:yaml.org,2002:timestamp"]
+    rules = {k: without_dates(v) for k, v in base.yaml_implicit_resolvers.items()}
+    loader = type("Loader", (base,), {"yaml_implicit_resolvers": rules})
     try:
         within(path, bytes=path.stat().st_size)
         measure(path, yaml.parse(text := path.read_bytes(), loader))
         content = yaml.load(text, loader)
     except BadInput: raise
     except Exception as e: # of YAML, or of the Python function that makes a value
-        raise BadInput(f"grid: {path} cannot be read as YAML ({type(e).__name__}: {str(e).partition(chr(10))[0]})") from None
+        reason = f"{type(e).__name__}: {e}".splitlines()[0]
+        raise BadInput(f"grid: {path} cannot be read as YAML ({reason})") from None
     grids = content if isinstance(content, list) else [content]
     for g in grids:
         if not isinstance(g, dict) or not g or not all(isinstance(k, str) for k in g) or any(v == [] or isinstance(v, dict) for v in g.values()):
@@ -160,7 +165,10 @@ def read_grids(
     if not (path := experiment_file(files[0], Path(files[0]).suffix)): raise BadInput(f"grid: found {files[0]!r}, which is no file; allowed: a YAML file")
     among = lambda v, words: any(str(v) == w or same(plain(v), typed(w)) for w in words)
     def part(g):
-        own = {k: [v for v in values if k not in taken or among(v, taken[k])] if isinstance(values, list) else taken.get(k, [values]) for k, values in g.items()}
+        own = {}
+        for k, values in g.items():
+            if not isinstance(values, list): own[k] = taken.get(k, [values])
+            else: own[k] = [v for v in values if k not in taken or among(v, taken[k])]
         return own | {k: v for k, v in taken.items() if k not in g}
     grids = [g for g in map(part, load_grids(path)) if all(g.values())]
     if not grids: raise BadInput(f"grid: {' '.join(w for w in words if w not in files)} leaves nothing of {path}")
@@ -185,7 +193,8 @@ def assigned(
     if isinstance(target, ast.Name): yield target.id, value
     if isinstance(target, ast.Starred): yield from assigned(target.value, value)
     if not isinstance(target, ast.Tuple | ast.List): return
-    parts = value.elts if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts) else [value]*len(target.elts)
+    parts = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+    if len(parts) != len(target.elts): parts = [value]*len(target.elts)
     for t, v in zip(target.elts, parts): yield from assigned(t, v)
 
 # %% ../nbs/10_sweep.ipynb #e4df50b3
@@ -194,10 +203,12 @@ def parameters_cell(
 ) -> str: # empty where it has none
     "The source of the cell tagged parameters; raises `BadInput` where it is not a notebook"
     try:
-        if (size := notebook.stat().st_size) > 100_000_000: raise BadInput(f"notebook: {notebook} has {size:,} bytes; allowed: at most 100,000,000")
+        if (size := notebook.stat().st_size) > 100_000_000:
+            raise BadInput(f"notebook: {notebook} has {size:,} bytes; allowed: at most 100,000,000")
         nb = json.loads(notebook.read_bytes())
         if nb["nbformat"] != 4: raise BadInput(f"notebook: {notebook} is of nbformat {nb['nbformat']!r}; allowed: 4")
-        return next(("".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "code" and "parameters" in c["metadata"].get("tags", ())), "")
+        code = [c for c in nb["cells"] if c["cell_type"] == "code"]
+        return next(("".join(c["source"]) for c in code if "parameters" in c["metadata"].get("tags", ())), "")
     except BadInput: raise
     except Exception as e: raise BadInput(f"notebook: {notebook} cannot be read ({type(e).__name__})") from None
 
@@ -205,13 +216,17 @@ def parameters_cell(
 def notebook_parameters(
     notebook: Path
 ) -> dict[str, str]: # name -> default, as it is written there
-    "What a notebook's parameters cell sets, as Python itself reads it; raises `BadInput` where it is not a notebook, or no Python"
+    "What a notebook's parameters cell sets, as Python itself reads it; raises `BadInput` where that cannot be"
     from IPython.core.inputtransformer2 import TransformerManager
     cell = parameters_cell(notebook)
     try: body = ast.parse(source := TransformerManager().transform_cell(cell)).body
-    except Exception as e: raise BadInput(f"notebook: the parameters cell of {notebook} is no Python ({type(e).__name__}: {str(e).partition(chr(10))[0]})") from None
-    pairs = [(t, s.value) for s in body if isinstance(s, ast.Assign | ast.AnnAssign) and s.value for t in getattr(s, "targets", [getattr(s, "target", None)])]
-    return {name: ast.get_source_segment(source, v) or "" for target, value in pairs for name, v in assigned(target, value)}
+    except Exception as e:
+        reason = f"{type(e).__name__}: {e}".splitlines()[0]
+        raise BadInput(f"notebook: the parameters cell of {notebook} is no Python ({reason})") from None
+    pairs = [(t, s.value) for s in body if isinstance(s, ast.Assign) for t in s.targets]
+    pairs += [(s.target, s.value) for s in body if isinstance(s, ast.AnnAssign) and s.value]
+    written = lambda value: ast.get_source_segment(source, value) or ""
+    return {name: written(v) for target, value in pairs for name, v in assigned(target, value)}
 
 # %% ../nbs/10_sweep.ipynb #163ba4c1
 def check_names(
@@ -290,7 +305,8 @@ def combinations(
     grids: list[dict[str, list]]
 ) -> list[dict]: # name -> value
     "All combinations of all grids; raises `BadInput` where they are too many to be meant"
-    if (n := sum(math.prod(map(len, g.values())) for g in grids)) > MOST_JOBS: raise BadInput(f"grid: found {n:,} combinations, allowed: at most {MOST_JOBS:,}")
+    if (n := sum(math.prod(map(len, g.values())) for g in grids)) > MOST_JOBS:
+        raise BadInput(f"grid: found {n:,} combinations, allowed: at most {MOST_JOBS:,}")
     return [dict(zip(g, values)) for g in grids for values in product(*g.values())]
 
 # %% ../nbs/10_sweep.ipynb #7e1e738d
@@ -316,9 +332,11 @@ def make_jobs(
         fields = {k: v for k, v in c.items() if kind and k in kind.model_fields}
         spec = make_experiment(kind, **task | fields) if kind else None
         values = {k: getattr(spec, k) if k in fields else plain(typed(v, holds_text(known[k]))) for k, v in c.items()}
-        return Job(notebook, values, prefix + (spec.save_dir if spec else folder_name(notebook.stem)), study_home(), spec, **settings)
+        folder = prefix + (spec.save_dir if spec else folder_name(notebook.stem))
+        return Job(notebook, values, folder, study_home(), spec, **settings)
     jobs = keep_apart([job(c) for c in combinations(grids)], known)
-    if len({inside_exp(j.save_dir) for j in jobs}) < len(jobs): raise BadInput("grid: two jobs would share a folder; allowed: each combination once")
+    if len({inside_exp(j.save_dir) for j in jobs}) < len(jobs):
+        raise BadInput("grid: two jobs would share a folder; allowed: each combination once")
     if "save_dir" not in known: return jobs
     return [replace(j, parameters=j.parameters | {"save_dir": j.save_dir}, spec=j.spec and j.spec.model_copy(update={"save_dir": j.save_dir})) for j in jobs]
 
@@ -351,7 +369,8 @@ def is_done(
     for k in asked | recorded:
         if k in asked and k in recorded and same(asked[k], recorded[k]): continue
         new, old = (repr(p[k]) if k in p else "its default" for p in (asked, recorded))
-        raise BadInput(f"{k}: found {new}, but {job.executed} was executed with {old}; allowed: the same, or another --under")
+        raise BadInput(f"{k}: found {new}, but {job.executed} was executed with {old}; "
+            "allowed: the same, or another --under")
     return True
 
 # %% ../nbs/10_sweep.ipynb #00f0d3be
@@ -393,8 +412,9 @@ def run_notebook(
     try:
         with tempfile.TemporaryDirectory(prefix="gru-") as private:
             config = Config() if sys.platform == "win32" else Config(KernelManager=dict(transport="ipc", ip=f"{private}/k"))
-            source, target = (str(p).replace("{", "{{").replace("}", "}}") for p in (a["notebook"], partial)) # papermill puts parameters into paths
-            papermill.execute_notebook(source, target, a["parameters"], kernel_name="python3", progress_bar=False, start_timeout=180, config=config)
+            as_it_is = lambda path: str(path).replace("{", "{{").replace("}", "}}") # papermill fills in parameters
+            papermill.execute_notebook(as_it_is(a["notebook"]), as_it_is(partial), a["parameters"],
+                kernel_name="python3", progress_bar=False, start_timeout=180, config=config)
         if a["title"]: to_page(partial, Path(a["executed"]).with_suffix(".html"), a["title"], a["code"])
     except papermill.PapermillExecutionError as e: sys.exit(f"{e.ename}: {e.evalue}".split("\n")[0])
     except Exception as e: sys.exit(f"{type(e).__name__}: {e}".split("\n")[0])
@@ -459,7 +479,8 @@ def still_wanted() -> Callable[[], bool]:
     except ValueError: return lambda: True # no worker
     def wanted():
         task = worker.state.tasks.get(key)
-        return task is not None and task.state == "executing" and worker.status.name not in ("closing", "closed", "failed")
+        if worker.status.name in ("closing", "closed", "failed"): return False
+        return task is not None and task.state == "executing"
     return wanted
 
 # %% ../nbs/10_sweep.ipynb #92eac3c6
@@ -607,7 +628,8 @@ def follow(
             for future in [f for f in todo if f.done()]:
                 job, error = todo.pop(future), None if future.cancelled() else future.exception()
                 if future.cancelled(): outcome = Outcome("failed", 0., "the cluster has lost it")
-                else: outcome = Outcome("failed", 0., f"{type(error).__name__}: {error}".split("\n")[0]) if error else future.result()
+                elif error: outcome = Outcome("failed", 0., f"{type(error).__name__}: {error}".split("\n")[0])
+                else: outcome = future.result()
                 board.outcomes[job.save_dir] = outcome
                 say(f"{outcome.state:6}  {job.save_dir}  {clock(outcome.seconds)}{outcome.error and ': ' + outcome.error}")
             if not console.is_terminal and time.monotonic() - spoke > 60:
@@ -665,7 +687,9 @@ def cluster(
     except ImportError: raise BadInput('scheduler: dask.distributed is not installed; install gru-study with its extra "cluster"') from None
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL) # a cluster that is lost shows in each outcome
     try:
-        with ThreadPoolExecutor(1) as own: own.submit(asyncio.run, answers(address)).result() # JupyterLab's thread has a loop already
+        with ThreadPoolExecutor(1) as own: # this thread has a loop already in JupyterLab
+            own.submit(asyncio.run, answers(address)).result()
         client = Client(address, timeout=10, set_as_default=False)
-    except (OSError, ValueError, TypeError, ImportError) as e: raise BadInput.found("scheduler", address, f"the address of a running dask scheduler ({type(e).__name__})") from None
+    except (OSError, ValueError, TypeError, ImportError) as e:
+        raise BadInput.found("scheduler", address, f"the address of a running dask scheduler ({type(e).__name__})") from None
     with client: yield client.get_executor(pure=False)
