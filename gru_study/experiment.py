@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_args
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, model_serializer, model_validator
 from typing_extensions import TypedDict
 
-from .base import DIGESTS, BadInput, asset, check_place, find_path, parse_json, read_checked, shown, study_home, write_checked
+from .base import DIGESTS, BadInput, asset, check_place, find_path, folder_name, parse_json, read_checked, shown, study_home, write_checked
 from .music import dataset_name
 from .text import corpus_name
 
@@ -57,7 +57,7 @@ def task_data_rnn(
     fields: dict[str, Any] # the validated fields before this one
 ) -> str:
     "The default folder of a run"
-    return "/".join((fields["task"], plain_name(fields["data"]), plain_name(fields["rnn"])))
+    return "/".join((fields["task"], folder_name(plain_name(fields["data"])), folder_name(plain_name(fields["rnn"]))))
 
 # %% ../nbs/07_experiment.ipynb #b917b0ca
 SHIPPED = "pretrained" # what the names of shipped runs begin with

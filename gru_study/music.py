@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import NOTES, BadInput, asset, cache_dir, data_file, digest, find_path, write_file
+from .base import NOTES, BadInput, asset, cache_dir, data_file, digest, find_path, folder_name, write_file
 
 # %% ../nbs/02_music.ipynb #40ca7dd4
 LOWEST = 21 # MIDI number of the lowest key, A0
@@ -157,7 +157,7 @@ def cached(
     make: Callable[[], MusicData] # builds it
 ) -> MusicData:
     "The set from the cache, or built and put there"
-    path = cache_dir()/"sets"/f"{Path(name).name}-{digest(key)[:16]}.npz"
+    path = cache_dir()/"sets"/f"{folder_name(Path(name).name)}-{digest(key)[:16]}.npz"
     try: return from_npz(path, name)
     except BadInput: # not there yet, or damaged
         data = make()

@@ -1,4 +1,5 @@
 "A sweep whose jobs fail in every way, that is killed, that loses a machine: each job ends once, and nothing is left running."
+import hashlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import nbformat
 import psutil
 import pytest
 from conftest import ROOT, gru_study
+from hypothesis import given, settings, strategies as st
 from test_commands import one_line
 from test_resume import start
 
@@ -163,6 +165,30 @@ def test_dask_cluster(home, told, counting, dask):
     assert all_gone(home)
 
 
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_on_a_cluster(home, told, tmp_path, dask, end):
+    "A sweep that is interrupted or killed takes its running jobs with it; the same command then ends each once"
+    address, workers = dask
+    wait = "while not os.path.exists(os.environ['TOLD'] + '.go'): time.sleep(0.05)"
+    job = notebook(tmp_path / "job.ipynb", "n = 0", TELL + "tell('ran', n)", f"{wait}\ntell('finished', n)")
+    command = job, "--grid", "n=1,2,3,4", "--scheduler", address
+    sweep = run_sweep(*command)
+    while sweep.poll() is None and len(told()) < 2: time.sleep(0.02)
+    sweep.send_signal(end)
+    _, stderr = sweep.communicate()
+    assert sweep.returncode == (130 if end == signal.SIGINT else -end), stderr
+    if end == signal.SIGINT: assert stderr.startswith("gru-study: interrupted") and stderr.count("\n") == 1
+    assert all_gone(home) and all(p.is_running() for p in workers)
+    (tmp_path / "told.go").touch()
+    again = gru_study("sweep", *command)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert table(again.stdout) == [("done", f"job/n={n}", None) for n in range(1, 5)]
+    assert sorted(numbers(told(), "ran").values()) == [1, 1, 2, 2]
+    assert numbers(told(), "finished") == dict.fromkeys("1234", 1)
+    assert {f.name for f in home.glob("exp/job/*/*") if f.name[0] != "."} == {"job.ipynb", "job.html"}
+    assert all_gone(home)
+
+
 def test_no_scheduler(home, counting):
     "An address where nobody answers is refused in one line"
     pytest.importorskip("distributed")
@@ -210,3 +236,194 @@ def test_wrong_grid_file(home, tmp_path, counting, content, more, sentence):
     if content is not None: file.write_text(content)
     one_line(gru_study("sweep", counting, "--grid", file, *more), sentence)
     assert not any(home.rglob("*"))
+
+
+TEXTS = st.text(st.characters(codec=None), max_size=150) | st.text("ab./\\\\~ \0\n=,é", max_size=8)
+TEXTS |= st.sampled_from(["CON", "nul.txt", "com1", "COM¹ .x", "lpt9.", ".."])
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in "0123456789¹²³")}
+
+
+@settings(max_examples=500)
+@given(TEXTS, TEXTS)
+def test_folder_names(text, other):
+    "Any text becomes one part of a path that every system takes, and two texts never the same"
+    from gru_study.base import folder_name
+    name = folder_name(text)
+    assert os.path.split(os.path.normpath(os.path.join("/exp", name))) == ("/exp", name)
+    assert 1 <= len(name.encode()) <= 100
+    assert not set(name) & set('/\\\\:*?"<>|') and all(c.isprintable() for c in name)
+    assert name[0] != "." and name[-1] not in ". " and name.split(".")[0].rstrip().upper() not in DEVICES
+    assert text == other or name != folder_name(other)
+
+
+def test_nothing_outside(home, told, tmp_path):
+    "Values of any form stay below the folder of the sweep, each in one of its own, and arrive as they were typed"
+    job = notebook(tmp_path / "job.ipynb", "text = ''", TELL + "tell(repr(text))")
+    values = ["a/../../../../ESC/x", "..", "é", "b"]
+    before = set(tmp_path.rglob("*"))
+    done = gru_study("sweep", job, "--grid", f"text={','.join(values)}", "--under", "u")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(word for word, in told()) == sorted(map(repr, values))
+    assert len(list(home.glob("exp/u/job/*/job.ipynb"))) == len(values)
+    assert {p for p in set(tmp_path.rglob("*")) - before if home not in p.parents} == {tmp_path / "told"}
+    assert (home / "exp/u/job/text=b").is_dir() and (home / "exp/u/job/text=é").is_dir()
+
+
+@pytest.mark.parametrize("name", ["<img src=x onerror=1>", ".hidden", "音" * 80])
+def test_data_of_any_name(home, toy, tmp_path, name):
+    "A data file of any name is trained on without --save_dir"
+    data = toy.rename(tmp_path / f"{name}.npz")
+    done = gru_study("train", "--data", data, "--hidden", "4", "--epoch", "1")
+    assert done.returncode == 0, done.stderr
+    mark = hashlib.sha256(name.encode()).hexdigest()[:12]
+    assert [f.parent.parent.name.split("~")[1] for f in home.glob("exp/music_lm/*/gru/result.json")] == [mark]
+
+
+VALUES = """x: [2024-01-01, .nan, .inf, {1: a}, [1, 2], {a: {b: null}}, "2024_01", "12e5", "None", "1", 1, 1.0, true,
+    1e-3, 'é"\\']"""
+ARRIVE = ["'2024-01-01'", "nan", "inf", "{'1': 'a'}", "[1, 2]", "{'a': {'b': None}}", "'2024_01'", "'12e5'", "'None'",
+    "'1'", "1", "1.0", "True", "'1e-3'", "'é\"\\\\'"]
+
+
+def test_values_of_every_type(home, told, tmp_path):
+    "Values of YAML reach the notebook as papermill has them; the same command keeps them all"
+    job = notebook(tmp_path / "job.ipynb", "x = None", TELL + "tell(repr(x))")
+    (tmp_path / "g.yaml").write_text(VALUES)
+    command = "sweep", job, "--grid", tmp_path / "g.yaml"
+    done = gru_study(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(" ".join(line) for line in told()) == sorted(ARRIVE)
+    again = gru_study(*command)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("kept ") == len(ARRIVE) == len(told())
+
+
+def test_one_rate_is_one_job(home):
+    "Two spellings of one number are one combination, which is refused before anything has run"
+    twice = gru_study("sweep", "music_lm", "--grid", "lr=0.001,1e-3")
+    one_line(twice, "grid: two jobs would share a folder; allowed: each combination once")
+    assert not any(home.rglob("*"))
+
+
+def test_parameters_as_python_reads_them(home, told, tmp_path):
+    "Text with an equals sign, two on a line, magics, a default that is no literal; a cell that is no Python is refused"
+    cell = 's = "a=b"; a = 1\n%matplotlib inline\nb, c = 2, dict(d=3)'
+    job = notebook(tmp_path / "job.ipynb", cell, TELL + "tell(repr((s, a, b, c)))")
+    done = gru_study("sweep", job, "--grid", "s=2", "b=5", "c=True")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [" ".join(line) for line in told()] == ["('2', 1, 5, True)"]
+    wrong = notebook(tmp_path / "wrong.ipynb", "a <- 1; b =")
+    refused = gru_study("sweep", wrong, "--grid", "a=1")
+    one_line(refused, f"notebook: the parameters cell of {wrong} is no Python (SyntaxError: ")
+    (tmp_path / "huge.ipynb").touch()
+    os.truncate(tmp_path / "huge.ipynb", 10**10)
+    refused = gru_study("sweep", tmp_path / "huge.ipynb", "--grid", "a=1")
+    one_line(refused, "huge.ipynb has 10,000,000,000 bytes; allowed: at most 100,000,000")
+
+
+def test_braces_in_a_path(tmp_path, told):
+    "papermill puts parameters into paths; ours stay as they are"
+    home = tmp_path / "home {n}"
+    job = notebook(tmp_path / "job{n}.ipynb", "n = 0", TELL + "tell(n)")
+    done = gru_study("sweep", job, "--grid", "n=1", GRU_STUDY_HOME=str(home))
+    assert done.returncode == 0 and told() == [["1"]], done.stdout + done.stderr
+    assert len(list(home.glob("exp/*/job{n}.ipynb"))) == 1
+
+
+LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
+
+
+@pytest.mark.parametrize("content,sentence", [
+    ("[" * 3000, "comes to 51 levels or more; allowed: at most 50"),
+    (LAUGHS, "values or more; allowed: at most 100,000"),
+    ("n: [" + "1, " * 10**6 + "]", "comes to 3,000,005 bytes or more; allowed: at most 1,000,000"),
+    ("n: [" + "1," * 400_000 + "]", "comes to 100,001 values or more"),
+    ("n: [" + "1," * 10_001 + "]", "grid: found 10,001 combinations, allowed: at most 10,000"),
+    ("n: &n [*n]", "has an alias *n that stands for nothing, or for itself"),
+    ("n: !!timestamp x", "cannot be read as YAML"),
+    ("n: " + "1" * 5000, "cannot be read as YAML"),
+    ("n: !!binary YQ==", "grid: a value cannot be passed to a notebook"),
+    ("- {n: [1], m: 1}", "grid: found 'm'")])
+def test_hostile_yaml(home, tmp_path, counting, content, sentence):
+    "YAML that is too much, or that nothing can be made of, is refused in one line"
+    (tmp_path / "g.yaml").write_text(content)
+    one_line(gru_study("sweep", counting, "--grid", tmp_path / "g.yaml"), sentence)
+    assert not any(home.rglob("*"))
+
+
+def test_very_long_words(home, tmp_path, told):
+    "A word of the command line that is too long to be a value is text"
+    words = ["-" * 100_000, "[" * 100_000]
+    job = notebook(tmp_path / "job.ipynb", "x = 0", TELL + "tell(x[0], len(x))")
+    for i, word in enumerate(words):
+        done = gru_study("sweep", job, "--grid", f"x={word}", "--under", i)
+        assert done.returncode == 0, done.stderr[:1000]
+    assert told() == [["-", "100000"], ["[", "100000"]]
+
+
+@pytest.mark.parametrize("damage", [
+    lambda b: b[:len(b) // 2], lambda b: b"", lambda b: b"\xff" + b[1:], lambda b: b"[" * 10**6,
+    lambda b: b.replace(b'"parameters"', b'"parametErs"')])
+def test_damaged_executed_notebook(home, tmp_path, counting, damage):
+    "An executed notebook that cannot be read back is named in one line, and left alone"
+    file = home / "exp/job/job.ipynb"
+    file.parent.mkdir(parents=True)
+    facts = dict(parameters=dict(n=1), duration=1.5)
+    content = json.dumps(dict(cells=[], metadata=dict(papermill=facts), nbformat=4, nbformat_minor=5)).encode()
+    file.write_bytes(content)
+    assert gru_study("sweep", counting, "--grid", "n=1").stdout.startswith("kept ")
+    file.write_bytes(damage(content))
+    refused = gru_study("sweep", counting, "--grid", "n=1")
+    one_line(refused, f"{file}: is no notebook that papermill has executed; move it away")
+    assert file.read_bytes() == damage(content)
+
+
+def only_bad_input(read, *given):
+    "What is read; None where it is refused"
+    from gru_study.base import BadInput
+    try: return read(*given)
+    except BadInput: return None
+
+
+PIECES = [*"[]{},'\"|\n\t%", "x: ", "- ", "? ", ": ", "&a ", "*a", "<<: ", "# ", "---", "\n  ", "0x_", "1:60", ".nan",
+    "2024-01-01", "!!int ", "!!set ", "!!timestamp ", "!!bool ", "!!omap "]
+YAML = st.lists(st.sampled_from(PIECES), max_size=30).map(lambda p: "".join(p).encode()) | st.binary(max_size=50)
+
+
+@settings(max_examples=300, deadline=None)
+@given(YAML)
+def test_any_yaml(tmp_path_factory, content):
+    "Whatever is in a file of grids, they are read or refused"
+    from gru_study.sweep import combinations, load_grids, plain
+    file = tmp_path_factory.getbasetemp() / "any.yaml"
+    file.write_bytes(content)
+    for grid in only_bad_input(load_grids, file) or ():
+        for value in grid.values(): only_bad_input(plain, value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=60) | st.text("0123456789eE.-+_jx'\"\\\\[](){}:,ab \n\0", max_size=30), st.integers(1, 1000))
+def test_any_word(word, times):
+    "Whatever is typed is a grid or refused; its values are what JSON can hold, and turned round give their word"
+    from gru_study.sweep import Word, as_word, parse_grid, plain, same, typed
+    only_bad_input(parse_grid, [word])
+    for text in (word, word * times):
+        value = typed(Word(text))
+        assert same(plain(value), value) and (same(typed(Word(as_word(value))), value) or "\0" in as_word(value))
+
+
+NAMES = st.sampled_from(["metadata", "papermill", "parameters", "duration"])
+FACTS = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner))
+
+
+@settings(max_examples=300, deadline=None)
+@given(FACTS, st.integers(0, 200), st.integers(0, 255))
+def test_any_executed_notebook(tmp_path_factory, content, at, byte):
+    "Whatever has become of an executed notebook, what it says of its job can be read or is refused"
+    from gru_study.sweep import papermill_facts
+    file, text = tmp_path_factory.getbasetemp() / "any.ipynb", json.dumps({"metadata": {"papermill": content}}).encode()
+    for written in (text, text[:at], text[:at] + bytes([byte]) + text[at + 1:], json.dumps(content).encode()):
+        file.write_bytes(written)
+        facts = only_bad_input(papermill_facts, file)
+        assert facts is None or isinstance(facts["parameters"], dict) and round(facts["duration"] or 0, 1) >= 0
