@@ -275,8 +275,9 @@ def styled(
     words = [c for c in ("data", "model", "sizes", "settings", "run", "state", "message", "a", "b", "verdict", "cell", "attention", "source", "note", *sentences) if c in table]
     props = lambda c: "text-align: left" + "; white-space: nowrap"*(c not in ("message", "note", "settings", *sentences))
     left = [dict(selector=f".col{table.columns.get_loc(c)}", props=props(c)) for c in words]
-    plain = table.style.format(escape="html").format_index(escape="html", axis="columns").set_table_attributes('class="mathjax_ignore"')
-    return plain.hide(axis="index").set_table_styles(left + [dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right")] + left)
+    text = table.style.format(escape="html").format_index(escape="html", axis="columns").hide(axis="index")
+    cells = dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right")
+    return text.set_table_attributes('class="mathjax_ignore"').set_table_styles([*left, cells, *left])
 
 # %% ../nbs/12_report.ipynb #fa02a6e8
 def in_markdown(
@@ -460,8 +461,10 @@ def data_notes(
 ) -> list[str]: # in Markdown
     "What a reader must know of the data sets of a study"
     def note(name):
-        said, used = (in_markdown(text.removeprefix(f"{name}: ")) for text in (about_data(name), study.provenance[name]["summary"]))
-        return f"**{in_markdown(name)}**: {said} {'Known faults, left as they are: ' + FAULTS[name] if name in FAULTS else ''} Used here: {used}."
+        plain = lambda text: in_markdown(text.removeprefix(f"{name}: "))
+        known = f"Known faults, left as they are: {FAULTS[name]}" if name in FAULTS else ""
+        used = plain(study.provenance[name]["summary"])
+        return f"**{in_markdown(name)}**: {plain(about_data(name))} {known} Used here: {used}."
     return [note(name) for name in sorted(study.provenance)]
 
 # %% ../nbs/12_report.ipynb #0dbbaa40

@@ -184,7 +184,8 @@ def translation_findings(
     test = runs.test.iloc[0]
     runs, pairs = runs[runs.test == test], study.pairs[(study.pairs.data == data) & (study.pairs.test == test)]
     mean, told = runs.groupby("model").bleu_lower.mean().sort_values(ascending=False), []
-    told.append(f"**{in_markdown(data)}**, {in_markdown(test)}, lowercased BLEU: " + ", ".join(f"{in_markdown(m)} {v:.2f}" for m, v in mean.items()) + ".")
+    order = ", ".join(f"{in_markdown(m)} {v:.2f}" for m, v in mean.items())
+    told.append(f"**{in_markdown(data)}**, {in_markdown(test)}, lowercased BLEU: {order}.")
     best_first = lambda r: (r.a, r.b) if r.bleu_a > r.bleu_b else (r.b, r.a)
     clear = [f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.bleu_a - r.bleu_b):.2f}" for r in pairs.itertuples() if r.p < 0.05]
     if len(pairs): told.append(f"**Beyond noise** (paired bootstrap over the sentences, p < 0.05 for each of {pairs.seeds.min()} pair(s) of runs): {'; '.join(clear) or 'nothing'}. {len(pairs) - len(clear)} of {len(pairs)} differences are within noise.")
