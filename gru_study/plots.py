@@ -58,7 +58,8 @@ def keys_used(
 ) -> slice: # columns
     "The range of keys that sound, with two keys of margin"
     used = np.flatnonzero(np.concatenate(rolls).any(0))
-    return slice(max(0, used[0] - 2), used[-1] + 3) if len(used) else slice(0, rolls[0].shape[1])
+    keys = rolls[0].shape[1]
+    return slice(max(0, used[0] - 2), min(keys, used[-1] + 3)) if len(used) else slice(0, keys)
 
 # %% ../nbs/11_plots.ipynb #7d93db4b
 def roll_trace(

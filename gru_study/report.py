@@ -275,7 +275,7 @@ def styled(
     words = [c for c in ("data", "model", "sizes", "settings", "run", "state", "message", "a", "b", "verdict", "cell", "attention", "source", "note", *sentences) if c in table]
     props = lambda c: "text-align: left" + "; white-space: nowrap"*(c not in ("message", "note", "settings", *sentences))
     left = [dict(selector=f".col{table.columns.get_loc(c)}", props=props(c)) for c in words]
-    text = table.style.format(escape="html").format_index(escape="html", axis="columns").hide(axis="index")
+    text = table.map(str).style.format(escape="html").format_index(escape="html", axis="columns").hide(axis="index")
     cells = dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right")
     return text.set_table_attributes('class="mathjax_ignore"').set_table_styles([*left, cells, *left])
 

@@ -172,7 +172,7 @@ def to_page(
     own = SCRIPT.findall(export(nbformat.v4.new_notebook()))
     first = '<head><meta charset="utf-8">' # which browsers look for in the first 1024 bytes
     head = head.replace("<head>", first + policy([plotly, *own, *drawing]), 1)
-    body = re.sub("http-equiv", "http_equiv", body, flags=re.I) # an output that would take the reader elsewhere
+    body = re.sub("<meta", "<no-meta", body, flags=re.I) # of an output, that would take the reader elsewhere
     return write_file(page, f'{head}<meta name="viewport" content="width=device-width"><script>{plotly}</script></head>{body}')
 
 # %% ../nbs/10_sweep.ipynb #e072ca3b
