@@ -132,7 +132,8 @@ def self_contained(
 ) -> list[str]: # the scripts that this has put in
     "Turn stored plotly figures, which only JupyterLab draws, into HTML that draws them with the page's own plotly.js"
     from plotly.io import from_json, to_html
-    scripts, options = [], dict(full_html=False, include_plotlyjs=False, config={"responsive": True, "displaylogo": False})
+    options = dict(full_html=False, include_plotlyjs=False, config={"responsive": True, "displaylogo": False})
+    scripts: list[str] = []
     for output in [o for cell in nb.cells for o in cell.get("outputs", [])]:
         if figure := output.get("data", {}).get("application/vnd.plotly.v1+json"):
             drawn = from_json(json.dumps(figure), skip_invalid=True)
@@ -165,7 +166,8 @@ def to_page(
     nb = nbformat.read(notebook, 4)
     drawing = self_contained(nb)
     nb.cells = [c for c in nb.cells if c.source.strip() or c.get("outputs")]
-    exporter = HTMLExporter(mathjax_url="", require_js_url="", exclude_input=not code, exclude_input_prompt=True, exclude_output_prompt=True)
+    shown = dict(exclude_input=not code, exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", **shown)
     export = lambda notebook: exporter.from_notebook_node(notebook, {"metadata": {"name": title}})[0]
     html, plotly = export(nb), get_plotlyjs()
     head, body = html.split("</head>", 1)
