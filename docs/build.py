@@ -180,7 +180,7 @@ def referring(text: str, page: str, names: dict[str, list[str]]) -> str:
 
 def figure(data: dict) -> str:
     "A plotly figure as data in the page, to be drawn by figures.js"
-    drawn = json.dumps(data, separators=(",", ":")).replace("</", r"<\/")
+    drawn = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c")
     return f'<div class="plotly" style="height:{data["layout"].get("height", 450)}px"><script type="application/json">{drawn}</script></div>'
 
 

@@ -34,7 +34,7 @@ from .generate import Translation, harmonise, roll_statistics, sample_music, to_
 from .inside import Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants
 from .models import MusicLM, OneThread, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
-from .plots import attention_map, colour, curves, event_figure, flow_figure, inside_figure, piano_roll
+from .plots import attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll
 from .report import differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable
 from .train import fit, load_model, load_translator
 
@@ -502,11 +502,12 @@ def piece_scatter(
     nll = lambda rows: [s["nll"]/s["frames"] for s in rows]
     line = [min(nll(x) + nll(y)) - 0.3, max(nll(x) + nll(y)) + 0.3]
     better = sum(v < u for u, v in zip(nll(x), nll(y)))
-    dots = go.Scatter(x=nll(x), y=nll(y), mode="markers", name="a test piece", customdata=list(range(len(x))), text=[s["name"] for s in x], marker=dict(size=9, color=[colour((p if u < v else q)[0]) for u, v in zip(nll(x), nll(y))], line=dict(width=0.5, color="white")),
+    dots = go.Scatter(x=nll(x), y=nll(y), mode="markers", name="a test piece", customdata=list(range(len(x))), text=[in_figure(s["name"]) for s in x], marker=dict(size=9, color=[colour((p if u < v else q)[0]) for u, v in zip(nll(x), nll(y))], line=dict(width=0.5, color="white")),
         hovertemplate="<b>%{text}</b><br>%{x:.3f} and %{y:.3f} nats a frame<extra></extra>")
     figure = go.Figure([go.Scatter(x=line, y=line, mode="lines", line=dict(color="#888", dash="dot"), hoverinfo="skip"), dots])
-    figure.update_xaxes(title_text=f"NLL a frame, {p[1]}", range=line).update_yaxes(title_text=f"NLL a frame, {q[1]}", range=line)
-    return figure.update_layout(title=f"{q[1]} is better on {better} of {len(x)} test pieces", height=480, showlegend=False, hovermode="closest")
+    across, up = in_figure(p[1]), in_figure(q[1])
+    figure.update_xaxes(title_text=f"NLL a frame, {across}", range=line).update_yaxes(title_text=f"NLL a frame, {up}", range=line)
+    return figure.update_layout(title=f"{up} is better on {better} of {len(x)} test pieces", height=480, showlegend=False, hovermode="closest")
 
 # %% ../nbs/13_lab.ipynb #56ef515f
 SHOWN = ("model", "parameters", "rate", "train NLL", "valid NLL", "test NLL", "frame accuracy", "best epoch", "seconds") # columns of `study_table`

@@ -6,11 +6,12 @@
 __all__ = ['TABLES', 'RECORDED', 'GROUP', 'DIGITS', 'PAPER', 'TCN', 'ORIGINAL', 'FAULTS', 'REPORTS', 'finished_runs', 'history',
            'usable', 'Study', 'settings', 'is_trial', 'run_row', 'lost_rows', 'ended_search', 'thinned', 'collect',
            'study_of', 'by_data', 'baseline_table', 'provenance', 'write_tables', 'read_tables', 'write_study',
-           'read_study', 'reported', 'labels', 'study_table', 'readable', 'shared_settings', 'styled', 'tried_rates',
-           'rates_table', 'sequence_scores', 'chosen', 'fair_pairs', 'differences', 'verdict', 'readable_differences',
-           'ranks', 'chance_of_ranks', 'time_to', 'sizes_table', 'published', 'beside_published', 'about_data',
-           'data_notes', 'readme_table', 'data_finding', 'gating_finding', 'rate_findings', 'published_findings',
-           'findings', 'seed_curves', 'recorded_files', 'fingerprint', 'make_report']
+           'read_study', 'reported', 'labels', 'study_table', 'readable', 'shared_settings', 'styled', 'in_markdown',
+           'tried_rates', 'rates_table', 'sequence_scores', 'chosen', 'fair_pairs', 'differences', 'verdict',
+           'readable_differences', 'ranks', 'chance_of_ranks', 'time_to', 'sizes_table', 'published',
+           'beside_published', 'about_data', 'data_notes', 'readme_table', 'data_finding', 'gating_finding',
+           'rate_findings', 'published_findings', 'findings', 'seed_curves', 'recorded_files', 'fingerprint',
+           'make_report']
 
 # %% ../nbs/12_report.ipynb #13ad7dad
 import csv, json, re, subprocess
@@ -311,11 +312,21 @@ def styled(
     table: pd.DataFrame, # of strings
     sentences: tuple[str, ...] = () # columns of running text
 ): # a pandas Styler
-    "A table for the page: no index, words to the left, numbers to the right"
+    "A table for the page: no index, words to the left, numbers to the right; its text is text, not HTML or maths"
     words = [c for c in ("data", "model", "sizes", "settings", "run", "state", "message", "a", "b", "verdict", "cell", "attention", "source", "note", *sentences) if c in table]
     props = lambda c: "text-align: left" + "; white-space: nowrap"*(c not in ("message", "note", "settings", *sentences))
     left = [dict(selector=f".col{table.columns.get_loc(c)}", props=props(c)) for c in words]
-    return table.style.hide(axis="index").set_table_styles(left + [dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right")] + left)
+    text = table.map(str).style.format(escape="html").format_index(escape="html", axis="columns").hide(axis="index")
+    cells = dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right")
+    return text.set_table_attributes('class="mathjax_ignore"').set_table_styles([*left, cells, *left])
+
+# %% ../nbs/12_report.ipynb #fa02a6e8
+def in_markdown(
+    text: object # from outside: a name, a label, a message
+) -> str: # Markdown, one line
+    "Text that Markdown shows as it is, whatever it holds"
+    reference = lambda m: f"<span>&#{ord(m[0])};</span>" if m[0] in "\\$" else f"&#{ord(m[0])};"
+    return re.sub(r"[!-+./:-@\[-`{-~]|^-", reference, " ".join(str(text).split()))
 
 # %% ../nbs/12_report.ipynb #02d67d32
 def tried_rates(
@@ -490,7 +501,12 @@ def data_notes(
     study: Study
 ) -> list[str]: # in Markdown
     "What a reader must know of the data sets of a study"
-    return [f"**{name}**: {about_data(name).partition(': ')[2]} {'Known faults, left as they are: ' + FAULTS[name] if name in FAULTS else ''} Used here: {study.provenance[name]['summary'].partition(': ')[2]}." for name in sorted(study.provenance)]
+    def note(name):
+        plain = lambda text: in_markdown(text.removeprefix(f"{name}: "))
+        known = f"Known faults, left as they are: {FAULTS[name]}" if name in FAULTS else ""
+        used = plain(study.provenance[name]["summary"])
+        return f"**{in_markdown(name)}**: {plain(about_data(name))} {known} Used here: {used}."
+    return [note(name) for name in sorted(study.provenance)]
 
 # %% ../nbs/12_report.ipynb #0dbbaa40
 def readme_table(
@@ -515,15 +531,16 @@ def data_finding(
     "Order, baseline and clear differences on a data set"
     table = study_table(study).query("data == @data")
     models, markov = table[table.model.isin(chosen(reported(study)).model)], table[table.model == "Markov baseline"]["test NLL"].item()
-    order = ", ".join(f"{r['model']} {r['test NLL']:.3f}" for r in models.to_dict("records"))
+    order = ", ".join(f"{in_markdown(r['model'])} {r['test NLL']:.3f}" for r in models.to_dict("records"))
     worse = [m for m, nll in zip(models.model, models["test NLL"]) if nll >= markov]
-    beaten = f"**{' and '.join(worse)} {'do' if len(worse) > 1 else 'does'} not beat** the Markov baseline ({markov:.3f})" if worse else f"all beat the Markov baseline ({markov:.3f})"
+    beaten = f"**{' and '.join(map(in_markdown, worse))} {'do' if len(worse) > 1 else 'does'} not beat** the Markov baseline ({markov:.3f})" if worse else f"all beat the Markov baseline ({markov:.3f})"
     found = differences(study, data)
-    said = lambda r: f"{r.a if r.pieces.value < 0 else r.b} better than {r.b if r.pieces.value < 0 else r.a} by {abs(r.pieces.value):.3f}"
+    best_first = lambda r: (r.a, r.b) if r.pieces.value < 0 else (r.b, r.a)
+    said = lambda r: f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.pieces.value):.3f}"
     clear, hints = ([said(r) for r in found.itertuples() if r.verdict.endswith(end)] for end in (" better", "one seed"))
     hint = f"On these pieces, with one seed each: {'; '.join(hints)}. " if hints else ""
     noise = f"{len(found) - len(clear) - len(hints)} of {len(found)} differences between models of equal size are within noise" if len(found) else "there is no pair of equal size to compare"
-    return f"**{data}**: {order}; {beaten}. {'Beyond noise: ' + '; '.join(clear) + '. ' if clear else ''}{hint}{noise[0].upper() + noise[1:]}."
+    return f"**{in_markdown(data)}**: {order}; {beaten}. {'Beyond noise: ' + '; '.join(clear) + '. ' if clear else ''}{hint}{noise[0].upper() + noise[1:]}."
 
 # %% ../nbs/12_report.ipynb #8d0734ec
 def gating_finding(
@@ -550,10 +567,10 @@ def rate_findings(
     edge = []
     for (data, model), part in tried[tried.state == "finished"].groupby(["data", "model"]):
         best = part.lr[part.valid_nll.idxmin()]
-        if best in (part.lr.max(), part.lr.min()) and len(part) > 1: edge.append(f"{model} on {data} ({'largest' if best == part.lr.max() else 'smallest'}, {best:.4g})")
+        if best in (part.lr.max(), part.lr.min()) and len(part) > 1: edge.append(f"{in_markdown(f'{model} on {data}')} ({'largest' if best == part.lr.max() else 'smallest'}, {best:.4g})")
     if len(tried): told.append(f"**Rates.** The best rate lies at an edge of those drawn for {', '.join(edge)}: a better one may lie beyond." if edge else "**Rates.** No best rate lies at the edge of those drawn.")
     lost = study.runs[study.runs.state == "diverged"]
-    if len(tried): told.append("**Divergence.** " + ("; ".join(f"{r.cell}-{r.units} on {r.data} at rate {r.lr:.4g} ({r.message})" for r in lost.itertuples()) if len(lost) else f"None of the {len(study.runs)} runs diverged") + ".")
+    if len(tried): told.append("**Divergence.** " + ("; ".join(in_markdown(f"{r.cell}-{r.units} on {r.data} at rate {r.lr:.4g} ({r.message})") for r in lost.itertuples()) if len(lost) else f"None of the {len(study.runs)} runs diverged") + ".")
     return told
 
 # %% ../nbs/12_report.ipynb #f8599f1e

@@ -18,7 +18,7 @@ import pandas as pd
 from .base import BadInput
 from .experiment import Experiment, Run
 from .metrics import bleu_metrics, paired_bleu
-from .report import by_data, finished_runs, history, is_trial, provenance, published, read_tables, settings, usable, write_tables
+from .report import by_data, finished_runs, history, in_markdown, is_trial, provenance, published, read_tables, settings, usable, write_tables
 from .text import Pairs, TextData, load_text, tokenizer
 
 # %% ../nbs/12_translations.ipynb #762a59fa
@@ -203,15 +203,17 @@ def translation_findings(
     test = runs.test.iloc[0]
     runs, pairs = runs[runs.test == test], study.pairs[(study.pairs.data == data) & (study.pairs.test == test)]
     mean, told = runs.groupby("model").bleu_lower.mean().sort_values(ascending=False), []
-    told.append(f"**{data}**, {test}, lowercased BLEU: " + ", ".join(f"{m} {v:.2f}" for m, v in mean.items()) + ".")
-    clear = [f"{r.a if r.bleu_a > r.bleu_b else r.b} better than {r.b if r.bleu_a > r.bleu_b else r.a} by {abs(r.bleu_a - r.bleu_b):.2f}" for r in pairs.itertuples() if r.p < 0.05]
+    order = ", ".join(f"{in_markdown(m)} {v:.2f}" for m, v in mean.items())
+    told.append(f"**{in_markdown(data)}**, {in_markdown(test)}, lowercased BLEU: {order}.")
+    best_first = lambda r: (r.a, r.b) if r.bleu_a > r.bleu_b else (r.b, r.a)
+    clear = [f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.bleu_a - r.bleu_b):.2f}" for r in pairs.itertuples() if r.p < 0.05]
     if len(pairs): told.append(f"**Beyond noise** (paired bootstrap over the sentences, p < 0.05 for each of {pairs.seeds.min()} pair(s) of runs): {'; '.join(clear) or 'nothing'}. {len(pairs) - len(clear)} of {len(pairs)} differences are within noise.")
     both = {c: part.groupby(part.attention != "none").bleu_lower.mean() for c, part in runs.groupby("cell")}
-    gain = [f"{c} {v[True] - v[False]:+.2f}" for c, v in both.items() if len(v) == 2]
+    gain = [f"{in_markdown(c)} {v[True] - v[False]:+.2f}" for c, v in both.items() if len(v) == 2]
     if gain: told.append(f"**Attention** is worth, in BLEU: {', '.join(gain)}.")
     tried = study.rates[study.rates.data == data].groupby("model").lr.agg(lambda rates: sorted(set(rates), reverse=True))
     best = runs.groupby("model").lr.first()
-    several = [f"{m} {', '.join(f'{r:g}' for r in rates)}, best {best[m]:g}" for m, rates in tried.items() if len(rates) > 1]
+    several = [f"{in_markdown(m)} {', '.join(f'{r:g}' for r in rates)}, best {best[m]:g}" for m, rates in tried.items() if len(rates) > 1]
     if several: told.append(f"**Learning rates** tried (best by perplexity on validation): {'; '.join(several)}; all others {', '.join(f'{r:g}' for r in sorted({rates[0] for rates in tried if len(rates) == 1}))} alone.")
     return told + long_finding(study, data, test)
 
@@ -224,4 +226,4 @@ def long_finding(
     table = study.lengths[(study.lengths.data == data) & (study.lengths.test == test)].merge(study.runs[study.runs.test == test][["run", "model"]], on="run")
     if table.words.nunique() < 2: return []
     by = table.groupby(["model", "words"], sort=False).bleu_lower.mean().unstack()[[l for l in LENGTHS if l in set(table.words)]]
-    return ["**Long sentences**: from the shortest to the longest group BLEU changes by " + ", ".join(f"{m} {row.iloc[-1] - row.iloc[0]:+.1f}" for m, row in by.iterrows()) + "."]
+    return ["**Long sentences**: from the shortest to the longest group BLEU changes by " + ", ".join(f"{in_markdown(m)} {row.iloc[-1] - row.iloc[0]:+.1f}" for m, row in by.iterrows()) + "."]

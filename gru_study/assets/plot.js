@@ -56,7 +56,7 @@ function files(model, player) { // links, and the player
   for (const [name, bytes] of Object.entries(model.get("files"))) {
     const kind = name.split(".").pop(), link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([bytes], { type: kinds[kind] ?? "application/octet-stream" }));
-    link.download = name;
+    link.download = name.replace(/[\\/:*?"<>|\x00-\x1f\x7f]/g, "_"); // no folder, and a name that every system takes
     link.textContent = kind.toUpperCase();
     link.title = `keep ${name}`;
     if (kind === "wav") {
