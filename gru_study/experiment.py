@@ -429,7 +429,7 @@ class Run:
         if (result := self.read_json(kind.files[1])) is None: return None
         try:
             facts_of(kind, (asked := self.asked(kind)).task).validate_python(result)
-            kind.model_validate(result["config"], context={"stored": True})
+            result["config"] = kind.model_validate(result["config"], context={"stored": True}).model_dump() # with every field
         except ValidationError as e: raise BadInput(f"{self.path(kind.files[1])}: damaged, or of another version ({explain(e)}); {advice(kind.files[1])}") from None
         return result if agree(result["config"], asked) else None
 

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['TABLES', 'RECORDED', 'GROUP', 'DIGITS', 'PAPER', 'TCN', 'ORIGINAL', 'FAULTS', 'REPORTS', 'finished_runs', 'history',
            'usable', 'Study', 'settings', 'is_trial', 'run_row', 'lost_rows', 'ended_search', 'thinned', 'collect',
-           'study_of', 'by_data', 'baseline_table', 'provenance', 'write_tables', 'read_tables', 'write_study',
-           'read_study', 'reported', 'labels', 'study_table', 'readable', 'shared_settings', 'styled', 'in_markdown',
-           'tried_rates', 'rates_table', 'sequence_scores', 'chosen', 'fair_pairs', 'differences', 'verdict',
-           'readable_differences', 'ranks', 'chance_of_ranks', 'time_to', 'sizes_table', 'published',
+           'study_of', 'by_data', 'baseline_table', 'provenance', 'read_table', 'write_tables', 'read_tables',
+           'write_study', 'read_study', 'reported', 'labels', 'study_table', 'readable', 'shared_settings', 'styled',
+           'in_markdown', 'tried_rates', 'rates_table', 'sequence_scores', 'chosen', 'fair_pairs', 'differences',
+           'verdict', 'readable_differences', 'ranks', 'chance_of_ranks', 'time_to', 'sizes_table', 'published',
            'beside_published', 'about_data', 'data_notes', 'readme_table', 'data_finding', 'gating_finding',
            'rate_findings', 'published_findings', 'findings', 'seed_curves', 'recorded_files', 'fingerprint',
            'make_report']
@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import friedmanchisquare
 
-from .base import DIGESTS, BadInput, Failed, asset, digest, parse_json, project_file, study_home, write_file
+from .base import DIGESTS, BadInput, Failed, asset, digest, parse_json, project_file, shown, study_home, write_file
 from .cells import count_parameters, get_cell, match_hidden, paper_count
 from .experiment import Experiment, Run, Search, Task, advice, finished, inside_exp
 from .metrics import Interval, paired_difference, seed_difference
@@ -84,7 +84,9 @@ class Study:
     provenance: dict[str, dict] # data -> versions, machine, time, commit
     damaged: tuple[str, ...] = () # a sentence for each run that was left out
 
-TABLES = ("runs", "sequences", "curves", "baselines")
+TABLES = { # name: columns of text; of numbers
+    "runs": "data run role cell sizes settings state message; units parameters lr seed train_nll valid_nll test_nll test_nll_seq nll_on accuracy best_epoch epochs seconds",
+    "sequences": "data run sequence; frames nll", "curves": "data run; epoch seconds train_nll valid_nll", "baselines": "data model; nll nll_on accuracy"}
 
 # %% ../nbs/12_report.ipynb #57183993
 def settings(
@@ -154,7 +156,8 @@ def collect(
     going_on = {s.exp for s in searches} - lost.keys()
     runs = [run for run in finished_runs(under, damaged=damaged) if run.exp.parent not in going_on]
     if not (runs := usable(runs, damaged)):
-        raise BadInput("; ".join(["report: found no finished run; train one first, for instance with gru-study train", *damaged]))
+        waiting = [f"the search in {folder} has not ended" for folder in sorted(going_on)]
+        raise BadInput("; ".join(["report: found no finished run; train one first, for instance with gru-study train", *waiting, *damaged]))
     return replace(study_of(runs, [row for rows in lost.values() for row in rows]), damaged=tuple(damaged))
 
 def study_of(
@@ -196,6 +199,19 @@ def provenance(
     return dict(recorded=date.today().isoformat(), commit=commit.stdout.strip() if ours else "", engine=" ".join(sorted({f["provenance"]["engine"] for f in results})), processor=made["processor"],
         versions=made["versions"], summary=results[0]["summary"], runs=len(results), core_hours=round(sum(f["seconds"] for f in results)/3600, 3))
 
+# %% ../nbs/12_report.ipynb #dc545836
+def read_table(
+    path: Path, # a CSV file
+    texts: str, # columns that must be there
+    numbers: str
+) -> pd.DataFrame:
+    "A table with columns of the right kind; raises `ValueError`"
+    wanted = {*texts.split(), *numbers.split()}
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(texts.split(), str), usecols=wanted.__contains__)
+    if missing := wanted - {*table}: raise ValueError(f"{path.name} lacks {', '.join(sorted(missing))}")
+    if wrong := [c for c in numbers.split() if not pd.api.types.is_numeric_dtype(table[c]) or np.isinf(table[c]).any()]: raise ValueError(f"{path.name}: {', '.join(wrong)} must be numbers")
+    return table
+
 # %% ../nbs/12_report.ipynb #2bebb2f6
 RECORDED: dict[Task, str] = {"music_lm": "table2", "translate": "multi30k"} # task -> folder in results/, and target of make
 
@@ -217,7 +233,7 @@ def write_tables(
 
 def read_tables(
     kind: type, # of the study
-    names: tuple[str, ...], # of its tables
+    tables: dict[str, str], # name -> columns of text; of numbers
     task: Task,
     folder: Path | None = None # default: the recorded study of the project
 ): # a study
@@ -226,10 +242,9 @@ def read_tables(
     found = next((p for p in places if (p/"runs.csv").is_file()), None)
     if not found: raise BadInput(f"recorded study: there is no runs.csv in {' or '.join(map(str, places))}; make {RECORDED[task]} records one")
     try:
-        runs, *others = [pd.read_csv(found/f"{name}.csv", keep_default_na=False, na_values=[""]) for name in names]
+        runs, *others = [read_table(found/f"{name}.csv", *columns.split(";")) for name, columns in tables.items()]
         origin = {data: dict(about) for data, about in parse_json((found/"provenance.json").read_bytes(), str(found/"provenance.json")).items()}
-    except BadInput: raise
-    except (OSError, ValueError, TypeError) as e: raise BadInput(f"recorded study: the files in {found} cannot be read ({type(e).__name__}: {e})") from None
+    except (OSError, ValueError, TypeError) as e: raise BadInput(f"recorded study: the files in {found} cannot be read ({shown(str(e))})") from None
     texts = {c: "" for c in ("settings", "message") if c in runs}
     return kind(runs.fillna(texts), *others, origin)
 
@@ -274,7 +289,8 @@ def labels(
 def study_table(
     study: Study
 ) -> pd.DataFrame: # a row a model, best first, then the baselines; for each data set
-    "The comparison of all models on each data set"
+    "The comparison of all models on each data set; raises `BadInput` where no run is to be reported"
+    if reported(study).empty: raise BadInput("report: found no finished run that is not a trial of a search")
     rows = []
     for _, part in reported(study).groupby([*GROUP, "model"], sort=False):
         mean, first = part.mean(numeric_only=True), part.iloc[0]

@@ -24,7 +24,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .base import BadInput, find_path, folder_name, project_file, study_home, write_file
+from .base import BadInput, find_path, folder_name, project_file, shown, study_home, write_file
 from .experiment import Experiment, Search, inside_exp, make_experiment, open_run
 
 # %% ../nbs/10_sweep.ipynb #50ee5d61
@@ -208,7 +208,7 @@ def parameters_cell(
         if (size := notebook.stat().st_size) > 100_000_000:
             raise BadInput(f"notebook: {notebook} has {size:,} bytes; allowed: at most 100,000,000")
         nb = json.loads(notebook.read_bytes())
-        if nb["nbformat"] != 4: raise BadInput(f"notebook: {notebook} is of nbformat {nb['nbformat']!r}; allowed: 4")
+        if nb["nbformat"] != 4: raise BadInput(f"notebook: {notebook} is of nbformat {shown(nb['nbformat'])}; allowed: 4")
         code = [c for c in nb["cells"] if c["cell_type"] == "code"]
         return next(("".join(c["source"]) for c in code if "parameters" in c["metadata"].get("tags", ())), "")
     except BadInput: raise
@@ -393,8 +393,8 @@ def is_done(
     asked, recorded = job.parameters, papermill_facts(job.executed)["parameters"]
     for k in asked | recorded:
         if k in asked and k in recorded and same(asked[k], recorded[k]): continue
-        new, old = (repr(p[k]) if k in p else "its default" for p in (asked, recorded))
-        raise BadInput(f"{k}: found {new}, but {job.executed} was executed with {old}; "
+        new, old = (shown(p[k]) if k in p else "its default" for p in (asked, recorded))
+        raise BadInput(f"{k[:100]}: found {new}, but {job.executed} was executed with {old}; "
             "allowed: the same, or another --under")
     return True
 
@@ -574,9 +574,9 @@ def cells_done(
     notebook: Path # that papermill is executing
 ) -> float: # 0 to 1
     "How many of its code cells have run"
-    try: code = [c for c in json.loads(notebook.read_text())["cells"] if c["cell_type"] == "code"]
-    except (OSError, ValueError): return 0.
-    return sum(c["execution_count"] is not None for c in code)/max(1, len(code))
+    try: ran = [c["execution_count"] is not None for c in json.loads(notebook.read_bytes())["cells"] if c["cell_type"] == "code"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError): return 0. # papermill may be writing it
+    return sum(ran)/max(1, len(ran))
 
 # %% ../nbs/10_sweep.ipynb #0cf04ea6
 def fraction_done(

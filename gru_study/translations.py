@@ -33,7 +33,10 @@ class Translations:
     provenance: dict[str, dict] # data -> versions, machine, time, commit, signatures of the scores
     damaged: tuple[str, ...] = () # a sentence for each run that was left out
 
-PARTS = ("runs", "rates", "lengths", "curves", "pairs")
+PARTS = { # name: columns of text; of numbers
+    "runs": "data run model cell attention sizes settings test; units parameters lr seed train_perplexity valid_perplexity best_epoch epochs seconds perplexity bleu bleu_lower chrf chrf_lower bleu_tokens greedy_bleu_tokens",
+    "rates": "data run model; lr seed valid_perplexity", "lengths": "data run test words; sentences bleu_lower",
+    "curves": "data run; epoch seconds train_nll valid_nll", "pairs": "data test a b; seeds bleu_a bleu_b p"}
 SCORES = ("perplexity", "bleu", "bleu_lower", "chrf", "chrf_lower", "bleu_tokens", "greedy_bleu_tokens")
 
 # %% ../nbs/12_translations.ipynb #2b9ee015

@@ -577,8 +577,14 @@ def yaml_made(draw) -> bytes:
 
 @reader
 def grids(folder):
-    from gru_study.sweep import make_jobs, read_grids
-    return Reader({"g.yaml": YAMLS[1]}, one("g.yaml", damaged(YAMLS) | st.sampled_from(EVIL_YAML) | damaged(EVIL_YAML, 1) | yaml_made()), lambda case: make_jobs(NOTEBOOK, read_grids([str(case / "g.yaml")]), "u"), names_file=False, always=[{"g.yaml": y} for y in EVIL_YAML])
+    from gru_study.sweep import check_names, make_jobs, read_grids
+    def read(case):
+        asked = read_grids([str(case / "g.yaml")])
+        check_names(NOTEBOOK, asked)
+        return make_jobs(NOTEBOOK, asked, "u")
+    good = b"- {rnn: [gru, tanh], lr: [1.0e-3, 1.0e-2], seed: [1, 2]}\n- {rnn: lstm, hidden: [3]}\n"
+    made = damaged([*YAMLS, good]) | st.sampled_from(EVIL_YAML) | damaged(EVIL_YAML, 1) | yaml_made()
+    return Reader({"g.yaml": good}, one("g.yaml", made), read, names_file=False, always=[{"g.yaml": y} for y in EVIL_YAML])
 
 EVIL_WORDS = ["-" * 100_000, "[" * 100_000, "(" * 5000, "1" + "+1" * 50_000, "1j", "b'x'", "{1: 2}", "{[]: 1}", "{{}}", "0x" + "f" * 9000, "9" * 5000, "'a'", "None", "f'{1}'", "\\", "1e400", "'\\ud800'", "...", "-" * 300 + "1", "lambda: 0", "1 if 1 else 2", "gru", "'''", "\t1", "# x"]
 
@@ -612,7 +618,7 @@ def executed(folder):
     nb["metadata"]["papermill"] = dict(parameters={"n": 1, "s": "a"}, duration=3.2, exception=None, start_time="2026-01-01T00:00:00", version="2.7")
     good = json.dumps(nb).encode()
     def read(case):
-        job = Job(Path("n.ipynb"), {"n": 1}, "r", case)
+        job = Job(Path("n.ipynb"), {"n": 1, "s": "a"}, "r", case)
         return done(job), is_done(job), cells_done(job.executed), started_at(job.executed)
     return Reader({"exp/r/n.ipynb": good}, one("exp/r/n.ipynb", json_files(good, json.dumps({"metadata": nb["metadata"], "cells": nb["cells"][1:2], "nbformat": 4, "nbformat_minor": 5}).encode())), read)
 
