@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_args
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, model_serializer, model_validator
 from typing_extensions import TypedDict
 
-from .base import DIGESTS, BadInput, asset, check_place, find_path, folder_name, parse_json, read_checked, shown, study_home, write_checked
+from .base import DIGESTS, BadInput, asset, brief, check_place, find_path, folder_name, parse_json, read_checked, study_home, write_checked
 from .music import dataset_name
 from .text import corpus_name
 
@@ -247,7 +247,7 @@ def explain(
         field = str(e["loc"][-1]) if e["loc"] else "experiment"
         if e["type"] == "extra_forbidden": return f"{field}: no such field, allowed: {', '.join(Search.model_fields if error.title == 'Search' else Experiment.model_fields)}"
         if e["type"] == "missing": return f"{field}: missing"
-        return f"{field}: found {shown(e['input'])}, allowed: {e['msg'].removeprefix('Input should be ').removeprefix('String should ')}"
+        return f"{field}: found {brief(e['input'])}, allowed: {e['msg'].removeprefix('Input should be ').removeprefix('String should ')}"
     clauses = [clause(e) for e in error.errors(include_url=False) if e["type"] != "default_factory_not_called"]
     return "; ".join(clauses[:5] + [f"and {len(clauses) - 5} more"]*(len(clauses) > 5))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import NOTES, BadInput, asset, cache_dir, data_file, digest, find_path, folder_name, shown, write_file
+from .base import NOTES, BadInput, asset, brief, cache_dir, data_file, digest, find_path, folder_name, write_file
 
 # %% ../nbs/02_music.ipynb #40ca7dd4
 LOWEST = 21 # MIDI number of the lowest key, A0
@@ -324,7 +324,7 @@ def read_midi(
     if path.is_file(): at_most(f"data: {path}", path.stat().st_size, LARGEST_MIDI)
     try:
         with warnings.catch_warnings(action="ignore"): midi = pretty_midi.PrettyMIDI(str(path))
-    except Exception as e: raise BadInput(f"data: {path} cannot be read as MIDI ({type(e).__name__}: {shown(str(e))})") from None
+    except Exception as e: raise BadInput(f"data: {path} cannot be read as MIDI ({type(e).__name__}: {brief(str(e))})") from None
     quarters = lambda seconds: midi.time_to_tick(seconds)/midi.resolution
     end = float(max((quarters(n.end) for i in midi.instruments for n in i.notes), default=0))
     at_most(f"data: {path}", end/step, LONGEST, "frames")

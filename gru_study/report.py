@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import friedmanchisquare
 
-from .base import DIGESTS, BadInput, Failed, asset, digest, parse_json, project_file, shown, study_home, write_file
+from .base import DIGESTS, BadInput, Failed, asset, brief, digest, parse_json, project_file, study_home, write_file
 from .cells import count_parameters, get_cell, match_hidden, paper_count
 from .experiment import Experiment, Run, Search, Task, advice, finished, inside_exp
 from .metrics import Interval, paired_difference, seed_difference
@@ -244,7 +244,7 @@ def read_tables(
     try:
         runs, *others = [read_table(found/f"{name}.csv", *columns.split(";")) for name, columns in tables.items()]
         origin = {data: dict(about) for data, about in parse_json((found/"provenance.json").read_bytes(), str(found/"provenance.json")).items()}
-    except (OSError, ValueError, TypeError) as e: raise BadInput(f"recorded study: the files in {found} cannot be read ({shown(str(e))})") from None
+    except (OSError, ValueError, TypeError) as e: raise BadInput(f"recorded study: the files in {found} cannot be read ({brief(str(e))})") from None
     texts = {c: "" for c in ("settings", "message") if c in runs}
     return kind(runs.fillna(texts), *others, origin)
 

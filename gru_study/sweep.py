@@ -24,7 +24,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .base import BadInput, find_path, folder_name, project_file, shown, study_home, write_file
+from .base import BadInput, brief, find_path, folder_name, project_file, study_home, write_file
 from .experiment import Experiment, Search, inside_exp, make_experiment, open_run
 
 # %% ../nbs/10_sweep.ipynb #50ee5d61
@@ -208,7 +208,7 @@ def parameters_cell(
         if (size := notebook.stat().st_size) > 100_000_000:
             raise BadInput(f"notebook: {notebook} has {size:,} bytes; allowed: at most 100,000,000")
         nb = json.loads(notebook.read_bytes())
-        if nb["nbformat"] != 4: raise BadInput(f"notebook: {notebook} is of nbformat {shown(nb['nbformat'])}; allowed: 4")
+        if nb["nbformat"] != 4: raise BadInput(f"notebook: {notebook} is of nbformat {brief(nb['nbformat'])}; allowed: 4")
         code = [c for c in nb["cells"] if c["cell_type"] == "code"]
         return next(("".join(c["source"]) for c in code if "parameters" in c["metadata"].get("tags", ())), "")
     except BadInput: raise
@@ -393,7 +393,7 @@ def is_done(
     asked, recorded = job.parameters, papermill_facts(job.executed)["parameters"]
     for k in asked | recorded:
         if k in asked and k in recorded and same(asked[k], recorded[k]): continue
-        new, old = (shown(p[k]) if k in p else "its default" for p in (asked, recorded))
+        new, old = (brief(p[k]) if k in p else "its default" for p in (asked, recorded))
         raise BadInput(f"{k[:100]}: found {new}, but {job.executed} was executed with {old}; "
             "allowed: the same, or another --under")
     return True

@@ -27,7 +27,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from .base import BadInput, cache_dir, data_file, digest, find_path, shown, study_home, write_file
+from .base import BadInput, brief, cache_dir, data_file, digest, find_path, study_home, write_file
 from .music import at_most
 
 # %% ../nbs/03_text.ipynb #3b6fe23c
@@ -171,7 +171,7 @@ def read_segments(
     from xml.etree import ElementTree
     at_most(f"data: {path}", path.stat().st_size, LARGEST_XML)
     try: segments = ElementTree.fromstring(path.read_bytes()).iter("seg")
-    except (ElementTree.ParseError, ValueError, LookupError) as e: raise BadInput(f"data: {path} cannot be read as XML ({shown(str(e))})") from None
+    except (ElementTree.ParseError, ValueError, LookupError) as e: raise BadInput(f"data: {path} cannot be read as XML ({brief(str(e))})") from None
     return ["".join(s.itertext()) for s in segments]
 
 # %% ../nbs/03_text.ipynb #6483e56b
