@@ -8,7 +8,7 @@ WORKERS ?= 2
 DATA := $(or $(abspath $(GRU_STUDY_DATA)),$(realpath ../shared/data))
 WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 
-.PHONY: help setup study table2 multi30k assets test export lab docs docs-serve package
+.PHONY: help setup study table2 multi30k assets test test-avx2 soak audit export lab docs docs-serve package
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -55,14 +55,31 @@ assets: setup ## train the small models that ship in the package (rates by valid
 		to=$(CURDIR)/gru_study/assets/pretrained/$${run#*/}; mkdir -p $$to; \
 		cp $$(find $$run -name '*.json') $$run/model.safetensors ../log/$$run/metrics.csv $$to; done
 
-test: setup ## notebooks, pytest, and that package and README are in step with the notebooks
+# LIMIT=avx2: the notebooks run as on a processor without AVX-512
+LIMIT_avx2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 NUMBA_CPU_NAME=haswell \
+	NUMBA_CPU_FEATURES=+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe,+cx16
+
+test: setup ## notebooks, pytest, and that package and README are in step with the notebooks; LIMIT=avx2: without AVX-512
 	@test -z "$(DATA)" || test -d "$(DATA)/music" || { echo "GRU_STUDY_DATA: $(DATA)/music does not exist" >&2; exit 2; }
 	@echo "real data: $(or $(DATA),none; the tests on the real files are skipped)"
 	$(BIN)/python tests/in_step.py
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
-	$(WITH_DATA) $(BIN)/nbdev_test --n_workers 2 --do_print
-	$(WITH_DATA) $(BIN)/python -m pytest tests -n 2 --dist loadfile
+	$(WITH_DATA) $(LIMIT_$(LIMIT)) $(BIN)/nbdev_test --n_workers 2 --do_print
+	$(WITH_DATA) $(LIMIT_$(LIMIT)) $(BIN)/python -m pytest tests -n 2 --dist loadfile
+
+soak: setup ## hours of trials: kills, processes side by side, memory, flipped bits, hostile files; resumes; anew after: rm -r build/soak
+	@$(WITH_DATA) $(BIN)/python tests/soak.py $(SOAK)
+	@$(BIN)/python tests/fuzz.py all --workers $(WORKERS)
+
+audit: ## ask whether the versions of requirements.lock have known vulnerabilities (needs the network)
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+
+test-avx2: setup ## the notebooks that compute and the kernels' tests, as on a processor without AVX-512
+	$(WITH_DATA) $(LIMIT_avx2) $(BIN)/nbdev_test --n_workers 2 --do_print --file_re '^0[0-9]_(kernels|models|metrics|generate|inside|train|search)'
+	$(WITH_DATA) $(LIMIT_avx2) $(BIN)/python -m pytest tests/test_kernels.py tests/test_statistics.py -n 2
 
 lab: setup ## open the lab in JupyterLab
 	GRU_STUDY_HOME=$(CURDIR) $(WITH_DATA) $(BIN)/gru-study lab

@@ -38,7 +38,7 @@ PARTS = {
     "Lab": ["start"],
     "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "translate_text", "cluster", "reproduce")],
     "API": MODULES,
-    "Notes": [f"docs/{n}" for n in ("architecture", "scores", "data_faults", "departures", "glossary", "sources")],
+    "Notes": [f"docs/{n}" for n in ("architecture", "scores", "data_faults", "departures", "reliability", "glossary", "sources")],
 }
 HOME = "docs/home" # becomes index
 PAGES = [HOME, *sum(PARTS.values(), [])]

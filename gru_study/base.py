@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NOTES', 'RESERVED', 'DIGESTS', 'SOURCES', 'BadInput', 'brief', 'Failed', 'study_home', 'find_path', 'asset',
-           'project_file', 'write_file', 'folder_name', 'check_place', 'digest', 'parse_json', 'read_digests',
+           'project_file', 'write_file', 'folder_name', 'check_place', 'cores', 'digest', 'parse_json', 'read_digests',
            'write_checked', 'read_checked', 'cache_dir', 'known_files', 'data_file', 'download']
 
 # %% ../nbs/00_base.ipynb #eb729581
@@ -118,6 +118,11 @@ def check_place(
     if there != path and not there.is_dir(): raise BadInput.found(field, str(path), f"a place in a folder; {there} is a file")
     if not os.access(there, os.W_OK): raise BadInput.found(field, str(path), f"a place that can be written to; {there} is not")
     return path
+
+# %% ../nbs/00_base.ipynb #ada3b4ac
+def cores() -> int:
+    "Processor cores that this process may use"
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # %% ../nbs/00_base.ipynb #ececc42d
 def digest(

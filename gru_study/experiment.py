@@ -11,7 +11,7 @@ __all__ = ['CELL_NAMES', 'SHIPPED', 'Task', 'TASKS', 'ONLY', 'cell_name', 'plain
            'open_run', 'clear_run', 'locked']
 
 # %% ../nbs/07_experiment.ipynb #fdec15cc
-import json, os, sys
+import json, sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_args
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, model_serializer, model_validator
 from typing_extensions import TypedDict
 
-from .base import DIGESTS, BadInput, asset, brief, check_place, find_path, folder_name, parse_json, read_checked, study_home, write_checked
+from .base import DIGESTS, BadInput, asset, brief, check_place, cores, find_path, folder_name, parse_json, read_checked, study_home, write_checked
 from .music import dataset_name
 from .text import corpus_name
 
@@ -226,7 +226,7 @@ class Search(Experiment):
     @property
     def threads(self) -> int: # runs at a time
         "`workers`, or the cores of this machine"
-        return self.workers or os.cpu_count() or 1
+        return self.workers or cores()
 
     def run(self,
         name: str, # of its folder inside the search's

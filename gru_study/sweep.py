@@ -24,7 +24,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .base import BadInput, brief, find_path, folder_name, project_file, study_home, write_file
+from .base import BadInput, brief, cores, find_path, folder_name, project_file, study_home, write_file
 from .experiment import Experiment, Search, inside_exp, make_experiment, open_run
 
 # %% ../nbs/10_sweep.ipynb #50ee5d61
@@ -675,7 +675,7 @@ def sweep(
     "Run a notebook for every combination of a grid, what is missing only; raises `BadInput` before anything has run"
     path, grids = notebook_file(notebook), grids if isinstance(grids, list) else [grids]
     check_names(path, grids)
-    jobs = make_jobs(path, grids, under, timeout=timeout, asked=(now := time.time()), threads=1 if executor else max(1, (os.cpu_count() or 1)//workers))
+    jobs = make_jobs(path, grids, under, timeout=timeout, asked=(now := time.time()), threads=1 if executor else max(1, cores()//workers))
     missing = [j for j in jobs if not is_done(j)]
     todo = {j.save_dir for j in missing}
     board = Board(missing, {j.save_dir: done(j) for j in jobs if j.save_dir not in todo}, workers, now)

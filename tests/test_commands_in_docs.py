@@ -38,7 +38,7 @@ ELSEWHERE = { # run by another test, which is named; parsed here
     "gru-study lab": "test_lab.py::lab",
 }
 ONLY_PARSED = { # hours of work, or all of this test suite
-    "make setup": "runs before this", "make lab": "is gru-study lab", "make export": "tests/in_step.py does it on a copy", "python3.11 -m venv": "make package does it", "~/gru/bin/pip install": "make package does it", "nbdev_test": "make test runs it on all", "pytest": "runs this", "make study": "CI and the first lines of README", "make test": "runs this", "make table2": "4 hours", "make multi30k": "3 hours",
+    "make setup": "runs before this", "make lab": "is gru-study lab", "make export": "tests/in_step.py does it on a copy", "python3.11 -m venv": "make package does it", "~/gru/bin/pip install": "make package does it", "nbdev_test": "make test runs it on all", "pytest": "runs this", "make study": "CI and the first lines of README", "make test": "runs this", "make soak": "hours", "make audit": "asks the network", "make table2": "4 hours", "make multi30k": "3 hours",
 }
 
 
