@@ -181,13 +181,13 @@ def read_checked(
     advice: str = "" # what to do where it is damaged
 ) -> bytes | None: # None where there is no file
     "The content of a file; raises `BadInput` where it cannot be read, or is not what was written"
-    for wait in (0.01, 0.1, 0.5, 0):
+    for _ in range(3):
         try: data = path.read_bytes()
         except FileNotFoundError: return None
         except OSError as e: raise BadInput(f"{path}: cannot be read ({e.strerror})") from None
         known = read_digests(folder).get(path.name)
         if known is None or digest(data) in known: return data
-        time.sleep(wait)
+        time.sleep(0.01)
     raise BadInput(f"{path}: damaged, its content is not what was written" + f"; {advice}"*bool(advice))
 
 # %% ../nbs/00_base.ipynb #5b718863

@@ -7,8 +7,8 @@ __all__ = ['CELL_NAMES', 'SHIPPED', 'Task', 'TASKS', 'ONLY', 'cell_name', 'plain
            'inside_exp', 'by_task', 'data_name', 'Common', 'one_cycle_for_adamw', 'Experiment', 'not_given', 'about',
            'Search', 'explain', 'make_experiment', 'from_namespace', 'agree', 'Averages', 'Piece', 'Origin',
            'WordAverages', 'TestScores', 'Facts', 'TrainedFacts', 'MusicFacts', 'TextFacts', 'TrialRow', 'SearchFacts',
-           'facts_of', 'advice', 'Run', 'finished', 'find_run', 'pretrained', 'difference', 'refuse_changes',
-           'open_run', 'clear_run', 'locked']
+           'facts_of', 'advice', 'RunFiles', 'Run', 'finished', 'find_run', 'pretrained', 'difference',
+           'refuse_changes', 'open_run', 'clear_run', 'locked']
 
 # %% ../nbs/07_experiment.ipynb #fdec15cc
 import json, sys
@@ -276,7 +276,7 @@ def agree(
     "Is a result that of so many epochs, or trials and seeds, as are asked for?"
     return all(config.get(k) == getattr(asked, k) for k in asked.grows)
 
-# %% ../nbs/07_experiment.ipynb #8d445c1e
+# %% ../nbs/07_experiment.ipynb #dc1cf28d
 class Averages(TypedDict):
     "Of a split of music, over its frames"
     nll: float
@@ -284,24 +284,27 @@ class Averages(TypedDict):
     nll_on: float
     accuracy: float
 
+# %% ../nbs/07_experiment.ipynb #fbe57965
 class Piece(TypedDict):
     "A test sequence, its NLL summed over its scored frames"
     name: str
     frames: int
     nll: float
 
+# %% ../nbs/07_experiment.ipynb #6bf7bf34
 class Origin(TypedDict):
     "Where a result comes from"
     engine: str
     processor: str
     versions: dict[str, str]
 
-# %% ../nbs/07_experiment.ipynb #b446b10d
+# %% ../nbs/07_experiment.ipynb #d415bc82
 class WordAverages(TypedDict):
     "Of a split of text, over its words"
     nll: float
     perplexity: float
 
+# %% ../nbs/07_experiment.ipynb #3577e38f
 class TestScores(WordAverages):
     "Of the translations of a test set"
     bleu: float
@@ -312,7 +315,7 @@ class TestScores(WordAverages):
     greedy_bleu_tokens: float
     signatures: dict[str, str]
 
-# %% ../nbs/07_experiment.ipynb #0762fa14
+# %% ../nbs/07_experiment.ipynb #0aad8733
 class Facts(TypedDict):
     "What result.json and search_result.json share"
     config: dict[str, Any]
@@ -321,6 +324,7 @@ class Facts(TypedDict):
     data: str
     parameters: int
 
+# %% ../nbs/07_experiment.ipynb #20af6d77
 class TrainedFacts(Facts):
     "result.json of either task"
     summary: str
@@ -330,7 +334,7 @@ class TrainedFacts(Facts):
     notes: NotRequired[list[str]]
     provenance: Origin
 
-# %% ../nbs/07_experiment.ipynb #54ec6bad
+# %% ../nbs/07_experiment.ipynb #199015ea
 class MusicFacts(TrainedFacts):
     "result.json of music"
     train: Averages
@@ -339,6 +343,7 @@ class MusicFacts(TrainedFacts):
     test_sequences: list[Piece]
     baselines: dict[str, Averages]
 
+# %% ../nbs/07_experiment.ipynb #155f76ce
 class TextFacts(TrainedFacts):
     "result.json of translation"
     train: WordAverages
@@ -347,7 +352,7 @@ class TextFacts(TrainedFacts):
     tests: dict[str, TestScores]
     translations: dict[str, list[str]]
 
-# %% ../nbs/07_experiment.ipynb #a036f37d
+# %% ../nbs/07_experiment.ipynb #2d2f57a6
 class TrialRow(TypedDict):
     "A run of a search"
     run: str
@@ -357,6 +362,7 @@ class TrialRow(TypedDict):
     test_nll: NotRequired[float | None]
     message: str
 
+# %% ../nbs/07_experiment.ipynb #6d88a780
 class SearchFacts(Facts):
     "search_result.json"
     trials: Annotated[list[TrialRow], Field(min_length=1)]
@@ -380,10 +386,10 @@ def advice(
     if name.startswith("checkpoint"): return "start anew with --overwrite, or in another --save_dir"
     return "delete it, and the command that made the run makes it anew"
 
-# %% ../nbs/07_experiment.ipynb #3e963a46
+# %% ../nbs/07_experiment.ipynb #f73e4e6b
 @dataclass(frozen=True)
-class Run:
-    "The two folders of a run; of a shipped one they are the same, in the package"
+class RunFiles:
+    "The two folders of a run, and what is in them; of a shipped one they are the same, in the package"
     save_dir: str # under exp/ and log/
 
     @property
@@ -414,6 +420,9 @@ class Run:
         return parse_json(data, str(self.path(name)), advice(name))
     def write_json(self, name: str, content: dict) -> None: self.write({name: json.dumps(content, indent=1) + "\n"})
 
+# %% ../nbs/07_experiment.ipynb #0909c2f5
+class Run(RunFiles):
+    "A run, asked for or finished"
     def asked(self,
         kind: type[Experiment] = Experiment # or `Search`
     ) -> Experiment:

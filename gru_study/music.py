@@ -33,7 +33,7 @@ def note_name(
 
 # %% ../nbs/02_music.ipynb #311856e1
 LARGEST_SET = 2**30 # bytes of a set, unpacked
-LARGEST_MIDI = 2**26 # bytes of a MIDI file
+LARGEST_MIDI = 2**22 # bytes of a MIDI file: some seconds of work; the longest real ones have a tenth of it
 LONGEST = 1_000_000 # frames of a piece
 
 def at_most(
