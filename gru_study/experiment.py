@@ -244,7 +244,7 @@ def explain(
     "Say what is wrong with a specification"
     def clause(e):
         if "error" in e.get("ctx", {}): return str(e["ctx"]["error"])
-        field = str(e["loc"][-1]) if e["loc"] else "experiment"
+        field = str(e["loc"][-1])[:100] if e["loc"] else "experiment"
         if e["type"] == "extra_forbidden": return f"{field}: no such field, allowed: {', '.join(Search.model_fields if error.title == 'Search' else Experiment.model_fields)}"
         if e["type"] == "missing": return f"{field}: missing"
         return f"{field}: found {brief(e['input'])}, allowed: {e['msg'].removeprefix('Input should be ').removeprefix('String should ')}"

@@ -430,7 +430,7 @@ def config(folder):
     ours, german = (dict(files, **{"exp/r/config.json": json.dumps(c).encode()})["exp/r/config.json"] for c in (good, {"task": "translate", "data": "captions_de_en"}))
     def read(case):
         sys.modules.pop("evil_cell", None)
-        return repr(Run("r").experiment), Run("r").outcome(), Run("r").experiment.model_dump_json()
+        return repr(Run("r").experiment), Run("r").outcome(), Run("r").experiment.model_dump()
     return Reader(files, put(files, "exp/r/config.json", json_files(ours, german) | code), read)
 
 def tell(table): return table.to_string(index=False).encode()
