@@ -8,7 +8,7 @@ WORKERS ?= 2
 DATA := $(or $(abspath $(GRU_STUDY_DATA)),$(realpath ../shared/data))
 WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 
-.PHONY: help setup study table2 multi30k assets test export lab docs docs-serve package
+.PHONY: help setup study table2 multi30k assets test soak export lab docs docs-serve package
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -63,6 +63,10 @@ test: setup ## notebooks, pytest, and that package and README are in step with t
 	$(BIN)/mypy
 	$(WITH_DATA) $(BIN)/nbdev_test --n_workers 2 --do_print
 	$(WITH_DATA) $(BIN)/python -m pytest tests -n 2 --dist loadfile
+
+soak: setup ## hours of trials: kills, processes side by side, memory, flipped bits, hostile files; resumes; anew after: rm -r build/soak
+	@$(BIN)/python tests/soak.py $(SOAK)
+	@$(BIN)/python tests/fuzz.py all --workers $(WORKERS)
 
 lab: setup ## open the lab in JupyterLab
 	GRU_STUDY_HOME=$(CURDIR) $(WITH_DATA) $(BIN)/gru-study lab
