@@ -1,8 +1,9 @@
 """Long trials: `make soak`, or `python tests/soak.py --part NAME --kills 50 --flips 200 --home build/soak`.
 
-Commands that are killed by SIGKILL at random moments, again and again, end as if nothing had been; processes side by side do not hurt each
-other; the same command gives the same bits; memory stays flat; a flipped bit in a file of a run is noticed. One line of result a part, kept
-in HOME/results.json: a part that went well is not run again. The exit code is 1 if anything is lost."""
+Commands that are killed by SIGKILL at random moments, again and again, end as if nothing had been; processes side by
+side do not hurt each other; the same command gives the same bits; memory stays flat; a flipped bit in a file of a run
+is noticed. One line of result a part, kept in HOME/results.json: a part that went well is not run again. The exit code
+is 1 if anything is lost."""
 import argparse
 import csv
 import json
@@ -47,7 +48,8 @@ class Soak:
     def __post_init__(self):
         self.rng = random.Random(self.seed)
         self.toy = write_file(self.home / "data/toy.npz", to_npz(toy_set(30)))
-        os.environ.update(XDG_CACHE_HOME=str(self.home / "cache"), OMP_NUM_THREADS="1", GRU_STUDY_HOME=str(self.home / "inside"))
+        os.environ.update(XDG_CACHE_HOME=str(self.home / "cache"), OMP_NUM_THREADS="1",
+            GRU_STUDY_HOME=str(self.home / "inside"))
         os.environ.pop("GRU_STUDY_DATA", None)
 
     def start(self, home: Path, *words, **env) -> psutil.Popen:
@@ -55,7 +57,8 @@ class Soak:
         home.mkdir(parents=True, exist_ok=True)
         with (home / "said").open("a") as out:
             env = os.environ | {"GRU_STUDY_HOME": str(home)} | env
-            return psutil.Popen([sys.executable, *COMMAND, *map(str, words)], cwd=home, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
+            return psutil.Popen([sys.executable, *COMMAND, *map(str, words)], cwd=home, env=env, stdout=out,
+                stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def run(self, home: Path, *words, **env) -> None:
         "The command, to its end, which must be a good one"
@@ -85,17 +88,20 @@ def content(path: Path):
         return repr(without_times(torch.load(path, weights_only=True)))
     return path.read_bytes()
 
-UNTOLD = ("said", ".lock", "search.db", "digests.json") # and notebooks and pages, which hold times: that they are there is enough
+UNTOLD = ("said", ".lock", "search.db",
+    "digests.json") # and notebooks and pages, which hold times: that they are there is enough
 
 def outcome(home: Path, *roots: str) -> dict[str, object]: # file -> what it says
     "All that a command has left"
-    files = [f for root in roots or ("",) for f in sorted((home / root).rglob("*")) if f.is_file() and "cache" not in f.relative_to(home).parts]
+    files = [f for root in roots or ("",) for f in sorted((home / root).rglob("*")) if f.is_file()
+        and "cache" not in f.relative_to(home).parts]
     told = {f.relative_to(home).as_posix(): f for f in files if f.name not in UNTOLD and not f.name.startswith(".")}
     return {name: content(f) if f.suffix not in (".ipynb", ".html", ".inputs") else True for name, f in told.items()}
 
 def same(found: dict, calm: dict, what: str = "") -> None:
     "Two outcomes are equal; raises `Lost` naming the files that are not"
-    if wrong := sorted(k for k in found.keys() | calm.keys() if k not in found or k not in calm or found[k] != calm[k]): raise Lost(f"{what}{', '.join(wrong[:4])}{' ...' * (len(wrong) > 4)} differ from the undisturbed run")
+    if wrong := sorted(k for k in found.keys() | calm.keys() if k not in found or k not in calm or found[k] != calm[k]):
+        raise Lost(f"{what}{', '.join(wrong[:4])}{' ...' * (len(wrong) > 4)} differ from the undisturbed run")
 
 def finished(home: Path) -> dict[Path, tuple]:
     "Every result there is: when it was written, and what it says"
@@ -106,8 +112,9 @@ def leftovers(home: Path) -> int: return sum(1 for _ in home.rglob(".*.tmp"))
 
 # Kills
 
-def killed(soak: Soak, words: list, prepare: Callable[[Path], object] = lambda home: None, tell: Callable[[Path], dict] = outcome, own_cache: bool = False, **env) -> str:
-    "Kill a command until so many kills hit it alive; each time it comes to its end all is compared and it starts from nothing"
+def killed(soak: Soak, words: list, prepare: Callable[[Path], object] = lambda home: None,
+    tell: Callable[[Path], dict] = outcome, own_cache: bool = False, **env) -> str:
+    "Kill a command until so many kills hit it alive; whenever it ends all is compared, and it starts from nothing"
     def fresh(name):
         shutil.rmtree(home := soak.home / name, ignore_errors=True)
         home.mkdir()
@@ -129,18 +136,23 @@ def killed(soak: Soak, words: list, prepare: Callable[[Path], object] = lambda h
                 os.killpg(process.pid, signal.SIGKILL)
                 hits += process.wait() == -signal.SIGKILL
                 now = finished(home)
-                if anew := [f for f in seen if now.get(f) != seen[f]]: raise Lost(f"after {hits} kills: {anew[0].relative_to(home)} was written anew")
+                if anew := [f for f in seen if now.get(f) != seen[f]]:
+                    raise Lost(f"after {hits} kills: {anew[0].relative_to(home)} was written anew")
                 seen = now
                 continue
             if code: raise Lost(f"after {hits} kills: exit code {code}: {last(home)}")
-            if anew := [f for f in seen if finished(home).get(f) != seen[f]]: raise Lost(f"after {hits} kills: {anew[0].relative_to(home)} was written anew")
+            if anew := [f for f in seen if finished(home).get(f) != seen[f]]:
+                raise Lost(f"after {hits} kills: {anew[0].relative_to(home)} was written anew")
             same(tell(home), calm, f"after {hits} kills: ")
             rounds += 1
             break
     left = leftovers(home)
-    return f"{hits} kills within {usual:.1f} s, {rounds} times to the end, each as if undisturbed" + f"; {left} temporary files left"*bool(left)
+    line = f"{hits} kills within {usual:.1f} s, {rounds} times to the end, each as if undisturbed"
+    return line + f"; {left} temporary files left"*bool(left)
 
-def train(soak: Soak, *flags) -> list: return ["train", "--data", soak.toy, "--hidden", 8, "--weight_noise", 0.05, "--epoch", 300, "--save_dir", "r", *flags]
+def train(soak: Soak, *flags) -> list:
+    return ["train", "--data", soak.toy, "--hidden", 8, "--weight_noise", 0.05, "--epoch", 300, "--save_dir", "r",
+        *flags]
 
 @part
 def train_fused(soak): return killed(soak, train(soak, "--engine", "fused", "--epoch", 500))
@@ -148,15 +160,20 @@ def train_fused(soak): return killed(soak, train(soak, "--engine", "fused", "--e
 @part
 def train_torch(soak): return killed(soak, train(soak, "--engine", "torch", "--epoch", 12))
 
-CAPTIONS = ["train", "--task", "translate", "--hidden", 8, "--emb", 8, "--beam", 1, "--valid_subset", 50, "--save_dir", "r"]
+CAPTIONS = ["train", "--task", "translate", "--hidden", 8, "--emb", 8, "--beam", 1, "--valid_subset", 50, "--save_dir",
+    "r"]
 
 @part
 def train_translate(soak): return killed(soak, [*CAPTIONS, "--epoch", 4, "--train_subset", 600])
 
 @part
-def search(soak): return killed(soak, ["search", "--data", soak.toy, "--hidden", 6, "--epoch", 400, "--trials", 4, "--seeds", 2, "--workers", 2, "--save_dir", "s"])
+def search(soak):
+    return killed(soak, ["search", "--data", soak.toy, "--hidden", 6, "--epoch", 400, "--trials", 4, "--seeds", 2,
+        "--workers", 2, "--save_dir", "s"])
 
-def grid(soak: Soak) -> list: return ["sweep", "music_lm", "--grid", "rnn=tanh,gru", "seed=1,2", f"data={soak.toy}", "hidden=6", "epoch=200", "--workers", 2, "--under", "u"]
+def grid(soak: Soak) -> list:
+    return ["sweep", "music_lm", "--grid", "rnn=tanh,gru", "seed=1,2", f"data={soak.toy}", "hidden=6", "epoch=200",
+        "--workers", 2, "--under", "u"]
 
 @part
 def sweep(soak): return killed(soak, grid(soak))
@@ -168,7 +185,9 @@ def midi_folder(soak: Soak) -> Path:
     return folder
 
 @part
-def data(soak): return killed(soak, ["data", midi_folder(soak)], tell=lambda home: {f.name: f.read_bytes() for f in home.glob("cache/gru-study/sets/*.npz")}, own_cache=True)
+def data(soak):
+    return killed(soak, ["data", midi_folder(soak)],
+        tell=lambda home: {f.name: f.read_bytes() for f in home.glob("cache/gru-study/sets/*.npz")}, own_cache=True)
 
 def some_runs(soak: Soak) -> Callable[[Path], object]:
     "Finished runs to be told of: put into a home"
@@ -180,7 +199,8 @@ def some_runs(soak: Soak) -> Callable[[Path], object]:
 def printed(home: Path) -> dict:
     "The table that a command printed at its end, and the page it wrote"
     page = (home / "exp/summary.html").read_text()
-    return {"table": re.findall(r"(?s)( *data .*?)\nreport: ", (home / "said").read_text())[-1], "page": page.rstrip().endswith("</html>")} | outcome(home, "exp", "log")
+    return {"table": re.findall(r"(?s)( *data .*?)\nreport: ", (home / "said").read_text())[-1],
+        "page": page.rstrip().endswith("</html>")} | outcome(home, "exp", "log")
 
 @part
 def report(soak): return killed(soak, ["report"], some_runs(soak), printed)
@@ -189,7 +209,9 @@ def report(soak): return killed(soak, ["report"], some_runs(soak), printed)
 def record(soak): return killed(soak, ["record", "--out", "kept"], some_runs(soak))
 
 def sample(soak: Soak, name: str) -> str:
-    return killed(soak, ["sample", "--out", name, "--pieces", 3, "--steps", 200], tell=lambda home: {f.name: f.read_bytes() for f in home.iterdir() if f.is_file() and f.suffix == Path(name).suffix})
+    return killed(soak, ["sample", "--out", name, "--pieces", 3, "--steps", 200],
+        tell=lambda home: {f.name: f.read_bytes() for f in home.iterdir() if f.is_file()
+        and f.suffix == Path(name).suffix})
 
 @part
 def sample_mid(soak): return sample(soak, "x.mid")
@@ -202,14 +224,15 @@ def sample_npz(soak): return sample(soak, "x.npz")
 
 def both(soak: Soak, home: Path, *words, **env) -> list[tuple[int, str]]: # exit code, last line
     "The same command twice at once"
-    homes = [home, home]
     outs = [(home.parent / f"{home.name}-{i}.said") for i in range(2)]
     home.mkdir(parents=True, exist_ok=True)
     env = os.environ | {"GRU_STUDY_HOME": str(home)} | env
-    processes = [subprocess.Popen([sys.executable, *COMMAND, *map(str, words)], cwd=h, env=env, stdout=o.open("w"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) for h, o in zip(homes, outs)]
+    processes = [subprocess.Popen([sys.executable, *COMMAND, *map(str, words)], cwd=home, env=env, stdout=o.open("w"),
+        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) for o in outs]
     codes = [p.wait() for p in processes]
     texts = [o.read_text(errors="replace") for o in outs]
-    if "Traceback" in "".join(texts): raise Lost("a traceback: " + next(t for t in texts if "Traceback" in t).splitlines()[-1])
+    if "Traceback" in "".join(texts):
+        raise Lost("a traceback: " + next(t for t in texts if "Traceback" in t).splitlines()[-1])
     return [(code, text.replace("\r", "\n").strip().splitlines()[-1]) for code, text in zip(codes, texts)]
 
 TIMES_OVER = 5
@@ -221,21 +244,28 @@ def two_in_one_run(soak):
     calm, ends = outcome(soak.home / "calm"), []
     for i in range(TIMES_OVER):
         found = both(soak, home := soak.home / f"two{i}", *train(soak, "--epoch", 1000))
-        if wrong := [text for code, text in found if code and not (code == 2 and "another process is training" in text)]: raise Lost(wrong[0])
+        if wrong := [text for code, text in found if code and not (code == 2
+            and "another process is training" in text)]:
+            raise Lost(wrong[0])
         if all(code for code, _ in found): raise Lost("neither of them has trained")
         same(outcome(home), calm)
         ends.append(sum(not code for code, _ in found))
-    return f"{TIMES_OVER} pairs: {ends.count(2)} times both ended well, {ends.count(1)} times one gave way; the same result each time"
+    how = f"{ends.count(2)} times both ended well, {ends.count(1)} times one gave way"
+    return f"{TIMES_OVER} pairs: {how}; the same result each time"
 
 @part
 def two_on_one_cache(soak):
     "Both build the set, or one finds what the other has built"
-    for what, words in (("sets", ["data", midi_folder(soak)]), ("tokens", [*CAPTIONS, "--epoch", 1, "--train_subset", 50])):
+    for what, words in (("sets", ["data", midi_folder(soak)]),
+        ("tokens", [*CAPTIONS, "--epoch", 1, "--train_subset", 50])):
         kept = []
         for i in range(TIMES_OVER):
             cache = soak.home / f"cold-{what}{i}"
-            if wrong := [text for code, text in both(soak, soak.home / f"h-{what}{i}", *words, XDG_CACHE_HOME=str(cache)) if code and "another process is training" not in text]: raise Lost(wrong[0])
-            kept.append({f.name: f.read_bytes() for f in (cache / "gru-study" / what).iterdir() if not f.name.startswith(".")})
+            if wrong := [text for code, text in both(soak, soak.home / f"h-{what}{i}", *words,
+                XDG_CACHE_HOME=str(cache)) if code and "another process is training" not in text]:
+                raise Lost(wrong[0])
+            kept.append({f.name: f.read_bytes() for f in (cache / "gru-study" / what).iterdir()
+                if not f.name.startswith(".")})
         for other in kept[1:]: same(other, kept[0], f"cache of {what}: ")
     return f"{2*TIMES_OVER} pairs on a cold cache: the same bytes each time"
 
@@ -252,8 +282,10 @@ def report_in_a_sweep(soak):
     "Reports while runs come and go"
     process, said, home = soak.start(soak.home / "h", *grid(soak)), [], soak.home / "h"
     while process.poll() is None:
-        done = subprocess.run([sys.executable, *COMMAND, "report", "--under", "u"], cwd=home, env=os.environ | {"GRU_STUDY_HOME": str(home)}, capture_output=True, text=True)
-        if done.returncode and "found no finished run" not in done.stderr: raise Lost(f"report, exit code {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+        done = subprocess.run([sys.executable, *COMMAND, "report", "--under", "u"], cwd=home,
+            env=os.environ | {"GRU_STUDY_HOME": str(home)}, capture_output=True, text=True)
+        if done.returncode and "found no finished run" not in done.stderr:
+            raise Lost(f"report, exit code {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
         said.append(done.returncode)
     if process.wait(): raise Lost(last(home))
     soak.run(soak.home / "calm", *grid(soak))
@@ -264,15 +296,23 @@ def report_in_a_sweep(soak):
 @part
 def same_bits(soak):
     "One or two threads, any hash seed, alone or in a sweep"
-    for name, words in (("fused", train(soak, "--engine", "fused")), ("torch", train(soak, "--engine", "torch", "--epoch", 20)), ("translate", [*CAPTIONS, "--epoch", 2, "--train_subset", 600])):
+    for name, words in (("fused", train(soak, "--engine", "fused")),
+        ("torch", train(soak, "--engine", "torch", "--epoch", 20)),
+        ("translate", [*CAPTIONS, "--epoch", 2, "--train_subset", 600])):
         homes = {}
-        for threads, seed in ((1, 0), (1, 1), *([(2, 0)] if name != "translate" else [])): # torch's sums over a large matrix depend on how many share it
+        for threads, seed in ((1, 0), (1, 1), *([(2, 0)] if name != "translate" else [])):
+            # torch's sums over a large matrix depend on how many share it
             homes[threads, seed] = home = soak.home / f"{name}-{threads}-{seed}"
             soak.run(home, *words, OMP_NUM_THREADS=str(threads), PYTHONHASHSEED=str(seed))
-        for key, home in homes.items(): same(outcome(home), outcome(homes[1, 0]), f"{name}, {key[0]} threads, hash seed {key[1]}: ")
-    soak.run(soak.home / "swept", "sweep", "music_lm", "--grid", f"data={soak.toy}", "hidden=6", "epoch=50", "seed=1,2", "--under", "u")
-    for seed in (1, 2): soak.run(alone := soak.home / "alone", "train", "--data", soak.toy, "--hidden", 6, "--epoch", 50, "--seed", seed, "--save_dir", f"u/music_lm/toy/gru/seed={seed}")
-    same(outcome(alone), {k: v for k, v in outcome(soak.home / "swept").items() if not k.endswith((".ipynb", ".html"))}, "alone and in a sweep: ")
+        for key, home in homes.items():
+            same(outcome(home), outcome(homes[1, 0]), f"{name}, {key[0]} threads, hash seed {key[1]}: ")
+    soak.run(soak.home / "swept", "sweep", "music_lm", "--grid", f"data={soak.toy}", "hidden=6", "epoch=50",
+        "seed=1,2", "--under", "u")
+    for seed in (1, 2):
+        soak.run(alone := soak.home / "alone", "train", "--data", soak.toy, "--hidden", 6, "--epoch", 50, "--seed",
+            seed, "--save_dir", f"u/music_lm/toy/gru/seed={seed}")
+    same(outcome(alone), {k: v for k, v in outcome(soak.home / "swept").items() if not k.endswith((".ipynb",
+        ".html"))}, "alone and in a sweep: ")
     return "hash seeds 0 and 1, in music 1 and 2 threads, alone and in a sweep: the same bits"
 
 # Memory
@@ -291,10 +331,12 @@ print(json.dumps([*seen.values()]))
 @part
 def many_fits(soak):
     "Short runs in one process"
-    done = subprocess.run([sys.executable, "-c", FITS, str(soak.toy), str(soak.fits)], env=os.environ | {"GRU_STUDY_HOME": str(soak.home / "h")}, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", FITS, str(soak.toy), str(soak.fits)],
+        env=os.environ | {"GRU_STUDY_HOME": str(soak.home / "h")}, capture_output=True, text=True)
     if done.returncode: raise Lost(done.stderr.strip().splitlines()[-1])
     (rss, files, threads), (rss2, files2, threads2) = json.loads(done.stdout.splitlines()[-1])
-    line = f"{soak.fits:,} fits in one process: after a tenth and at the end {rss/2**20:.0f} and {rss2/2**20:.0f} MiB, {files} and {files2} open files, {threads} and {threads2} threads"
+    line = f"{soak.fits:,} fits in one process: after a tenth and at the end {rss >> 20} and {rss2 >> 20} MiB, "
+    line += f"{files} and {files2} open files, {threads} and {threads2} threads"
     if rss2 > rss + 20*2**20 or files2 > files or threads2 > threads: raise Lost(line)
     return line
 
@@ -315,7 +357,9 @@ def big_corpus(soak):
     "Time and memory to the end of the first epoch of a part, and what is said of the whole"
     name, told = corpus(soak, soak.megabytes), []
     for flags in (["--train_subset", 2000], []):
-        process, start, peak = soak.start(home := soak.home / f"h{len(flags)}", "train", "--task", "translate", "--data", name, "--hidden", 8, "--emb", 8, "--beam", 1, "--valid_subset", 20, "--epoch", 1, "-v", "--save_dir", "r", *flags), time.monotonic(), 0
+        process, start, peak = soak.start(home := soak.home / f"h{len(flags)}", "train", "--task", "translate",
+            "--data", name, "--hidden", 8, "--emb", 8, "--beam", 1, "--valid_subset", 20, "--epoch", 1, "-v",
+            "--save_dir", "r", *flags), time.monotonic(), 0
         while process.poll() is None and time.monotonic() - start < 900 and not (home / "exp/r/config.json").exists():
             try: peak = max(peak, process.memory_info().rss)
             except psutil.Error: pass
@@ -323,13 +367,17 @@ def big_corpus(soak):
         took, code = time.monotonic() - start, process.poll()
         if code is None: os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if code and (code != 2 or "Traceback" in (home / "said").read_text()): raise Lost(f"exit code {code}: {last(home)}")
-        told.append(f"{' '.join(map(str, flags)) or 'the whole'}: {'first update' if code in (None, 0) and (home / 'exp/r/config.json').exists() else last(home) if code else 'nothing yet'} after {took:.0f} s, {peak/2**30:.2f} GiB")
+        if code and (code != 2 or "Traceback" in (home / "said").read_text()):
+            raise Lost(f"exit code {code}: {last(home)}")
+        began = code in (None, 0) and (home / "exp/r/config.json").exists()
+        what = "first update" if began else last(home) if code else "nothing yet"
+        told.append(f"{' '.join(map(str, flags)) or 'the whole'}: {what} after {took:.0f} s, {peak/2**30:.2f} GiB")
     return f"{soak.megabytes} MB: " + "; ".join(told)
 
 # Flipped bits
 
-def flip_file(soak: Soak, path: Path, read: Callable[[], object], before: Callable[[], object] = lambda: None) -> tuple[str, int]:
+def flip_file(soak: Soak, path: Path, read: Callable[[], object],
+    before: Callable[[], object] = lambda: None) -> tuple[str, int]:
     "Flip bits of a file, one at a time, and read; a line, and how many went wrong"
     before()
     good = path.read_bytes()
@@ -339,20 +387,24 @@ def flip_file(soak: Soak, path: Path, read: Callable[[], object], before: Callab
         bit = soak.rng.randrange(8 * len(good))
         path.write_bytes(good[:bit // 8] + bytes([good[bit // 8] ^ 1 << bit % 8]) + good[bit // 8 + 1:])
         try: kind = "harmless" if read() == truth else "unnoticed"
-        except (BadInput, Failed) as e: kind, said = "refused" if path.name in str(e) or "digests.json" in str(e) else "unnamed", str(e)
+        except (BadInput, Failed) as e:
+            kind, said = "refused" if path.name in str(e) or "digests.json" in str(e) else "unnamed", str(e)
         except Exception as e: kind, said = "traceback", f"{type(e).__name__}: {e}"
         count[kind] += 1
-        if kind in ("unnamed", "unnoticed", "traceback") and not example: example = f" (bit {bit}: {kind}{': ' + said[:90] if kind != 'unnoticed' else ''})"
+        if kind in ("unnamed", "unnoticed", "traceback") and not example:
+            example = f" (bit {bit}: {kind}{': ' + said[:90] if kind != 'unnoticed' else ''})"
         path.write_bytes(good)
     wrong = count["unnamed"] + count["unnoticed"] + count["traceback"]
-    return f"{path.name} {count['refused']} refused, {count['harmless']} harmless, " + (f"{count['unnoticed']} unnoticed, {count['unnamed']} refused without its name, {count['traceback']} tracebacks{example}" if wrong else "none unnoticed"), wrong
+    kinds = ("unnoticed", "unnamed", "traceback")
+    bad = ", ".join(f"{count[k]} {k}" for k in kinds) + example if wrong else "none unnoticed"
+    return f"{path.name} {count['refused']} refused, {count['harmless']} harmless, {bad}", wrong
 
 def tensors(state) -> dict[str, bytes]: return {k: v.numpy().tobytes() for k, v in state.items()}
 
-def flips(soak: Soak, what: str, home: Path, readers: dict[str, tuple]) -> str:
+def flips(soak: Soak, what: str, home: Path, readers: list[tuple]) -> str:
     "Flip bits in each of some files"
     told = []
-    for path, *how in readers.values():
+    for path, *how in readers:
         if path.exists(): told.append(at_home(home, lambda: flip_file(soak, path, *how)))
     line = f"{soak.flips} flips each of {what}: " + "; ".join(text for text, _ in told)
     if sum(wrong for _, wrong in told): raise Lost(line)
@@ -375,22 +427,32 @@ def flips_music(soak):
         shutil.rmtree(home)
         shutil.copytree(kept, home)
     exp = home / "exp/r"
-    return flips(soak, "a music run", home, {"config": (exp / "config.json", lambda: run.asked().model_dump()), "result": (exp / "result.json", lambda: (run.outcome(), repr(collect().runs))),
-        "metrics": (home / "log/r/metrics.csv", lambda: history(run)), "weights": (exp / "model.safetensors", lambda: tensors(load_model(run).state_dict())),
-        "digests": (exp / "digests.json", all_of_it), "checkpoint": (exp / "checkpoint.pt", extend, restored)})
+    return flips(soak, "a music run", home, [
+        (exp / "config.json", lambda: run.asked().model_dump()),
+        (exp / "result.json", lambda: (run.outcome(), repr(collect().runs))),
+        (home / "log/r/metrics.csv", lambda: history(run)),
+        (exp / "model.safetensors", lambda: tensors(load_model(run).state_dict())),
+        (exp / "digests.json", all_of_it),
+        (exp / "checkpoint.pt", extend, restored)])
 
 @part
 def flips_translation(soak):
     from gru_study.experiment import Experiment, Run
     from gru_study.report import history
     from gru_study.train import fit, load_fields, load_translator
-    e = Experiment(task="translate", hidden=4, emb=4, epoch=1, schedule="constant", beam=1, train_subset=100, valid_subset=10, save_dir="r")
+    e = Experiment(task="translate", hidden=4, emb=4, epoch=1, schedule="constant", beam=1, train_subset=100,
+        valid_subset=10, save_dir="r")
     home, run = soak.home / "h", Run("r")
     at_home(home, lambda: fit(e))
     exp = home / "exp/r"
     def fields(): return [(f.vocab.itos, dict(f.vocab.stoi), f.lower, f.tokenizer_args) for f in load_fields(run)]
-    return flips(soak, "a translation run", home, {"config": (exp / "config.json", lambda: run.asked().model_dump()), "result": (exp / "result.json", run.outcome), "metrics": (home / "log/r/metrics.csv", lambda: history(run)),
-        "weights": (exp / "model.safetensors", lambda: tensors(load_translator(run)[0].state_dict())), "vocabulary": (exp / "vocabulary.json", fields), "digests": (exp / "digests.json", lambda: (fields(), run.outcome()))})
+    return flips(soak, "a translation run", home, [
+        (exp / "config.json", lambda: run.asked().model_dump()),
+        (exp / "result.json", run.outcome),
+        (home / "log/r/metrics.csv", lambda: history(run)),
+        (exp / "model.safetensors", lambda: tensors(load_translator(run)[0].state_dict())),
+        (exp / "vocabulary.json", fields),
+        (exp / "digests.json", lambda: (fields(), run.outcome()))])
 
 @part
 def flips_search(soak):
@@ -405,16 +467,21 @@ def flips_search(soak):
         shutil.rmtree(home)
         shutil.copytree(kept, home)
     exp = home / "exp/s"
-    return flips(soak, "a search", home, {"search": (exp / "search.json", lambda: run.asked(Search).model_dump()), "result": (exp / "search_result.json", lambda: run.outcome(Search)),
-        "digests": (exp / "digests.json", lambda: (run.asked(Search), run.outcome(Search))), "database": (exp / "search.db", extend, restored)})
+    return flips(soak, "a search", home, [
+        (exp / "search.json", lambda: run.asked(Search).model_dump()),
+        (exp / "search_result.json", lambda: run.outcome(Search)),
+        (exp / "digests.json", lambda: (run.asked(Search), run.outcome(Search))),
+        (exp / "search.db", extend, restored)])
 
 @part
 def flips_sweep(soak):
     from gru_study.sweep import done, is_done, make_jobs, notebook_file, papermill_facts
     home = soak.home / "h"
     soak.run(home, "sweep", "music_lm", "--grid", f"data={soak.toy}", "hidden=6", "epoch=3", "--under", "u")
-    job, = at_home(home, lambda: make_jobs(notebook_file("music_lm"), [{"data": [str(soak.toy)], "hidden": ["6"], "epoch": ["3"]}], "u"))
-    return flips(soak, "a sweep", home, {"notebook": (job.executed, lambda: (papermill_facts(job.executed)["parameters"], done(job), is_done(job)))})
+    job, = at_home(home, lambda: make_jobs(notebook_file("music_lm"),
+        [{"data": [str(soak.toy)], "hidden": ["6"], "epoch": ["3"]}], "u"))
+    return flips(soak, "a sweep", home, [(job.executed,
+        lambda: (papermill_facts(job.executed)["parameters"], done(job), is_done(job)))])
 
 @part
 def flips_cache(soak):
@@ -424,7 +491,7 @@ def flips_cache(soak):
         data = load_midi_folder(folder)
         return str(data), data.names, [r.tobytes() for s in ("train", "valid", "test") for r in data[s]]
     read()
-    return flips(soak, "a cached set", soak.home, {"set": (next(sets.glob("*.npz")), read)})
+    return flips(soak, "a cached set", soak.home, [(next(sets.glob("*.npz")), read)])
 
 # The command
 

@@ -1,5 +1,4 @@
-"Each reader for two seconds on hostile files (tests/fuzz.py does it for as long as wanted), and files that unpack to floods."
-import bz2
+"Each reader for two seconds on hostile files (tests/fuzz.py does it for as long as wanted), and files that are floods."
 import gzip
 import io
 import struct
@@ -14,14 +13,15 @@ import pytest
 from fuzz import READERS, XML, varlen
 
 from gru_study.base import BadInput
-from gru_study.music import LONGEST, NOTES, from_npz, load_midi_folder, read_midi
+from gru_study.music import NOTES, from_npz, load_midi_folder, read_midi
 from gru_study.text import load_own, read_lines, read_segments, read_tsv
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_hostile_files(reader):
     "Nothing leaves a reader but its refusal"
-    done = subprocess.run([sys.executable, Path(__file__).with_name("fuzz.py"), reader, "--seconds", "2"], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, Path(__file__).with_name("fuzz.py"), reader, "--seconds", "2"],
+        capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -31,12 +31,18 @@ def member(shape, size=0, kind="|u1"):
     return out.getvalue() + bytes(size)
 
 
+def lengths(*n): return member((len(n),), kind="<i8") + struct.pack(f"<{len(n)}q", *n)
+
+
 def flood(path, members, method=zipfile.ZIP_DEFLATED):
     "An .npz of these members, and what a set has beside them"
-    arrays = {f"{s}{end}.npy": data for s in ("train", "valid", "test") for end, data in (("", member((2, NOTES), 2*NOTES)), ("_lengths", member((1,), 8, "<i8")))}
+    splits = ("train", "valid", "test")
+    arrays = {f"{s}.npy": member((2, NOTES), 2*NOTES) for s in splits}
+    arrays |= {f"{s}_lengths.npy": lengths(2) for s in splits}
     with zipfile.ZipFile(path, "w", method, compresslevel=9) as z:
         for name, data in (arrays | members).items():
-            with z.open(name, "w") as f: f.write(data) if isinstance(data, bytes) else [f.write(piece) for piece in data]
+            with z.open(name, "w") as f:
+                f.write(data) if isinstance(data, bytes) else [f.write(piece) for piece in data]
     return path
 
 
@@ -50,48 +56,76 @@ def sparse(path, start=b"", size=0, end=b""):
     return path
 
 
-def midi(events, division=480): return b"MThd" + struct.pack(">IHHH", 6, 1, 1, division) + b"MTrk" + struct.pack(">I", len(events) + 4) + events + b"\0\xff\x2f\0"
+def midi(events, division=480):
+    return b"MThd" + struct.pack(">IHHH", 6, 1, 1, division) + b"MTrk" + struct.pack(">I",
+        len(events) + 4) + events + b"\0\xff\x2f\0"
 
 
 NOTE = b"\0\x90\x3c\x40" + varlen(9_999_000) + b"\x80\x3c\0"  # of 4,999,500 frames at one tick a frame of an eighth
 MIB = bytes(2**20)
+SHORT = midi(b"\0\x90\x3c\x40\x60\x80\x3c\0")
 
 
-@pytest.mark.parametrize("name,make,read,sentence", [
-    ("f.npz", lambda p: flood(p, {"more.npy": (MIB for _ in range(1100))}), from_npz, "bytes when unpacked, allowed: at most 1,073,741,824"),
-    ("f.npz", lambda p: flood(p, {f"{i}.npy": (MIB for _ in range(300)) for i in range(4)}), from_npz, "found 1,258,29"),
-    ("f.npz", lambda p: flood(p, {"train.npy": member((10**12, NOTES))}), from_npz, "cannot be read as .npz"),
-    ("f.npz", lambda p: flood(p, {"train.npy": member((10**9, 10**9, 10**9))}), from_npz, "cannot be read as .npz"),
-    ("f.npz", lambda p: flood(p, {"train.npy": member((10**12, NOTES), kind="|S0"), "train_lengths.npy": member((1,), kind="<i8") + struct.pack("<q", 10**12)}), from_npz, "train_lengths must be"),
-    ("f.npz", lambda p: flood(p, {"train.npy": member((2, NOTES), 2*NOTES), "train_lengths.npy": member((10**7,), 8*10**7, "<i8")}), from_npz, "train_lengths must be"),
-    ("f.npz", lambda p: flood(p, {"train_lengths.npy": member((3,), kind="<i8") + struct.pack("<qqq", 2**63 - 1, 2**63 - 1, 4)}), from_npz, "train_lengths must be"),
-    ("f.npz", lambda p: flood(p, {"train.npy": member((LONGEST + 1, NOTES), (LONGEST + 1)*NOTES), "train_lengths.npy": member((1,), kind="<i8") + struct.pack("<q", LONGEST + 1), "valid_lengths.npy": member((1,), kind="<i8") + struct.pack("<q", 2), "test_lengths.npy": member((1,), kind="<i8") + struct.pack("<q", 2)}), from_npz, "found 1,000,001 frames, allowed: at most 1,000,000"),
-    ("f.npz", lambda p: flood(p, {"train.npy": bytes(10**6)}, zipfile.ZIP_BZIP2), from_npz, "compression: found 12, allowed: 0 (none) or 8 (deflate)"),
-    ("f.npz", lambda p: sparse(p, b"PK\3\4", 2**40), from_npz, "cannot be read as .npz"),
-    ("f.npz", lambda p: sparse(p, member((2**36,)), 2**36), from_npz, "cannot be read as .npz"),
-    ("f.mid", lambda p: sparse(p, midi(NOTE), 2**30), read_midi, "found 1,073,741,824 bytes, allowed: at most 4,194,304"),
-    ("f.mid", lambda p: p.write_bytes(midi(NOTE, 1)), read_midi, "found 19,998,000 frames, allowed: at most 1,000,000"),
-    ("f.mid", lambda p: p.write_bytes(midi(b"\0\x90\x3c\x40" + varlen(2**28 - 1) + b"\x80\x3c\0")), read_midi, "f.mid"),
-    ("f.mid", lambda p: p.write_bytes(midi(b"\0\x90\x3c\x40\x60\x80\x3c\0")), lambda p: read_midi(p, 1e-9), "frames, allowed: at most 1,000,000"),
-    ("f.mid", lambda p: p.write_bytes(midi(b"\0\x90\x3c\x40\x60\x80\x3c\0")), lambda p: read_midi(p, 1e-320), "frames, allowed: at most 1,000,000"),
-    ("m/f.mid", lambda p: sparse(p, midi(NOTE), 2**30), lambda p: load_midi_folder(p.parent), "found 1,073,741,824 bytes, allowed: at most 4,194,304"),
-    ("m/f.mid", lambda p: [p.with_name(f"{i}.mid").write_bytes(midi(NOTE, 22)) for i in range(9)], lambda p: load_midi_folder(p.parent), "bytes of piano rolls, allowed: at most 536,870,912"),
-    ("f.gz", lambda p: p.write_bytes(gzip.compress(MIB, 9)*1100), read_lines, "line 1: found more than the 1,048,576 bytes"),
-    ("f.gz", lambda p: p.write_bytes(gzip.compress(b"x\n" + MIB[2:] + b"\n", 9)*1100), read_lines, "found more than the 268,435,456 bytes when unpacked"),
-    ("f.gz", lambda p: p.write_bytes(gzip.compress(b"\n".join([b"x"*1023]*1024) + b"\n", 9)*300), read_lines, "found more than the 268,435,456 bytes when unpacked that are allowed"),
-    ("f.gz", lambda p: p.write_bytes(gzip.compress(b"\n"*2**20, 9)*10), read_lines, "found more than the 10,000,000 lines"),
-    ("f.txt", lambda p: sparse(p, size=500_000_000), read_lines, "line 1: found more than the 1,048,576 bytes"),
-    ("f.txt", lambda p: sparse(p, size=2**30 + 1), read_lines, "found 1,073,741,825 bytes, allowed: at most 1,073,741,824"),
-    ("f.tsv", lambda p: sparse(p, b"a\tb\n", 500_000_000), read_tsv, "line 2: found more than the 1,048,576 bytes"),
-    ("f.de", lambda p: (sparse(p, b"a\n", 500_000_000), p.with_suffix(".en").write_text("a\n")), lambda p: load_own(str(p.with_suffix("")), ("de", "en")), "line 2: found more than the 1,048,576 bytes"),
-    ("f.xml", lambda p: sparse(p, XML, 2**30), read_segments, "found 1,073,741,824 bytes, allowed: at most 67,108,864"),
-])
-def test_floods(tmp_path, monkeypatch, name, make, read, sentence):
-    "What would fill the memory is refused at once, in one sentence; the time is only a guard against waiting forever"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (path := tmp_path / name).parent.mkdir(exist_ok=True)
-    make(path)
+SETS = [ # members beside, or instead of, those of a good set; how they are packed; what is said
+    ({"more.npy": [MIB]*1100}, 8, "bytes when unpacked, allowed: at most 1,073,741,824"),
+    ({f"{i}.npy": [MIB]*300 for i in range(4)}, 8, "found 1,258,29"),
+    ({"train.npy": member((10**12, NOTES))}, 8, "cannot be read as .npz"),
+    ({"train.npy": member((10**9, 10**9, 10**9))}, 8, "cannot be read as .npz"),
+    ({"train.npy": member((10**12, NOTES), kind="|S0"), "train_lengths.npy": lengths(10**12)}, 8, "train_lengths must"),
+    ({"train_lengths.npy": member((10**7,), 8*10**7, "<i8")}, 8, "train_lengths must be"),
+    ({"train_lengths.npy": lengths(2**63 - 1, 2**63 - 1, 4)}, 8, "train_lengths must be"), # which is 2, by overflow
+    ({"train.npy": member((10**6 + 1, NOTES), (10**6 + 1)*NOTES), "train_lengths.npy": lengths(10**6 + 1)}, 8,
+        "found 1,000,001 frames, allowed: at most 1,000,000"),
+    ({"train.npy": bytes(10**6)}, 12, "compression: found 12, allowed: 0 (none) or 8 (deflate)"),
+]
+
+
+@pytest.mark.parametrize("members,method,sentence", SETS)
+def test_flood_of_a_set(tmp_path, members, method, sentence):
+    refused(from_npz, flood(tmp_path / "f.npz", members, method), sentence)
+
+
+def refused(read, path, sentence):
+    "In one sentence and at once; the time is only a guard against waiting forever"
     start = time.monotonic()
     with pytest.raises(BadInput) as e: read(path)
     print(f"{time.monotonic() - start:.2f} s: {e.value}")
     assert time.monotonic() - start < 30 and sentence in str(e.value)
+
+
+LINE = "found more than the 1,048,576 bytes that are allowed"
+UNPACKED = "found more than the 268,435,456 bytes when unpacked that are allowed"
+GIB = "found 1,073,741,824 bytes, allowed: at most"
+FRAMES = "frames, allowed: at most 1,000,000"
+FILES = { # name: how it is made, how it is read, what is said
+    "zeros.npz": (lambda p: sparse(p, b"PK\3\4", 2**40), from_npz, "cannot be read as .npz"),
+    "array.npz": (lambda p: sparse(p, member((2**36,)), 2**36), from_npz, "cannot be read as .npz"),
+    "large.mid": (lambda p: sparse(p, SHORT, 2**30), read_midi, f"{GIB} 8,388,608"),
+    "long.mid": (lambda p: p.write_bytes(midi(NOTE, 1)), read_midi, f"found 19,998,000 {FRAMES}"),
+    "year.mid": (lambda p: p.write_bytes(midi(b"\0\x90\x3c\x40" + varlen(2**28 - 1) + b"\x80\x3c\0")),
+        read_midi, "year.mid"),
+    "fine.mid": (lambda p: p.write_bytes(SHORT), lambda p: read_midi(p, 1e-9), f"found 200,000,000 {FRAMES}"),
+    "finest.mid": (lambda p: p.write_bytes(SHORT), lambda p: read_midi(p, 1e-320), FRAMES),
+    "m/large.mid": (lambda p: sparse(p, SHORT, 2**30), lambda p: load_midi_folder(p.parent), f"{GIB} 8,388,608"),
+    "m/many.mid": (lambda p: [p.with_name(f"{i}.mid").write_bytes(midi(NOTE, 22)) for i in range(9)],
+        lambda p: load_midi_folder(p.parent), "bytes of piano rolls, allowed: at most 536,870,912"),
+    "zeros.gz": (lambda p: p.write_bytes(gzip.compress(MIB, 9)*1100), read_lines, f"line 1: {LINE}"),
+    "long.gz": (lambda p: p.write_bytes(gzip.compress(b"x\n" + MIB[3:] + b"\n", 9)*1100), read_lines, UNPACKED),
+    "short.gz": (lambda p: p.write_bytes(gzip.compress((b"x"*1023 + b"\n")*1024, 9)*300), read_lines, UNPACKED),
+    "empty.gz": (lambda p: p.write_bytes(gzip.compress(b"\n"*2**20, 9)*10), read_lines, "the 10,000,000 lines that"),
+    "line.txt": (lambda p: sparse(p, size=500_000_000), read_lines, f"line 1: {LINE}"),
+    "large.txt": (lambda p: sparse(p, size=2**30 + 1), read_lines, "found 1,073,741,825 bytes, allowed: at most"),
+    "line.tsv": (lambda p: sparse(p, b"a\tb\n", 500_000_000), read_tsv, f"line 2: {LINE}"),
+    "line.de": (lambda p: (sparse(p, b"a\n", 500_000_000), p.with_suffix(".en").write_text("a\n")),
+        lambda p: load_own(str(p.with_suffix("")), ("de", "en")), f"line 2: {LINE}"),
+    "large.xml": (lambda p: sparse(p, XML, 2**30), read_segments, f"{GIB} 67,108,864"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_flood(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    make, read, sentence = FILES[name]
+    (path := tmp_path / name).parent.mkdir(exist_ok=True)
+    make(path)
+    refused(read, path, sentence)
