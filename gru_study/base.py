@@ -115,8 +115,9 @@ def check_place(
 ) -> Path: # the same
     "Refuse a place where nothing can be written, changing nothing; raises `BadInput`"
     there = next(p for p in (path, *path.parents) if os.path.lexists(p))
-    if there != path and not there.is_dir(): raise BadInput.found(field, str(path), f"a place in a folder; {there} is a file")
-    if not os.access(there, os.W_OK): raise BadInput.found(field, str(path), f"a place that can be written to; {there} is not")
+    is_file, writable = there != path and not there.is_dir(), os.access(there, os.W_OK)
+    if is_file: raise BadInput.found(field, str(path), f"a place in a folder; {there} is a file")
+    if not writable: raise BadInput.found(field, str(path), f"a place that can be written to; {there} is not")
     return path
 
 # %% ../nbs/00_base.ipynb #ada3b4ac
@@ -153,8 +154,8 @@ def read_digests(
     path, advice = folder/DIGESTS, "delete it to take the files beside it as they are, unchecked"
     try: content = parse_json(path.read_bytes(), str(path), advice)
     except FileNotFoundError: return {}
-    if content.get("digest") != digest(json.dumps(content.get("files")).encode()): raise BadInput(f"{path}: damaged; {advice}")
-    return content["files"]
+    if content.get("digest") == digest(json.dumps(content.get("files")).encode()): return content["files"]
+    raise BadInput(f"{path}: damaged; {advice}")
 
 # %% ../nbs/00_base.ipynb #061652d1
 def write_checked(
@@ -170,7 +171,8 @@ def write_checked(
             was = digest(path.read_bytes()) if path.is_file() else ""
             now = was if content is None else digest(content.encode() if isinstance(content, str) else content)
             known[path.name] = list(dict.fromkeys([now, *[was]*bool(was and was in known.get(path.name, [was]))]))
-        write_file(folder/DIGESTS, json.dumps({"digest": digest(json.dumps(known).encode()), "files": known}, indent=1) + "\n")
+        own = digest(json.dumps(known).encode())
+        write_file(folder/DIGESTS, json.dumps({"digest": own, "files": known}, indent=1) + "\n")
         for path, content in files.items():
             if content is not None: write_file(path, content)
 

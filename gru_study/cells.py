@@ -228,11 +228,13 @@ def trusted(
 def get_cell(
     rnn: str # a registered name, "module:name" or "file.py:name"
 ) -> Cell:
-    "Find a cell; raises `BadInput` where there is none of that name, or its module is not trusted or cannot be imported"
+    "Find a cell; raises `BadInput` where there is none of that name, or its module is not trusted or no module"
     if rnn in CELLS: return CELLS[rnn]
     where, _, name = rnn.rpartition(":")
     if not where: raise BadInput.found("rnn", rnn, ", ".join(CELLS) + ", module:name or file.py:name")
-    if not (place := trusted(where)): raise BadInput(f"rnn: {rnn} is code, and nobody has asked to run it here; allowed: --trust {where}, or trust({where!r}) in Python, once you know what is in it")
+    if not (place := trusted(where)):
+        raise BadInput(f"rnn: {rnn} is code, and nobody has asked to run it here; allowed: --trust {where}, "
+            f"or trust({where!r}) in Python, once you know what is in it")
     where = place
     try: module = load_file(where) if where.endswith(".py") else importlib.import_module(where)
     except (Exception, SystemExit) as e: raise BadInput(f"rnn: {where} cannot be imported: {type(e).__name__}: {e}") from e

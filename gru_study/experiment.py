@@ -34,8 +34,8 @@ def cell_name(
     rnn: str, # a name, "module:name" or "file.py:name"
     info: ValidationInfo # whether it was stored
 ) -> str: # the same, a file by its absolute path
-    "One spelling for a cell; raises `BadInput` where there is none of that name. What a run has stored is only read: its file may have moved, and nobody has asked to run it"
-    if info.context: return rnn
+    "One spelling for a cell; raises `BadInput` where there is none of that name"
+    if info.context: return rnn # what a run has stored is read: its file may have moved, and nobody has asked to run it
     cells = sys.modules.get("gru_study.cells")
     if rnn in CELL_NAMES or (cells and rnn in cells.CELLS): return rnn
     where, _, name = rnn.rpartition(":")
@@ -441,7 +441,9 @@ class Run(RunFiles):
         try:
             facts_of(kind, (asked := self.asked(kind)).task).validate_python(result, strict=True)
             result["config"] = kind.model_validate(result["config"], context={"stored": True}).model_dump() # with every field
-        except ValidationError as e: raise BadInput(f"{self.path(kind.files[1])}: damaged, or of another version ({explain(e)}); {advice(kind.files[1])}") from None
+        except ValidationError as e:
+            file = kind.files[1]
+            raise BadInput(f"{self.path(file)}: damaged, or of another version ({explain(e)}); {advice(file)}") from None
         return result if agree(result["config"], asked) else None
 
     @property

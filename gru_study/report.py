@@ -85,8 +85,11 @@ class Study:
     damaged: tuple[str, ...] = () # a sentence for each run that was left out
 
 TABLES = { # name: columns of text; of numbers
-    "runs": "data run role cell sizes settings state message; units parameters lr seed train_nll valid_nll test_nll test_nll_seq nll_on accuracy best_epoch epochs seconds",
-    "sequences": "data run sequence; frames nll", "curves": "data run; epoch seconds train_nll valid_nll", "baselines": "data model; nll nll_on accuracy"}
+    "runs": "data run role cell sizes settings state message; units parameters lr seed train_nll valid_nll test_nll "
+        "test_nll_seq nll_on accuracy best_epoch epochs seconds",
+    "sequences": "data run sequence; frames nll",
+    "curves": "data run; epoch seconds train_nll valid_nll",
+    "baselines": "data model; nll nll_on accuracy"}
 
 # %% ../nbs/12_report.ipynb #57183993
 def settings(
@@ -207,9 +210,11 @@ def read_table(
 ) -> pd.DataFrame:
     "A table with columns of the right kind; raises `ValueError`"
     wanted = {*texts.split(), *numbers.split()}
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(texts.split(), str), usecols=wanted.__contains__)
+    kinds = dict.fromkeys(texts.split(), str)
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=kinds, usecols=wanted.__contains__)
     if missing := wanted - {*table}: raise ValueError(f"{path.name} lacks {', '.join(sorted(missing))}")
-    if wrong := [c for c in numbers.split() if not pd.api.types.is_numeric_dtype(table[c]) or np.isinf(table[c]).any()]: raise ValueError(f"{path.name}: {', '.join(wrong)} must be numbers")
+    finite = lambda column: pd.api.types.is_numeric_dtype(column) and not np.isinf(column).any()
+    if wrong := [c for c in numbers.split() if not finite(table[c])]: raise ValueError(f"{path.name}: {', '.join(wrong)} must be numbers")
     return table
 
 # %% ../nbs/12_report.ipynb #2bebb2f6
@@ -243,10 +248,10 @@ def read_tables(
     if not found: raise BadInput(f"recorded study: there is no runs.csv in {' or '.join(map(str, places))}; make {RECORDED[task]} records one")
     try:
         runs, *others = [read_table(found/f"{name}.csv", *columns.split(";")) for name, columns in tables.items()]
-        origin = {data: dict(about) for data, about in parse_json((found/"provenance.json").read_bytes(), str(found/"provenance.json")).items()}
-    except (OSError, ValueError, TypeError) as e: raise BadInput(f"recorded study: the files in {found} cannot be read ({brief(str(e))})") from None
+        made = parse_json((origin := found/"provenance.json").read_bytes(), str(origin))
+    except (OSError, ValueError) as e: raise BadInput(f"recorded study: the files in {found} cannot be read ({brief(str(e))})") from None
     texts = {c: "" for c in ("settings", "message") if c in runs}
-    return kind(runs.fillna(texts), *others, origin)
+    return kind(runs.fillna(texts), *others, {data: dict(about) for data, about in made.items()})
 
 # %% ../nbs/12_report.ipynb #b868ef08
 def write_study(

@@ -57,7 +57,8 @@ def check_trials(
     for t in study.get_trials(deepcopy=False):
         if t.state != TrialState.COMPLETE or t.value is None or not math.isfinite(t.value): continue
         result = Run(f"{s.save_dir}/lr-{t.user_attrs['number']}").outcome()
-        if result and (result["valid"]["nll"], result["config"]["lr"]) != (t.value, t.params["lr"]): raise ValueError(f"trial {t.number} is not what its run says")
+        agrees = not result or (result["valid"]["nll"], result["config"]["lr"]) == (t.value, t.params["lr"])
+        if not agrees: raise ValueError(f"trial {t.number} is not what its run says")
 
 # %% ../nbs/09_search.ipynb #fa8db874
 def open_study(
@@ -68,13 +69,16 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         storage = optuna.storages.RDBStorage(database_url(path := folder/"search.db"))
-        study = optuna.create_study(storage=storage, study_name="search", load_if_exists=True, sampler=SAMPLERS[s.sampler](s), pruner=PRUNERS[s.pruner](s))
+        sampler, pruner = SAMPLERS[s.sampler](s), PRUNERS[s.pruner](s)
+        study = optuna.create_study(storage=storage, sampler=sampler, pruner=pruner, study_name="search", load_if_exists=True)
         with closing(sqlite3.connect(path)) as db:
             if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok": raise ValueError(found)
         check_trials(s, study)
         return study
     except BadInput: raise
-    except Exception as e: raise BadInput(f"{path}: cannot be used ({type(e).__name__}: {str(e).splitlines()[0]}); {advice('search.db')}") from None
+    except Exception as e:
+        what = f"{type(e).__name__}: {str(e).splitlines()[0]}"
+        raise BadInput(f"{path}: cannot be used ({what}); {advice('search.db')}") from None
 
 # %% ../nbs/09_search.ipynb #046d03f8
 def queue_trials(

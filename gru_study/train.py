@@ -248,7 +248,9 @@ def check_precision(
         if not isinstance(layer, nn.RNNBase): continue
         try:
             with products(e): layer(torch.zeros(1, 2, layer.input_size, device=e.device))[0].float().sum().backward()
-        except RuntimeError: raise BadInput.found("precision", e.precision, f"float32, because torch cannot compute {type(layer).__name__} in {e.precision} on this {e.device} ({processor()})") from None
+        except RuntimeError:
+            why = f"torch cannot compute {type(layer).__name__} in {e.precision} on this {e.device} ({processor()})"
+            raise BadInput.found("precision", e.precision, f"float32, because {why}") from None
         layer.zero_grad()
 
 # %% ../nbs/08_train.ipynb #bdce540f
@@ -659,7 +661,8 @@ def load_checkpoint(
     path = run.path("checkpoint.pt")
     if (stored := run.read("checkpoint.pt")) is None: return Progress()
     try:
-        with warnings.catch_warnings(action="ignore"): state = torch.load(io.BytesIO(stored), weights_only=True, map_location="cpu")
+        with warnings.catch_warnings(action="ignore"):
+            state = torch.load(io.BytesIO(stored), weights_only=True, map_location="cpu")
         other = difference(engine.experiment, Experiment.model_validate(state["experiment"], context={"stored": True}))
         same_data = state["data"] == data_digest(engine.data)
         if set(other) <= {"epoch"} and same_data: engine.load(state)

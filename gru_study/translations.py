@@ -34,9 +34,12 @@ class Translations:
     damaged: tuple[str, ...] = () # a sentence for each run that was left out
 
 PARTS = { # name: columns of text; of numbers
-    "runs": "data run model cell attention sizes settings test; units parameters lr seed train_perplexity valid_perplexity best_epoch epochs seconds perplexity bleu bleu_lower chrf chrf_lower bleu_tokens greedy_bleu_tokens",
-    "rates": "data run model; lr seed valid_perplexity", "lengths": "data run test words; sentences bleu_lower",
-    "curves": "data run; epoch seconds train_nll valid_nll", "pairs": "data test a b; seeds bleu_a bleu_b p"}
+    "runs": "data run model cell attention sizes settings test; units parameters lr seed train_perplexity valid_perplexity "
+        "best_epoch epochs seconds perplexity bleu bleu_lower chrf chrf_lower bleu_tokens greedy_bleu_tokens",
+    "rates": "data run model; lr seed valid_perplexity",
+    "lengths": "data run test words; sentences bleu_lower",
+    "curves": "data run; epoch seconds train_nll valid_nll",
+    "pairs": "data test a b; seeds bleu_a bleu_b p"}
 SCORES = ("perplexity", "bleu", "bleu_lower", "chrf", "chrf_lower", "bleu_tokens", "greedy_bleu_tokens")
 
 # %% ../nbs/12_translations.ipynb #2b9ee015
@@ -98,8 +101,8 @@ def with_texts(
         f = run.result
         try: texts[f["data"]] = text = texts.get(f["data"]) or load_text(f["config"]["data"])
         except BadInput as e: damaged.append(f"{run.exp}: its text cannot be had again ({e})"); continue
-        same = {name: len(said) for name, said in f["translations"].items()} == {name: len(pairs) for name, pairs in text.tests.items()}
-        if same and f["tests"].keys() == text.tests.keys(): found.append(run)
+        said, asked = ({name: len(lines) for name, lines in of.items()} for of in (f["translations"], text.tests))
+        if said == asked and f["tests"].keys() == asked.keys(): found.append(run)
         else: damaged.append(f"{run.exp}: the test sets of {f['data']} are no longer those that it translated")
     return found, texts
 
