@@ -18,6 +18,10 @@ from typing import Any
 # %% ../nbs/00_base.ipynb #cdf6fcf2
 class BadInput(ValueError):
     "What a person gave cannot be used: says which field or file, what was found, what is allowed"
+    def __init__(self,
+        sentence: str # cut where it is no sentence any more, since something in it was huge
+    ):
+        super().__init__(sentence if len(sentence) <= 2000 else f"{sentence[:1000]} ... {sentence[-500:]}")
 
     @classmethod
     def found(cls,

@@ -368,7 +368,9 @@ def test_the_run_folder(study):
 @pytest.mark.parametrize("content,sentence", [
     (None, "vocabulary.json: does not exist"), ("", "vocabulary.json: damaged"), ("[1, 2]", "vocabulary.json: damaged"), ('{"languages": ["de", "en"], "low', "vocabulary.json: damaged"),
     ("{}", "vocabulary.json: damaged"), ('{"languages": ["de", "en"], "lower": false, "tokens": 3}', "vocabulary.json: damaged"),
-    ('{"languages": ["de", "en"], "lower": false, "tokens": [["<unk>"], ["<unk>"]]}', "damaged or of another network")])
+    ('{"languages": ["de", "en"], "lower": false, "tokens": [["<unk>"], ["<unk>"]]}', "vocabulary.json: damaged"),
+    ('{"languages": ["de", "en"], "lower": false, "tokens": [["<unk>", "<pad>"], ["<unk>", "<pad>", "<bos>", "<eos>"]]}',
+        "damaged or of another network")])
 def test_damaged_vocabulary(study, command, content, sentence):
     shutil.copytree(study / "exp/calm", study / "exp/hurt_words", dirs_exist_ok=True)
     (study / "exp/hurt_words/vocabulary.json").unlink()
