@@ -199,7 +199,7 @@ def test_shipped_models_score_what_they_say(home):
 def test_shipped_models_are_small_and_name_no_place():
     for run in pretrained():
         files = [p for p in run.exp.iterdir()]
-        assert {p.name for p in files} - {"vocabulary.json"} == {"config.json", "result.json", "metrics.csv", "model.safetensors"}
+        assert {p.name for p in files} - {"vocabulary.json"} == {"config.json", "result.json", "metrics.csv", "model.safetensors", "digests.json"}
         assert len(history(run)["epoch"]) == run.result["epochs"]
         assert sum(p.stat().st_size for p in files) < (250_000 if run.experiment.task == "music_lm" else 2_000_000)
         for p in files: assert b"/root" not in p.read_bytes() and b"/home" not in p.read_bytes() and b"/tmp" not in p.read_bytes()

@@ -143,7 +143,8 @@ def dask(tmp_path, home, told):
 def run_sweep(*words):
     "Start a sweep; what it prints is to be read"
     command = [sys.executable, "-c", "import sys; from gru_study.cli import main; sys.exit(main())", "sweep", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = lambda: signal.signal(signal.SIGINT, signal.default_int_handler) # also where this runs in the background
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
 
 
 def test_dask_cluster(home, told, counting, dask):
