@@ -235,7 +235,8 @@ class Search(Experiment):
     ) -> Experiment:
         "One of its training runs"
         own = {"lr", "seed", "save_dir", "continue_training", "verbose"}
-        return Experiment(**{k: getattr(self, k) for k in Experiment.model_fields.keys() - own}, lr=lr, seed=seed, save_dir=f"{self.save_dir}/{name}")
+        fields = {k: getattr(self, k) for k in Experiment.model_fields.keys() - own} | dict(lr=lr, seed=seed, save_dir=f"{self.save_dir}/{name}")
+        return Experiment.model_validate(fields, context={"stored": True}) # names were looked up for the search, or it was read
 
 # %% ../nbs/07_experiment.ipynb #7fcc4d50
 def explain(
