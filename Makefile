@@ -25,7 +25,6 @@ setup: .venv/.ready ## prepare .venv with the versions of requirements.lock, and
 	@touch $@
 
 study: setup ## train tanh, LSTM and GRU on the embedded chorales, compare them, write one HTML report
-	@$(BIN)/gru-study data chorales
 	@$(BIN)/gru-study sweep music_lm --grid rnn=tanh,lstm,gru data=chorales epoch=$(EPOCHS) --workers $(WORKERS) --under study
 	@$(BIN)/gru-study report --under study
 

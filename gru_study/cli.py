@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubComm
 
 from .base import BadInput, Failed, check_place, data_file, find_path, known_files, project_file, study_home, write_file
 from .experiment import Experiment, Run, Search, Task, by_task, explain, find_run, open_run
-from .music import SPLITS, STEPS, MusicData, dataset_name, load_midi_folder, load_music, sampled_set, to_midi, to_npz
+from .music import SPLITS, STEPS, MusicData, dataset_name, load_music, sampled_set, to_midi, to_npz
 from .text import TextData, corpus_name, load_text, read_lines
 
 # %% ../nbs/15_cli.ipynb #1ea1bc95
@@ -250,15 +250,14 @@ class Data(BaseModel):
     "Load data sets, building or downloading what is missing, and say what is in them."
     model_config = ConfigDict(extra="forbid")
     names: CliPositionalArg[list[str]] = Field(description="of music or translation, as for train --data")
-    step: float | None = Field(None, gt=0, description="quarter notes a frame, for a folder of MIDI files (default: 0.5)")
+    step: float | None = Field(None, gt=0, description="quarter notes a frame, for what does not say it itself: a folder of MIDI files (default: 0.5), lists of notes or a .mat (default: 1)")
     out: Path | None = Field(None, description="write the set to this .npz, to be trained on with --data")
 
     def cli_cmd(self) -> None:
         if self.out and (len(self.names) > 1 or self.out.suffix != ".npz" or self.out.is_dir()): raise BadInput.found("out", str(self.out), "an .npz file, for one data set")
         if self.out: check_place(self.out, "out")
         for name in self.names:
-            if self.step and not Path(name).is_dir(): raise BadInput.found("step", self.step, f"only with a folder of MIDI files, which {name} is not")
-            data = load_midi_folder(Path(name), step=self.step) if self.step else load_any(name)
+            data = load_music(dataset_name(name), self.step) if self.step else load_any(name)
             print("\n".join((str(data), *getattr(data, "notes", ()))))
             if not self.out: continue
             if isinstance(data, TextData): raise BadInput.found("out", str(self.out), "none with text")

@@ -220,8 +220,8 @@ class MusicEngine(Engine):
     def scores(self) -> dict: # of the three splits, of each test sequence, and of the baselines
         found = {s: self.evaluate(self.data[s]) for s in SPLITS}
         each = [dict(name=n, frames=int(f), nll=x) for n, f, x in zip(self.data.names["test"], found["test"].frames, found["test"].nll_sum)]
-        return {s: v.averages() for s, v in found.items()} | dict(test_sequences=each,
-            baselines={k: v.averages() for k, v in baseline_scores(self.data.train, self.data.test).items()})
+        baselines = {k: v.averages() for k, v in baseline_scores(self.data.train, self.data.test).items()}
+        return {s: v.averages() for s, v in found.items()} | dict(test_sequences=each, baselines=baselines, notes=[*self.data.notes])
 
 # %% ../nbs/08_train.ipynb #bf81d055
 def on_device(
@@ -735,7 +735,7 @@ def experiment_data(
         if n and n > len(data[split]): raise BadInput.found(f"{split}_subset", n, f"1 to {len(data[split])}, the sequences of {data.name}")
         return data[split][:n]
     return MusicData(data.name, first("train", e.train_subset), first("valid", e.valid_subset), data.test,
-        {s: data.names[s][:n] for s, n in zip(SPLITS, (e.train_subset, e.valid_subset, None))}, data.step)
+        {s: data.names[s][:n] for s, n in zip(SPLITS, (e.train_subset, e.valid_subset, None))}, data.step, data.notes)
 
 # %% ../nbs/08_train.ipynb #586a17a0
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import gzip
 import io
 import json
 import os
+import pickle
+import pickletools
 import re
 import resource
 import shutil
@@ -298,6 +300,9 @@ SHAPES = [(), (0,), (3,), (9, 88), (0, 88), (9, 0), (9, 87), (2, 9, 88), (10**9,
 @st.composite
 def member(draw) -> bytes: # a .npy file
     kind, shape = draw(st.sampled_from(DTYPES)), draw(st.sampled_from(SHAPES))
+    if draw(st.integers(0, 5)) == 0: # objects
+        np.lib.format.write_array_header_1_0(out := io.BytesIO(), dict(descr="|O", fortran_order=False, shape=(2,)))
+        return out.getvalue() + draw(pickle_from_nothing() | damaged([pickle.dumps(chords()["train"])]))
     if draw(st.integers(0, 3)) == 0: # names
         np.lib.format.write_array(out := io.BytesIO(), np.array(draw(st.lists(st.sampled_from(LETTERS), min_size=1,
             max_size=3)), np.uint32).view("U1"))
@@ -337,6 +342,40 @@ def npz(folder):
         return str(data), data.piece("test:0")
     return Reader({"x.npz": good}, one("x.npz", npz_from_nothing(good) | damaged([good])), read)
 
+def chords(): return {s: [[[60, 64, 67], [], [62.0]], [[60], [61, -1]]] for s in ("train", "valid", "test")}
+
+OPS = st.sampled_from([bytes([op.code.encode("latin1")[0]]) for op in pickletools.opcodes])
+NAMES = st.sampled_from([b"cnumpy.core.multiarray\n_reconstruct\n", b"cnumpy.core.multiarray\nscalar\n", b"cnumpy\ndtype\n",
+    b"cnumpy\nndarray\n", b"cnumpy._core.numeric\n_frombuffer\n", b"cos\nsystem\n(S'false'\ntR", b"c__builtin__\neval\n",
+    b"(X\x02\0\0\0f8K\0K\1tR", b"(K\1K\2\x85K\0\x89C\1xtb", b"}b", b"r\xff\xff\xff\xff", b"p99999999999\n", b"h\0", b"0", b"("])
+
+@st.composite
+def pickle_from_nothing(draw) -> bytes:
+    "Operations one after another, with what follows them by chance"
+    return b"\x80\x04" + b"".join(draw(st.lists(NAMES | OPS | st.binary(max_size=4), max_size=30))) + b"."
+
+@reader
+def lists(folder):
+    from gru_study.music import load_music
+    rolls = {s: [np.array(p, object) for p in v] + [np.eye(3, 88), np.float32([[60], [61]])] for s, v in chords().items()}
+    good = [pickle.dumps(v, p) for v in (chords(), rolls) for p in (0, 2, 3, 4, 5)]
+    pickles = damaged(good) | pickle_from_nothing() | st.sampled_from(good)
+    json_ = json_files(json.dumps(chords()).encode())
+    case = st.builds(lambda name, data: {name: data}, st.sampled_from(["x.pickle", "x.pkl"]), pickles) | one("x.json", json_)
+    return Reader({"x.json": json.dumps(chords()).encode()}, case, lambda case: str(load_music(str(next(case.glob("x.*"))))))
+
+@reader
+def mat(folder):
+    from gru_study.music import from_mat
+    from scipy.io import savemat
+    good = []
+    for compressed in (False, True):
+        cells = np.empty((1, 2), object)
+        cells[0, :] = [np.eye(5, 88), np.eye(4, 88, dtype=np.uint8)]
+        savemat(out := io.BytesIO(), {f"{s}data": cells for s in ("train", "valid", "test")}, do_compression=compressed)
+        good.append(out.getvalue())
+    return Reader({"x.mat": good[0]}, one("x.mat", damaged(good)), lambda case: str(from_mat(case / "x.mat")))
+
 def varlen(n: int) -> bytes:
     "A length as MIDI writes it"
     out = bytes([n & 127])
@@ -371,11 +410,11 @@ STEPS = [0.5, 1., 1e-3, 1e-12, 1e-300, 1e300, float("inf"), float("nan"), 0., -1
 
 @reader
 def midi(folder):
-    from gru_study.music import read_midi, to_midi
+    from gru_study.music import midi_pieces, to_midi
     good = [to_midi(toy_set().train[0]), to_midi(np.eye(88, dtype=np.uint8)[:20], 0.25, 180)]
     cases = st.builds(lambda data, step: {"x.mid": data, "step": str(step).encode()},
         midi_from_nothing() | damaged(good), st.sampled_from(STEPS[:1] * 5 + STEPS[:6]))
-    return Reader({"x.mid": good[0], "step": b"1"}, cases, lambda case: read_midi(case / "x.mid",
+    return Reader({"x.mid": good[0], "step": b"1"}, cases, lambda case: midi_pieces(case / "x.mid",
         float((case / "step").read_text())))
 
 @reader

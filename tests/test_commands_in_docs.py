@@ -2,6 +2,7 @@
 
 What cannot be run here is listed with its reason and at least parsed.
 """
+import pickle
 import re
 import shlex
 import subprocess
@@ -95,6 +96,8 @@ def place(tmp_path, home, monkeypatch):
     (tmp_path / "nbs").symlink_to(ROOT / "nbs")
     (tmp_path / "my_music").mkdir()
     for i in range(40): write_midi(np.eye(88, dtype=np.uint8)[np.arange(12) + 30 + i % 9], tmp_path / f"my_music/{i}.mid")
+    lists = pickle.dumps({s: [[[60, 64, 67], [62]] * 9] * 3 for s in ("train", "valid", "test")})
+    for name in ("JSB Chorales.pickle", "Nottingham.pickle"): (tmp_path / name).write_bytes(lists)
     words = "Hund Katze Vogel Mann Kind".split(), "schläft liest wartet singt lacht".split(), "hier heute jetzt allein lange".split()
     lines = [f"{a} {b} {c} ." for a in words[0] for b in words[1] for c in words[2]]
     for name in ("talks.de", "talks.en"): (tmp_path / name).write_text("\n".join(lines) + "\n")
