@@ -20,8 +20,9 @@ import numpy as np
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, NoDecode, SettingsConfigDict, SettingsError
 
-from .base import BadInput, Failed, check_place, data_file, find_path, known_files, project_file, study_home, write_file
-from .experiment import Experiment, Run, Search, Task, by_task, explain, find_run, open_run
+from . import __version__
+from .base import BadInput, Failed, check_place, data_file, find_path, known_files, printable, project_file, study_home, write_file
+from .experiment import Experiment, Run, Search, Task, explain, find_run, open_run
 from .music import SPLITS, STEPS, MusicData, dataset_name, load_music, sampled_set, to_midi, to_npz
 from .text import TextData, corpus_name, load_text, read_lines
 
@@ -370,17 +371,18 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
     under: str = Field("", description="only runs in this folder under exp/")
     task: Task = Field("music_lm", description="music_lm or translate: which runs")
-    out: Path = Field(default_factory=by_task(study_home()/"results/table2", study_home()/"results/multi30k"), description="the folder; what it has of other data sets stays")
+    out: Path | None = Field(None, description="the folder; what it has of other data sets stays (default: results/table2 or results/multi30k)")
 
     def cli_cmd(self) -> None:
-        from gru_study.report import Study, collect, write_study
+        from gru_study.report import RECORDED, Study, collect, write_study
         from gru_study.translations import Translations, collect_translations, write_translations
         study: Study | Translations
-        check_place(self.out/"runs.csv", "out")
-        if self.task == "music_lm": write_study(study := collect(self.under), self.out)
-        else: write_translations(study := collect_translations(self.under), self.out)
+        out = self.out or study_home()/"results"/RECORDED[self.task]
+        check_place(out/"runs.csv", "out")
+        if self.task == "music_lm": write_study(study := collect(self.under), out)
+        else: write_translations(study := collect_translations(self.under), out)
         left_out(study.damaged)
-        print(f"{study.runs.run.nunique()} runs on {', '.join(study.provenance)} recorded in {self.out}")
+        print(f"{study.runs.run.nunique()} runs on {', '.join(study.provenance)} recorded in {out}")
 
 # %% ../nbs/15_cli.ipynb #ae8a0b63
 class Lab(BaseModel):
@@ -401,6 +403,7 @@ class GruStudy(BaseSettings):
     "GRU, LSTM and tanh compared: train, sweep, compare."
     model_config = SettingsConfigDict(cli_prog_name="gru-study", cli_kebab_case=False, cli_implicit_flags="toggle", cli_hide_none_type=True,
         cli_parse_none_str="None", cli_use_class_docs_for_groups=True, extra="forbid")
+    version: bool = Field(False, description="print the version and stop")
     train: CliSubCommand[Train]
     search: CliSubCommand[FindRate]
     evaluate: CliSubCommand[Evaluate]
@@ -417,7 +420,10 @@ class GruStudy(BaseSettings):
     @classmethod
     def settings_customise_sources(cls, settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings):
         return (init_settings,) # not the environment
-    def cli_cmd(self) -> None: CliApp.run_subcommand(self)
+
+    def cli_cmd(self) -> None:
+        if self.version: print(f"gru-study {__version__}")
+        else: CliApp.run_subcommand(self)
 
 # %% ../nbs/15_cli.ipynb #42f6dce8
 def join_grid(
@@ -443,7 +449,9 @@ def main(
     words = join_grid(sys.argv[1:] if words is None else words)
     try: CliApp.run(GruStudy, words, cli_exit_on_error=False)
     except (BadInput, ValidationError, SettingsError) as e: return complain(e, 2)
+    except UnicodeEncodeError as e: return complain(BadInput.found("arguments", next((w for w in words if not printable(w)), e.object), "text in UTF-8"), 2)
     except KeyboardInterrupt: return complain("interrupted; without --overwrite, the same command goes on from the last checkpoint", 130)
+    except shutil.Error as e: return complain(e.args[0][0][2], 2) # the first of the files that could not be copied
     except OSError as e: return complain(f"{e.filename or 'system'}: {e.strerror or e}", 2)
     except Failed as e: return complain(e, 1)
     return 0

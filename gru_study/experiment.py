@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_args
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, model_serializer, model_validator
 from typing_extensions import TypedDict
 
-from .base import DIGESTS, BadInput, asset, brief, check_place, cores, find_path, folder_name, parse_json, read_checked, study_home, write_checked
+from .base import DIGESTS, BadInput, absolute, asset, brief, check_place, cores, find_path, folder_name, parse_json, read_checked, study_home, write_checked
 from .music import dataset_name
 from .text import corpus_name
 
@@ -73,8 +73,8 @@ def inside_exp(
     save_dir: str # as a person typed it
 ) -> str: # the same without detours
     "A folder that stays inside exp/, and none of those of the shipped models; raises `BadInput` for any other"
-    exp = (study_home()/"exp").resolve()
-    path = (exp/save_dir).resolve()
+    exp = absolute(study_home()/"exp", "exp")
+    path = absolute(exp/save_dir, "save_dir")
     if path == exp or not path.is_relative_to(exp) or ".." in Path(save_dir).parts or not save_dir.isprintable() or len(save_dir) > 200:
         raise BadInput.found("save_dir", save_dir, "a relative folder that stays inside exp/")
     if is_shipped(path.relative_to(exp).as_posix()): raise BadInput.found("save_dir", save_dir, f"any other folder: {SHIPPED}/ holds the models shipped in the package, which stay as they are")
@@ -472,10 +472,10 @@ def find_run(
     name: str # "task/data/rnn", "exp/task/data/rnn" or an absolute path of it
 ) -> Run:
     "An existing run; raises `BadInput` where there is none"
-    exp, package = (study_home()/"exp").resolve(), asset(SHIPPED).parent.resolve()
+    exp, package = absolute(study_home()/"exp", "exp"), asset(SHIPPED).parent.resolve()
     for root, path in ((exp, exp/name), (package, package/name), (exp, Path.cwd()/name), (exp, study_home()/name)):
-        if (path/"config.json").is_file() and path.resolve().is_relative_to(root):
-            return Run(path.resolve().relative_to(root).as_posix())
+        if (path/"config.json").is_file() and (found := absolute(path, "run")).is_relative_to(root):
+            return Run(found.relative_to(root).as_posix())
     raise BadInput(f"run: found {name!r}, allowed: a folder under {exp} that holds a config.json, or one of {', '.join(r.save_dir for r in pretrained())}")
 
 def pretrained(

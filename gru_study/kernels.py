@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['kernel', 'WIDTH', 'KINDS', 'TANH', 'GRU', 'GRU_PAPER', 'LSTM', 'LSTM_PAPER', 'BLOCK', 'RMSPROP', 'SGD', 'ADAMW',
-           'rational_tanh', 'tanh', 'sigmoid', 'Layout', 'make_layout', 'torch_views', 'pack', 'unpack', 'Work',
-           'make_work', 'Weights', 'split', 'emit_product', 'add_block', 'add_product', 'hold_recurrent', 'recur',
-           'carry', 'tanh_forward', 'tanh_backward', 'gates', 'gru_forward', 'gru_backward', 'gru_paper_forward',
-           'gru_paper_backward', 'lstm_forward', 'lstm_backward', 'forward', 'backward', 'Sparse', 'make_sparse',
-           'read_frame', 'unread_frame', 'frame_loss', 'lay_out', 'add_losses', 'gradients', 'reset_gradient',
-           'peephole_gradient', 'mix', 'log_uniform', 'cos_sin', 'add_noise', 'Hyper', 'rmsprop', 'sgd', 'adamw',
-           'step_optimizer', 'run_epoch', 'score_frame', 'run_scores']
+           'can_keep', 'rational_tanh', 'tanh', 'sigmoid', 'Layout', 'make_layout', 'torch_views', 'pack', 'unpack',
+           'Work', 'make_work', 'Weights', 'split', 'emit_product', 'add_block', 'add_product', 'hold_recurrent',
+           'recur', 'carry', 'tanh_forward', 'tanh_backward', 'gates', 'gru_forward', 'gru_backward',
+           'gru_paper_forward', 'gru_paper_backward', 'lstm_forward', 'lstm_backward', 'forward', 'backward', 'Sparse',
+           'make_sparse', 'read_frame', 'unread_frame', 'frame_loss', 'lay_out', 'add_losses', 'gradients',
+           'reset_gradient', 'peephole_gradient', 'mix', 'log_uniform', 'cos_sin', 'add_noise', 'Hyper', 'rmsprop',
+           'sgd', 'adamw', 'step_optimizer', 'run_epoch', 'score_frame', 'run_scores']
 
 # %% ../nbs/01_kernels.ipynb #5cdc89b9
 import math
@@ -25,8 +25,15 @@ from numba.extending import intrinsic, overload
 from .base import NOTES
 from .cells import CELLS
 
+# %% ../nbs/01_kernels.ipynb #1533b181
+def can_keep() -> bool:
+    "Can what is compiled be kept for the next process? Beside this file, in the user's cache or in $NUMBA_CACHE_DIR"
+    try: njit(cache=True)(can_keep)
+    except RuntimeError: return False
+    return True
+
 # %% ../nbs/01_kernels.ipynb #2ba27a4d
-kernel = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}) # how every function here is compiled
+kernel = njit(cache=can_keep(), nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}) # how every function here is compiled
 WIDTH = 8 # units of a gate are padded to a multiple of this
 
 # %% ../nbs/01_kernels.ipynb #47691167

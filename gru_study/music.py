@@ -11,7 +11,7 @@ __all__ = ['LOWEST', 'SPLITS', 'LARGEST_SET', 'LARGEST_MIDI', 'LARGEST_LISTS', '
            'load_canonical', 'load_all', 'beat_hold', 'score_file', 'read_voice', 'chorale_roll', 'build_chorales',
            'load_chorales', 'held_notes', 'to_midi', 'write_midi', 'frame_of', 'pair', 'track_notes', 'midi_file',
            'midi_pieces', 'draw', 'hanging', 'read_midi', 'split_files', 'midi_files', 'read_folder', 'midi_set',
-           'printable', 'load_midi_folder', 'dataset_name', 'load_music']
+           'as_text', 'load_midi_folder', 'dataset_name', 'load_music']
 
 # %% ../nbs/02_music.ipynb #dee3308e
 import csv, io, math, os, pickle, pickletools, re, struct, warnings, zipfile, zlib
@@ -668,11 +668,11 @@ def read_folder(
     rolls, hung, refused, size = dict[Path, np.ndarray](), dict[str, list[int]](), list[str](), 0
     for f in tqdm(files, desc=f"MIDI files of {folder.name}", unit="file", disable=None, leave=False):
         try: pieces = midi_pieces(folder/f, step)
-        except BadInput as e: refused.append(str(e).removeprefix("data: ").replace(str(folder/f), printable(f)))
+        except BadInput as e: refused.append(str(e).removeprefix("data: ").replace(str(folder/f), as_text(f)))
         else:
             parts = [f] if len(pieces) == 1 else [f.with_name(f"{f.name}[{i}]") for i in range(len(pieces))]
             rolls |= {part: roll for part, (roll, _) in zip(parts, pieces)}
-            hung |= {printable(part): hangs for part, (_, hangs) in zip(parts, pieces) if hangs}
+            hung |= {as_text(part): hangs for part, (_, hangs) in zip(parts, pieces) if hangs}
             at_most(f"data: {folder}", size := size + sum(roll.nbytes for roll, _ in pieces), LARGEST_SET//2, "bytes of piano rolls")
     if refused: raise BadInput(f"data: {folder}: {len(refused)} of {len(files)} MIDI files cannot be used: {'; '.join(refused)}")
     return rolls, hung
@@ -688,14 +688,14 @@ def midi_set(
     rolls, hung = read_folder(folder, files, step)
     short = [f for f, roll in rolls.items() if len(roll) < 2]
     if len(short) == len(rolls): raise BadInput(f"data: {folder}: found {len(rolls)} piece(s) of fewer than 2 frames, allowed: some longer ones")
-    notes = [f"left out, since it has fewer than 2 frames of notes: {', '.join(map(printable, short))}"]*bool(short) + [hanging(hung)]*bool(hung)
+    notes = [f"left out, since it has fewer than 2 frames of notes: {', '.join(map(as_text, short))}"]*bool(short) + [hanging(hung)]*bool(hung)
     split = split_files([f for f in rolls if f not in short])
-    names = {s: [*map(printable, split[s])] for s in SPLITS}
+    names = {s: [*map(as_text, split[s])] for s in SPLITS}
     train, valid, test = ([rolls[f] for f in split[s]] for s in SPLITS)
     return MusicData(name, train, valid, test, names, step, tuple(notes))
 
 # %% ../nbs/02_music.ipynb #99e8c770
-def printable(
+def as_text(
     path: Path
 ) -> str: # where its bytes are no text, with replacement characters
     "A path as it can be printed and kept"

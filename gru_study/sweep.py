@@ -24,7 +24,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .base import BadInput, brief, cores, find_path, folder_name, project_file, study_home, write_file
+from .base import BadInput, absolute, brief, cores, find_path, folder_name, project_file, study_home, write_file
 from .experiment import Experiment, Search, inside_exp, make_experiment, open_run
 
 # %% ../nbs/10_sweep.ipynb #50ee5d61
@@ -442,6 +442,7 @@ def run_notebook(
                 kernel_name="python3", progress_bar=False, start_timeout=180, config=config)
         if a["title"]: to_page(partial, Path(a["executed"]).with_suffix(".html"), a["title"], a["code"])
     except papermill.PapermillExecutionError as e: sys.exit(f"{e.ename}: {e.evalue}".split("\n")[0])
+    except OSError as e: sys.exit(f"{e.filename or partial}: {e.strerror or e}")
     except Exception as e: sys.exit(f"{type(e).__name__}: {e}".split("\n")[0])
 
 # %% ../nbs/10_sweep.ipynb #defbd878
@@ -457,7 +458,7 @@ def started(
     "The process of a job, which ends with the block"
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     env = os.environ | limits | {"GRU_STUDY_HOME": str(home), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    if data := env.get("GRU_STUDY_DATA"): env["GRU_STUDY_DATA"] = str(Path(data).expanduser().resolve())
+    if data := env.get("GRU_STUDY_DATA"): env["GRU_STUDY_DATA"] = str(absolute(data, "GRU_STUDY_DATA"))
     command = [sys.executable, "-c", "from gru_study import sweep; sweep.notebook_process()", json.dumps(arguments)]
     write_file(log, f"{time.time():.3f} started on {platform.node()}\n")
     with log.open("a") as out:

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS', 'epoch_rng', 'batches', 'noise_layout',
-           'draw_noise', 'noisy', 'gradient_norm', 'descend', 'products', 'update', 'Diverged', 'Epoch', 'Engine',
-           'batch_loss', 'MusicEngine', 'on_device', 'processor', 'check_precision', 'build_model', 'build_translator',
-           'copy_weights', 'TorchTraining', 'TorchEngine', 'sum_up', 'no_kernel', 'announced', 'to_optimizer',
-           'from_optimizer', 'KernelState', 'FusedEngine', 'tensors', 'training_set', 'vocabulary_sizes', 'score_words',
-           'score_sentences', 'TranslateEngine', 'make_engine', 'history_csv', 'Progress', 'data_digest', 'views',
-           'save_checkpoint', 'load_checkpoint', 'load_fields', 'load_weights', 'load_model', 'load_translator',
-           'cut_text', 'experiment_data', 'Result', 'provenance', 'result_facts', 'Events', 'one_epoch', 'train_epochs',
-           'print_row', 'lost_views', 'earlier', 'fit']
+           'in_float32', 'draw_noise', 'noisy', 'gradient_norm', 'descend', 'products', 'update', 'Diverged', 'Epoch',
+           'Engine', 'batch_loss', 'MusicEngine', 'on_device', 'processor', 'check_precision', 'build_model',
+           'build_translator', 'copy_weights', 'TorchTraining', 'TorchEngine', 'sum_up', 'no_kernel', 'announced',
+           'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'tensors', 'training_set',
+           'vocabulary_sizes', 'score_words', 'score_sentences', 'TranslateEngine', 'make_engine', 'history_csv',
+           'Progress', 'data_digest', 'views', 'save_checkpoint', 'load_checkpoint', 'load_fields', 'load_weights',
+           'load_model', 'load_translator', 'cut_text', 'experiment_data', 'Result', 'provenance', 'result_facts',
+           'Events', 'one_epoch', 'train_epochs', 'print_row', 'lost_views', 'earlier', 'fit']
 
 # %% ../nbs/08_train.ipynb #15c9232d
 import io, platform, sys, threading, time, warnings
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from .base import BadInput, Failed, digest
 from .cells import CELLS, get_cell
 from .experiment import Experiment, Run, advice, clear_run, difference, locked, open_run
-from gru_study.kernels import (KINDS, Hyper, Layout, Sparse, add_noise, make_layout, make_sparse, make_work, pack, run_epoch, run_scores, torch_views,
+from gru_study.kernels import (KINDS, Hyper, Layout, Sparse, add_noise, can_keep, make_layout, make_sparse, make_work, pack, run_epoch, run_scores, torch_views,
     unpack)
 from .generate import LONGEST, translate
 from .metrics import MusicScores, TokenScores, baseline_scores, bleu_scores, evaluate_music, evaluate_translator, frame_nll, translation_loss
@@ -67,6 +67,13 @@ def noise_layout(
     "How the kernels lay out the weights of an experiment"
     return make_layout(e.rnn, e.units) if e.layers == 1 and CELLS.get(e.rnn) in KINDS else None
 
+# %% ../nbs/08_train.ipynb #81b9a29a
+def in_float32(
+    value: float # of the specification, not negative
+) -> float:
+    "The same, or the largest that the weights' type can hold: training diverges there, and says so"
+    return min(value, float(np.finfo(np.float32).max))
+
 # %% ../nbs/08_train.ipynb #088a2b89
 def draw_noise(
     e: Experiment, # for its standard deviation, seed and network
@@ -78,7 +85,7 @@ def draw_noise(
     lay, sizes = noise_layout(e), [w.numel() for w in weights.values()]
     count = lay.size if lay else sum(sizes) + sum(sizes) % 2
     noise = np.zeros(count, np.float32)
-    add_noise(noise, np.zeros_like(noise), np.full_like(noise, e.weight_noise), e.seed, epoch, step)
+    add_noise(noise, np.zeros_like(noise), np.full_like(noise, in_float32(e.weight_noise)), e.seed, epoch, step)
     parts = unpack(lay, noise).values() if lay else np.split(noise, np.cumsum(sizes))
     return {k: torch.from_numpy(n).view(w.shape) for (k, w), n in zip(weights.items(), parts)}
 
@@ -99,9 +106,9 @@ def noisy(
 
 # %% ../nbs/08_train.ipynb #1a77b8a0
 OPTIMIZERS = { # name: (weights, experiment) -> optimizer
-    "rmsprop": lambda w, e: torch.optim.RMSprop(w, e.lr, alpha=0.99, eps=1e-8, momentum=e.mtm, weight_decay=e.wd),
-    "sgd": lambda w, e: torch.optim.SGD(w, e.lr, momentum=e.mtm, weight_decay=e.wd),
-    "adamw": lambda w, e: torch.optim.AdamW(w, e.lr, weight_decay=e.wd, fused=True)}
+    "rmsprop": lambda w, e: torch.optim.RMSprop(w, in_float32(e.lr), alpha=0.99, eps=1e-8, momentum=e.mtm, weight_decay=in_float32(e.wd)),
+    "sgd": lambda w, e: torch.optim.SGD(w, in_float32(e.lr), momentum=e.mtm, weight_decay=in_float32(e.wd)),
+    "adamw": lambda w, e: torch.optim.AdamW(w, in_float32(e.lr), weight_decay=in_float32(e.wd), fused=True)}
 
 # %% ../nbs/08_train.ipynb #95a7427c
 def gradient_norm(
@@ -352,6 +359,7 @@ def no_kernel(
     e: Experiment
 ) -> str: # empty where there is one
     "Why the fused engine cannot train this"
+    if not hasattr(run_epoch, "signatures"): return "NUMBA_DISABLE_JIT is set, so nothing is compiled"
     if CELLS.get(e.rnn) not in KINDS: return f"there is no kernel for {e.rnn}"
     if e.layers > 1: return "it has one layer, not several"
     if e.precision != "float32": return "it computes in float32"
@@ -363,8 +371,9 @@ def announced(
     kernel, # a compiled function, about to be called
     patience: float = 2. # seconds; to load what is compiled already takes less
 ) -> Iterator[None]:
-    "Say so where the block first has to compile the kernel, once on each machine"
-    say = lambda: kernel.signatures or print("compiling the fused engine, once on this machine: about half a minute", file=sys.stderr, flush=True)
+    "Say so where the block first has to compile the kernel, once on each machine where that can be kept"
+    how_often = "once on this machine" if can_keep() else "and each time anew, since no folder for it can be written (NUMBA_CACHE_DIR may name one)"
+    say = lambda: kernel.signatures or print(f"compiling the fused engine, {how_often}: about half a minute", file=sys.stderr, flush=True)
     timer = threading.Timer(patience, say)
     if not kernel.signatures: timer.start()
     try: yield
@@ -438,7 +447,7 @@ class FusedEngine(KernelState, MusicEngine):
         if why := no_kernel(e): raise BadInput.found("engine", "fused", f"torch or auto, because {why}")
         super().__init__(e, TorchEngine(e, data))
         self.noisy, self.gradient = np.zeros_like(self.vector), np.zeros_like(self.vector)
-        self.scale = np.full(self.lay.size if e.weight_noise else 0, e.weight_noise, np.float32)
+        self.scale = np.full(self.lay.size if e.weight_noise else 0, in_float32(e.weight_noise), np.float32)
         if e.weight_noise: self.scale *= pack(self.lay, {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()})
         self.lengths, longest = np.array([len(r) for r in data.train]), max(len(r) for s in SPLITS for r in data[s])
         self.sparse: dict[int, tuple[list[np.ndarray], Sparse]] = {} # by the identity of the split
@@ -453,7 +462,7 @@ class FusedEngine(KernelState, MusicEngine):
     def run(self, order: list[np.ndarray], epoch: int) -> np.ndarray: # batches x 3: objective, gradient norm, frames
         "Train on some batches"
         e, out = self.experiment, np.zeros((len(order), 3))
-        hyper = Hyper(list(OPTIMIZERS).index(e.optim), self.updates, *np.array([e.lr, e.mtm, e.wd, e.clip or np.inf], np.float32))
+        hyper = Hyper(list(OPTIMIZERS).index(e.optim), self.updates, *np.array([in_float32(e.lr), e.mtm, in_float32(e.wd), in_float32(e.clip) or np.inf], np.float32))
         run_epoch(self.lay, self.rolls(self.data.train), np.concatenate([np.zeros(0, np.int64), *order]), np.cumsum([len(b) for b in order], dtype=np.int64),
             self.vector, self.moments, hyper, self.scale, (e.seed, epoch), self.noisy, self.gradient, self.work, out)
         return out
@@ -577,6 +586,7 @@ def make_engine(
 ) -> Engine:
     "The engine that `e.engine` names; raises `BadInput` where it cannot train this"
     if isinstance(data, TextData): return TranslateEngine(e, data)
+    if e.engine == "auto" and not hasattr(run_epoch, "signatures"): print(f"torch trains, since {no_kernel(e)}", file=sys.stderr)
     fits = not no_kernel(e) and e.units <= CROSSOVER[e.rnn.removesuffix("_paper")][e.bs > 1]
     return (FusedEngine if e.engine == "fused" or e.engine == "auto" and fits else TorchEngine)(e, data)
 
