@@ -743,8 +743,8 @@ def parts_of_words(
     language: str
 ) -> set[tuple[str, str]]: # neighbours
     "The parts of words that spaCy takes apart by a list; not of such as 8am, which may as well be written with a space"
-    from spacy.symbols import ORTH
-    words = [[part[ORTH] for part in parts] for parts in getattr(blank(language).tokenizer, "rules", {}).values()]
+    import spacy
+    words = [[part[spacy.symbols.ORTH] for part in parts] for parts in getattr(blank(language).tokenizer, "rules", {}).values()]
     return {pair for parts in words for pair in pairwise(parts) if not parts[0][0].isdigit()}
 
 # %% ../nbs/03_text.ipynb #a3cc22c2
@@ -820,11 +820,11 @@ def as_word(
     language: str
 ) -> tuple[bool, bool]: # to the left, to the right
     "How a word or a piece of one leans"
-    left = (before, token) in parts_of_words(language) or language == "en" and CLITIC.fullmatch(token)
-    if token[0] in "'’-" and token[1:2].isalpha(): left = left or language in ("fr", "ca", "ro") or before and splits(language, before, token)
-    if language == "ko" and before and before in "\"'”’)»」』": left = PARTICLE.fullmatch(token)
+    left = (before, token) in parts_of_words(language) or language == "en" and bool(CLITIC.fullmatch(token))
+    if token[0] in "'’-" and token[1:2].isalpha(): left = left or language in ("fr", "ca", "ro") or before != "" and splits(language, before, token)
+    if language == "ko" and before and before in "\"'”’)»」』": left = bool(PARTICLE.fullmatch(token))
     right = token[1:] and token[-1] in "'’-" and after and language != "el" and not CUT.fullmatch(token)
-    return bool(left), bool(right and splits(language, token, after))
+    return left, bool(right and splits(language, token, after))
 
 # %% ../nbs/03_text.ipynb #f9e9345c
 def leans(
