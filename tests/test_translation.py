@@ -428,7 +428,7 @@ def test_words_that_the_vocabulary_lacks(study, command):
     assert [len(f["n_best"]) for f in found] == [2] * 4 and found[1]["n_best"][0] == {k: found[1][k] for k in ("text", "score")}
 
 
-SLOW = "import time, gru_study.generate as g; real = g.extend; g.extend = lambda *args: (time.sleep(0.1), real(*args))[1]"
+SLOW = "import time, gru_study.generate as g; real = g.extend; g.extend = lambda *args: (time.sleep(0.4), real(*args))[1]"
 
 
 def test_a_line_that_takes_long(study, command):
