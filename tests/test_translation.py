@@ -174,7 +174,6 @@ HOSTILE = {  # name of the corpus: its files, what is said
     "half_de_en": ({"half.de": LINES}, "half.en: no such file"),
     "split_de_en": ({f"split/{s}.{l}": LINES for s in ("train", "valid") for l in ("de", "en")}, "split/test.en: no such file"),
     "there_de_qq": ({"there.de": LINES, "there.qq": LINES}, "allowed: languages that spaCy knows, not qq"),
-    "there_de_ja": ({"there.de": LINES, "there.ja": LINES}, "language: found 'ja', allowed: one that spaCy splits by its own rules"),
     "three_de_en": ({"three.tsv": b"Hund\tdog\nHund\tbig\tdog\n"}, "three.tsv: line 2: found 3 column(s), allowed: source, a tab and target"),
     "one_de_en": ({"one_de_en.tsv": b"Hund\tdog\n\nKatze\n"}, "one_de_en.tsv: line 2: found 1 column(s)"),
     "void_de_en": ({"void.de": b"", "void.en": b""}, "void_de_en: the train split is empty"),
