@@ -112,7 +112,8 @@ class Evaluate(BaseModel):
         print(data)
         for name in ("valid", *data.tests):
             scores = score_sentences(model, fields, data[name], run.experiment.beam)[0]
-            print(score_line(name, score_words(model, fields, data[name]).averages() | {k: v for k, v in scores.items() if k not in ("signatures", "notes")}))
+            numbers = {k: v for k, v in scores.items() if k not in ("signatures", "notes")}
+            print(score_line(name, score_words(model, fields, data[name]).averages() | numbers))
         print("\n".join([*scores["notes"], *(f"{k}: {v}" for k, v in scores["signatures"].items())]))
 
 # %% ../nbs/15_cli.ipynb #a927e5a1
@@ -133,7 +134,8 @@ class Translate(BaseModel):
     beam: int = Field(5, ge=1, le=1000, description="width of the beam; 1: greedy")
     alpha: float = Field(1., ge=0, description="normalisation by length: 0 none, 1 the mean over words")
     n_best: int = Field(1, ge=1, description="translations of each sentence; more than one are preceded by their scores and followed by an empty line")
-    as_json: bool = Field(False, validation_alias=AliasChoices("json"), description="a JSON object for each line: source, text, score, n_best, and unknown, the words that the vocabulary lacks")
+    as_json: bool = Field(False, validation_alias=AliasChoices("json"),
+        description="a JSON object a line: source, text, score, n_best, and unknown, the words that the vocabulary lacks")
     trust: list[str] = TRUST
 
     def cli_cmd(self) -> None:
@@ -146,7 +148,8 @@ class Translate(BaseModel):
         translator, told, number = load_translator(find_run(self.run)), set[str](), count(1)
         for lines in in_groups([self.text] if self.text is not None else (read_lines(self.file) if self.file else standard_input()), 256 if self.file or not sys.stdin.isatty() else 1):
             for line, found in zip(lines, self.translations(translator, lines)):
-                unknown, where = [w for w in found[0].unknown if w not in told], f"line {next(number)}: "*(self.text is None)
+                unknown = [w for w in found[0].unknown if w not in told]
+                where = f"line {next(number)}: "*(self.text is None)
                 told.update(unknown)
                 if unknown: print(f"{where}not in the vocabulary: {some(unknown)}", file=sys.stderr, flush=True)
                 print(self.shown(line, found[:self.n_best]), flush=True)
@@ -161,7 +164,9 @@ class Translate(BaseModel):
 
     def shown(self, line: str, found: list) -> str:
         best, each = found[0], [dict(text=t.text, score=t.score) for t in found]
-        if self.as_json: return json.dumps(dict(source=" ".join(line.split()), **each[0], unknown=best.unknown, n_best=each), ensure_ascii=False)
+        if self.as_json:
+            facts = dict(source=" ".join(line.split()), **each[0], unknown=best.unknown, n_best=each)
+            return json.dumps(facts, ensure_ascii=False)
         return best.text if self.n_best == 1 else "\n".join([*(f"{t.score:.4f}\t{t.text}" for t in found), ""])
 
 # %% ../nbs/15_cli.ipynb #c07f792d

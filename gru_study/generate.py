@@ -374,7 +374,8 @@ def translate(
     for chosen, first in zip(batches, limits):
         steps = iter(range(first + 1, limits[-1] + 1))
         words, lengths = source.process([parts[k][1] for k in chosen], device=next(model.parameters()).device)
-        found |= zip(chosen, beam_search(model, words, lengths, beam, alpha, each=lambda: watch(next(steps)/limits[-1])))
+        tell = lambda: watch(next(steps)/limits[-1])
+        found |= zip(chosen, beam_search(model, words, lengths, beam, alpha, each=tell))
     for k, (i, p) in enumerate(parts):
         if k in found: whole[i].append([(p, h) for h in found[k]])
     return [[together([part[n] for part in w], fields) for n in range(beam)] for w in whole]
@@ -385,6 +386,9 @@ def together(
 ) -> Translation:
     "One translation of the translations of pieces"
     known, target = fields[0].vocab.stoi, fields[1]
-    source, tokens = [t for part, _ in parts for t in part], [t for part, h in parts for t in replace_unknown(h, part, target.vocab.itos)]
-    return Translation(source, tokens, detokenize(tokens, target.tokenizer_args[1]), float(np.mean([h.score for _, h in parts])) if parts else 0.,
-        parts[0][1].attention if len(parts) == 1 else None, tuple(dict.fromkeys(str(t) for t in source if not known.get(t))))
+    source = [t for part, _ in parts for t in part]
+    tokens = [t for part, h in parts for t in replace_unknown(h, part, target.vocab.itos)]
+    score = float(np.mean([h.score for _, h in parts])) if parts else 0.
+    attention = parts[0][1].attention if len(parts) == 1 else None
+    unknown = tuple(dict.fromkeys(str(t) for t in source if not known.get(t)))
+    return Translation(source, tokens, detokenize(tokens, target.tokenizer_args[1]), score, attention, unknown)

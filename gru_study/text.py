@@ -6,16 +6,17 @@
 __all__ = ['LARGEST_TEXT', 'LARGEST_UNPACKED', 'LONGEST_LINE', 'MOST_LINES', 'MULTI30K', 'TAGS', 'LARGEST_XML', 'NOUNS', 'VERBS',
            'PLACES', 'WAYS', 'PEOPLE_ONLY', 'THE', 'EIN', 'AFTER_THE', 'AFTER_EIN', 'NO_ARTICLE', 'PEOPLE', 'POSTURES',
            'REASONS', 'KINDS', 'CORPORA', 'CHARACTERS', 'STOPS', 'PERCENT_APART', 'QUOTES', 'INWARD', 'CLITIC', 'CUT',
-           'PARTICLE', 'UNSPACED', 'JOINED', 'need_text', 'Pairs', 'TextData', 'read_text', 'read_lines', 'align',
-           'gather', 'load_multi30k', 'read_tagged', 'read_segments', 'iwslt_folder', 'iwslt_files', 'iwslt_there',
-           'load_iwslt', 'Noun', 'entries', 'adjectives_of', 'Verb', 'make_verb', 'make_places', 'forms', 'Phrase',
-           'words', 'after', 'pick', 'pick_phrase', 'Subject', 'clothes', 'two_people', 'pick_subject', 'Predicate',
-           'pick_place', 'pick_object', 'pick_predicate', 'main_clause', 'verb_last', 'says', 'simple', 'place_first',
-           'both', 'described', 'meanwhile', 'who_does', 'whom', 'because', 'draw', 'captions', 'load_captions',
-           'own_files', 'read_tsv', 'split_pairs', 'load_own', 'known_languages', 'corpus_name', 'load_text', 'Read',
-           'blank', 'tokenizer', 'parts_of_words', 'splits', 'by_number', 'as_dash', 'opens', 'as_word', 'leans',
-           'detokenize', 'not_tested', 'token_file', 'make_fields', 'examples', 'build_vocabularies',
-           'save_vocabularies', 'load_vocabularies', 'Shuffler', 'text_batches', 'even_batches']
+           'PARTICLE', 'UNSPACED', 'LATIN', 'SPACED', 'JOINED', 'need_text', 'Pairs', 'TextData', 'read_text',
+           'read_lines', 'align', 'gather', 'load_multi30k', 'read_tagged', 'read_segments', 'iwslt_folder',
+           'iwslt_files', 'iwslt_there', 'load_iwslt', 'Noun', 'entries', 'adjectives_of', 'Verb', 'make_verb',
+           'make_places', 'forms', 'Phrase', 'words', 'after', 'pick', 'pick_phrase', 'Subject', 'clothes',
+           'two_people', 'pick_subject', 'Predicate', 'pick_place', 'pick_object', 'pick_predicate', 'main_clause',
+           'verb_last', 'says', 'simple', 'place_first', 'both', 'described', 'meanwhile', 'who_does', 'whom',
+           'because', 'draw', 'captions', 'load_captions', 'own_files', 'read_tsv', 'split_pairs', 'load_own',
+           'known_languages', 'corpus_name', 'load_text', 'Read', 'blank', 'tokenizer', 'parts_of_words', 'splits',
+           'by_number', 'as_dash', 'opens', 'as_word', 'leans', 'detokenize', 'not_tested', 'token_file', 'make_fields',
+           'examples', 'build_vocabularies', 'save_vocabularies', 'load_vocabularies', 'Shuffler', 'text_batches',
+           'even_batches']
 
 # %% ../nbs/03_text.ipynb #77dccdb4
 import gzip, os, random, re, unicodedata, zlib
@@ -210,16 +211,18 @@ def load_iwslt(
     "IWSLT 2017 from the unpacked archive; raises `BadInput` where it is not there"
     train, valid = iwslt_files("train.tags", languages, ""), iwslt_files("IWSLT17.TED.dev2010", languages, ".xml")
     there = iwslt_there(languages)
-    tests = {stem.removeprefix("IWSLT17.TED."): iwslt_files(stem, languages, ".xml") for stem in sorted(there) if stem.startswith("IWSLT17.TED.tst")}
-    tests = {name: files for name, files in tests.items() if len(files) == 2}
+    sets = [stem for stem in sorted(there) if stem.startswith("IWSLT17.TED.tst")]
+    tests = {s.removeprefix("IWSLT17.TED."): f for s in sets if len(f := iwslt_files(s, languages, ".xml")) == 2}
     if len(train) < 2 or len(valid) < 2 or not tests:
         raise BadInput(f"data: iwslt_{'_'.join(languages)}: put the unpacked archive 2017-01-trnmted of IWSLT 2017 (WIT3, wit3.fbk.eu) under $GRU_STUDY_DATA/iwslt2017; "
                        f"found {len(train)} of 2 files train.tags, {len(valid)} of 2 dev2010, {len(tests)} test sets")
     lines = {"train": [*map(read_tagged, train)], "valid": [*map(read_segments, valid)]}
-    data = gather("iwslt_" + "_".join(languages), languages, lines | {name: [*map(read_segments, files)] for name, files in tests.items()})
+    lines |= {name: [*map(read_segments, files)] for name, files in tests.items()}
+    data = gather("iwslt_" + "_".join(languages), languages, lines)
     read = {"train.tags", "IWSLT17.TED.dev2010", *(f"IWSLT17.TED.{name}" for name in tests)}
     passed = sorted(name for stem, names in there.items() if stem not in read for name in names)
-    return replace(data, notes=(*data.notes, *[f"passed over, as no pair of files of a known test set: {', '.join(passed)}"]*bool(passed)))
+    note = f"passed over, as no pair of files of a known test set: {', '.join(passed)}"
+    return replace(data, notes=(*data.notes, *[note]*bool(passed)))
 
 # %% ../nbs/03_text.ipynb #30e0f8fb
 class Noun(NamedTuple):
@@ -722,7 +725,8 @@ def blank(
     try: return spacy.blank(language)
     except (ImportError, ValueError):
         if language in ("ja", "th"): return None
-        if language in ("ko", "vi"): return spacy.blank(language, config={"nlp": {"tokenizer": {"@tokenizers": "spacy.Tokenizer.v1"}}})
+        general = {"nlp": {"tokenizer": {"@tokenizers": "spacy.Tokenizer.v1"}}}
+        if language in ("ko", "vi"): return spacy.blank(language, config=general)
         allowed = "one that spaCy splits by its own rules, such as de, en, it"
         raise BadInput.found("language", language, allowed) from None
 
@@ -734,8 +738,9 @@ def tokenizer(
     language: str # as spaCy spells it: "de"
 ) -> Callable[[str], list[str]]: # sentence -> tokens; each is a `Read`
     "How a language is split into tokens; raises `BadInput` for one that spaCy cannot split"
-    if not (nlp := blank(language)): return lambda text: [Read(m[1], bool(m[2])) for m in CHARACTERS.finditer(" ".join(text.split()))]
-    return lambda text: [Read(token.text, bool(token.whitespace_)) for token in nlp.tokenizer(" ".join(text.split()))]
+    nlp, clean = blank(language), lambda text: " ".join(text.split())
+    if nlp is None: return lambda text: [Read(m[1], bool(m[2])) for m in CHARACTERS.finditer(clean(text))]
+    return lambda text: [Read(token.text, bool(token.whitespace_)) for token in nlp.tokenizer(clean(text))]
 
 # %% ../nbs/03_text.ipynb #cbfa1058
 @cache
@@ -744,7 +749,8 @@ def parts_of_words(
 ) -> set[tuple[str, str]]: # neighbours
     "The parts of words that spaCy takes apart by a list; not of such as 8am, which may as well be written with a space"
     import spacy
-    words = [[part[spacy.symbols.ORTH] for part in parts] for parts in getattr(blank(language).tokenizer, "rules", {}).values()]
+    rules = getattr(blank(language).tokenizer, "rules", {})
+    words = [[part[spacy.symbols.ORTH] for part in parts] for parts in rules.values()]
     return {pair for parts in words for pair in pairwise(parts) if not parts[0][0].isdigit()}
 
 # %% ../nbs/03_text.ipynb #a3cc22c2
@@ -772,7 +778,7 @@ def by_number(
         if precedes and not follows: return False, True
         return language not in PERCENT_APART and splits(language, before, token), False
     if unicodedata.category(token[0]) == "Sc": return False, precedes and not follows and language != "nl"
-    inside = token == "," and re.match(r"\d{3}(?!\d)", after) or token == ":" and re.match(r"\d\d(?!\d)", after)
+    inside = re.match(r"\d{3}(?!\d)" if token == "," else r"\d\d(?!\d)", after) if token in (",", ":") else None
     apart = language == "fr" and token[0] in ";:!?" and before[-1:] not in ("?", "!")
     return not apart, bool(follows and inside and splits(language, before, token, after))
 
@@ -786,12 +792,14 @@ def as_dash(
     "How a dash or hyphen leans that is a token by itself"
     if token == "—" and language == "es": return (ends := not after or bool(STOPS.fullmatch(after))), not ends
     like = lambda what: what(before[-1:]) and what(after[:1])
-    close = token == "-" or token == "—" and language == "en" or like(str.isdigit) or before[:1].isupper() and after[:1].isupper()
+    names = before[:1].isupper() and after[:1].isupper()
+    close = token == "-" or token == "—" and language == "en" or names or like(str.isdigit)
     plain = ["ab" if re.search(r"[^\W\d_]", word) else word for word in (before, after)] # any word is like any other
     return (both := bool(close and before and after and splits(language, plain[0], token, plain[1]))), both
 
 # %% ../nbs/03_text.ipynb #59956703
-QUOTES = {'"': '"”“', "„": "“”", "“": "”“", "”": "”“", "«": "»", "»": "«", "‚": "‘’", "‘": "’", "'": "'", "‹": "›", "›": "‹"} # and what closes them
+QUOTES = {'"': '"”“', "„": "“”", "“": "”“", "”": "”“", "«": "»", "»": "«", "‹": "›", "›": "‹",
+          "‚": "‘’", "‘": "’", "'": "'"} # and what closes them
 INWARD = ("de", "da", "cs") # where »this« is usual
 
 def opens(
@@ -806,7 +814,8 @@ def opens(
     if mark != "'": return mark != "’"
     owner = lambda word: word[-1:] in ("s", "x", "z") and word[0] not in "'’"
     end = rest.index("'") if "'" in rest else 0
-    return end > 0 and not (i and owner(tokens[i - 1]) and owner(rest[end - 1])) and (language != "de" or rest[0][0].isupper())
+    owns = i and owner(tokens[i - 1]) and owner(rest[end - 1])
+    return end > 0 and not owns and (language != "de" or rest[0][0].isupper())
 
 # %% ../nbs/03_text.ipynb #10029dc5
 CLITIC = re.compile(r"['’](s|re|ve|ll|m|d)|n['’]t", re.I) # of English
@@ -821,7 +830,8 @@ def as_word(
 ) -> tuple[bool, bool]: # to the left, to the right
     "How a word or a piece of one leans"
     left = (before, token) in parts_of_words(language) or language == "en" and bool(CLITIC.fullmatch(token))
-    if token[0] in "'’-" and token[1:2].isalpha(): left = left or language in ("fr", "ca", "ro") or before != "" and splits(language, before, token)
+    if token[0] in "'’-" and token[1:2].isalpha() and before:
+        left = left or language in ("fr", "ca", "ro") or splits(language, before, token)
     if language == "ko" and before and before in "\"'”’)»」』": left = bool(PARTICLE.fullmatch(token))
     right = token[1:] and token[-1] in "'’-" and after and language != "el" and not CUT.fullmatch(token)
     return left, bool(right and splits(language, token, after))
@@ -838,27 +848,31 @@ def leans(
     if kind in ("Ps", "Pe"): return kind == "Pe" or language == "ko" and before[-1:].isalnum(), kind == "Ps"
     if token == "/" or token in ("¿", "¡", "#"): return token == "/", True
     if token in ("-", "–", "—"): return as_dash(before, token, after, language)
-    if kind == "Sc" or token in ("%", "‰", "٪") or STOPS.fullmatch(token): return by_number(before, token, after, language)
+    if kind == "Sc" or token in ("%", "‰", "٪") or STOPS.fullmatch(token):
+        return by_number(before, token, after, language)
     return as_word(before, token, after, language)
 
 # %% ../nbs/03_text.ipynb #6c9e0d4b
 UNSPACED = ("zh", "ja", "th") # written without spaces
-JOINED = ("en", "de", "fr", "es", "it", "pt", "ca", "nl", "sv", "pl", "cs", "ru", "uk", "el", "tr", "ko", "ar", "he", "fa", "hi", "ro", "da", "nb", "fi", "hu", *UNSPACED) # languages in which the rule is tested
+LATIN = re.compile(r"(?<=\w\w) (?=\w)|(?<=\w) (?=\w\w)|( )", re.ASCII) # spaces: those between Latin words, and others
+SPACED = "en de fr es it pt ca ro nl sv da nb fi hu pl cs ru uk el tr ko ar he fa hi".split()
+JOINED = {*UNSPACED, *SPACED} # where the rule is tested
 
 def detokenize(
     tokens: list[str],
     language: str # of the tokens
 ) -> str:
     "Plain text of tokens: as it was where they were read, else by rule"
-    if all(isinstance(token, Read) for token in tokens): return "".join(f"{t}{' '*t.space}" for t in tokens).strip() # type: ignore[attr-defined]
-    if language in UNSPACED: return re.sub(r"(?<=\w\w) (?=\w)|(?<=\w) (?=\w\w)|( )", lambda m: "" if m[1] else " ", " ".join(tokens), flags=re.ASCII)
+    read = [token for token in tokens if isinstance(token, Read)]
+    if len(read) == len(tokens): return "".join(f"{token}{' '*token.space}" for token in read).strip()
+    if language in UNSPACED: return LATIN.sub(lambda space: " "*(not space[1]), " ".join(tokens))
     text, glued, opened = "", True, list[str]()
     for i, token in enumerate(tokens):
         if opened and token in QUOTES[opened[-1]]: left, right = opened.pop() is not None, False
         elif token in QUOTES or token == "’":
             left, right = not (right := opens(tokens, i, language)), right
             if right: opened.append(token)
-        else: left, right = leans(tokens[i - 1] if i else "", token, tokens[i + 1] if i + 1 < len(tokens) else "", language)
+        else: left, right = leans("".join(tokens[i - 1:i]), token, "".join(tokens[i + 1:i + 2]), language)
         if language == "fr" and token in ("«", "»"): left = right = False
         text += token if left or glued else f" {token}"
         glued = right
@@ -870,7 +884,8 @@ def not_tested(
 ) -> list[str]: # a sentence, or none
     "What is to be said beside the BLEU of a language in which nobody has tested how words are joined"
     if language in JOINED: return []
-    return [f"{language}: no rule for joining words to text is known for this language; they are joined by a general one, and BLEU may be too low"]
+    return [f"{language}: no rule for joining words to text is known for this language; "
+            "they are joined by a general one, and BLEU may be too low"]
 
 # %% ../nbs/03_text.ipynb #d100a956
 def token_file(

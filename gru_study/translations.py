@@ -65,7 +65,8 @@ def length_rows(
     target: str # language of the translations
 ) -> list[dict]: # words, sentences, bleu_lower
     "BLEU by length of the source"
-    words, rows, metric = np.array([len(tokenizer(language)(s)) for s in pairs.source]), [], bleu_metrics(target)["bleu_lower"]
+    words = np.array([len(tokenizer(language)(s)) for s in pairs.source])
+    rows, metric = [], bleu_metrics(target)["bleu_lower"]
     for label, (low, high) in LENGTHS.items():
         chosen = np.flatnonzero((words >= low) & (words <= high))
         if not len(chosen): continue

@@ -389,7 +389,8 @@ def test_translate_an_argument_and_standard_input(study, command):
     "A line for a line, however strange; the same as an argument"
     lines = [*ODD, "\0 Hund"]
     said = command("translate", "calm", stdin="".join(line + "\n" for line in lines).encode())
-    assert said.returncode == 0 and {line.split(": ")[1] for line in said.stderr.splitlines()} == {"not in the vocabulary"}
+    notes = said.stderr.splitlines()
+    assert said.returncode == 0 and {line.split(": ")[1] for line in notes} == {"not in the vocabulary"}
     assert said.stdout.split("\n") == [*said.stdout.splitlines(), ""] and len(said.stdout.splitlines()) == len(lines)
     assert [line == "" for line in said.stdout.splitlines()] == [line.strip() == "" for line in lines]
     assert command("translate", "calm", "Hund").stdout == said.stdout.splitlines()[ODD.index("Hund")] + "\n" != "\n"
@@ -418,13 +419,16 @@ def test_words_that_the_vocabulary_lacks(study, command):
     lacking = [[w.text for w in spacy.blank("de")(" ".join(line.split())) if w.text not in known] for line in lines]
     assert "Wal" in lacking[1] and lacking[2] == []
     stdin = "".join(line + "\n" for line in lines).encode()
-    plain, said = command("translate", "calm", stdin=stdin), command("translate", "calm", "--json", "--n_best", 2, stdin=stdin)
+    plain, said = (command("translate", "calm", *flags, stdin=stdin) for flags in ([], ["--json", "--n_best", 2]))
     assert said.stderr == plain.stderr and said.stderr.count("'Wal'") == 1 and "\x1b" not in said.stderr
-    assert re.findall(r"^line (\d): not in the vocabulary: ", said.stderr, re.M) == [str(i) for i, words in enumerate(lacking, 1) if words]
+    named = re.findall(r"^line (\d): not in the vocabulary: ", said.stderr, re.M)
+    assert named == [str(i) for i, words in enumerate(lacking, 1) if words]
     found = [json.loads(line) for line in said.stdout.splitlines()]
     assert [f["unknown"] for f in found] == [list(dict.fromkeys(words)) for words in lacking]
-    assert [f["text"] for f in found] == plain.stdout.split("\n")[:-1] and [f["source"] for f in found] == [" ".join(line.split()) for line in lines]
-    assert [len(f["n_best"]) for f in found] == [2] * 4 and found[1]["n_best"][0] == {k: found[1][k] for k in ("text", "score")}
+    assert [f["text"] for f in found] == plain.stdout.split("\n")[:-1]
+    assert [f["source"] for f in found] == [" ".join(line.split()) for line in lines]
+    assert [len(f["n_best"]) for f in found] == [2] * 4
+    assert found[1]["n_best"][0] == {k: found[1][k] for k in ("text", "score")}
 
 
 SLOW = "import time, gru_study.generate as g; real = g.extend; g.extend = lambda *args: (time.sleep(0.4), real(*args))[1]"
