@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['TRUST', 'Words', 'Train', 'epoch_bar', 'FindRate', 'may_run', 'Evaluate', 'score_line', 'Translate', 'standard_input',
-           'in_groups', 'Sample', 'given_frames', 'compose', 'rendered', 'load_any', 'Data', 'Fetch', 'got', 'Sweep',
-           'Bench', 'left_out', 'Report', 'Record', 'Lab', 'GruStudy', 'join_grid', 'main', 'complain']
+           'in_groups', 'some', 'Sample', 'given_frames', 'compose', 'rendered', 'load_any', 'Data', 'Fetch', 'got',
+           'Sweep', 'Bench', 'left_out', 'Report', 'Record', 'Lab', 'GruStudy', 'join_grid', 'main', 'complain']
 
 # %% ../nbs/15_cli.ipynb #e35d5961
 import json, os, re, shutil, sys, tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, NoDecode, SettingsConfigDict, SettingsError
 
 from . import __version__
-from .base import BadInput, Failed, check_place, data_file, find_path, known_files, printable, project_file, study_home, write_file
+from .base import BadInput, Failed, brief, check_place, data_file, find_path, known_files, printable, project_file, study_home, write_file
 from .experiment import Experiment, Run, Search, Task, explain, find_run, open_run
 from .music import SPLITS, STEPS, MusicData, dataset_name, load_music, sampled_set, to_midi, to_npz
 from .text import TextData, corpus_name, load_text, read_lines
@@ -113,8 +113,9 @@ class Evaluate(BaseModel):
         print(data)
         for name in ("valid", *data.tests):
             scores = score_sentences(model, fields, data[name], run.experiment.beam)[0]
-            print(score_line(name, score_words(model, fields, data[name]).averages() | {k: v for k, v in scores.items() if k != "signatures"}))
-        print("\n".join(f"{k}: {v}" for k, v in scores["signatures"].items()))
+            numbers = {k: v for k, v in scores.items() if k not in ("signatures", "notes")}
+            print(score_line(name, score_words(model, fields, data[name]).averages() | numbers))
+        print("\n".join([*scores["notes"], *(f"{k}: {v}" for k, v in scores["signatures"].items())]))
 
 # %% ../nbs/15_cli.ipynb #a927e5a1
 def score_line(
@@ -134,21 +135,40 @@ class Translate(BaseModel):
     beam: int = Field(5, ge=1, le=1000, description="width of the beam; 1: greedy")
     alpha: float = Field(1., ge=0, description="normalisation by length: 0 none, 1 the mean over words")
     n_best: int = Field(1, ge=1, description="translations of each sentence; more than one are preceded by their scores and followed by an empty line")
+    as_json: bool = Field(False, validation_alias=AliasChoices("json"),
+        description="a JSON object a line: source, text, score, n_best, and unknown, the words that the vocabulary lacks")
     trust: list[str] = TRUST
 
     def cli_cmd(self) -> None:
-        from gru_study.generate import translate
         from gru_study.train import load_translator
         if self.n_best > self.beam: raise BadInput.found("n_best", self.n_best, f"at most beam, {self.beam}")
         if self.text is not None and self.file: raise BadInput("file: a sentence or a file, not both")
         try: (self.text or "").encode()
         except UnicodeEncodeError: raise BadInput("text: the sentence is not UTF-8") from None
         may_run(self.trust)
-        model, fields = load_translator(find_run(self.run))
+        translator, told, number = load_translator(find_run(self.run)), set[str](), count(1)
         for lines in in_groups([self.text] if self.text is not None else (read_lines(self.file) if self.file else standard_input()), 256 if self.file or not sys.stdin.isatty() else 1):
-            for found in translate(model, fields, lines, self.beam, self.alpha):
-                if self.n_best == 1: print(found[0].text, flush=True)
-                else: print(*(f"{t.score:.4f}\t{t.text}" for t in found[:self.n_best]), "", sep="\n", flush=True)
+            for line, found in zip(lines, self.translations(translator, lines)):
+                unknown = [w for w in found[0].unknown if w not in told]
+                where = f"line {next(number)}: "*(self.text is None)
+                told.update(unknown)
+                if unknown: print(f"{where}not in the vocabulary: {some(unknown)}", file=sys.stderr, flush=True)
+                print(self.shown(line, found[:self.n_best]), flush=True)
+
+    def translations(self, translator: tuple, lines: list[str]) -> list[list]: # of Translations
+        from tqdm import tqdm
+
+        from gru_study.generate import translate
+        with tqdm(total=1., delay=2, leave=False, bar_format="translating: {percentage:.0f}% |{bar}| {elapsed}") as bar:
+            model, fields = translator
+            return translate(model, fields, lines, self.beam, self.alpha, watch=lambda share: bar.update(share - bar.n))
+
+    def shown(self, line: str, found: list) -> str:
+        best, each = found[0], [dict(text=t.text, score=t.score) for t in found]
+        if self.as_json:
+            facts = dict(source=" ".join(line.split()), **each[0], unknown=best.unknown, n_best=each)
+            return json.dumps(facts, ensure_ascii=False)
+        return best.text if self.n_best == 1 else "\n".join([*(f"{t.score:.4f}\t{t.text}" for t in found), ""])
 
 # %% ../nbs/15_cli.ipynb #c07f792d
 def standard_input() -> Iterator[str]: # lines
@@ -164,6 +184,13 @@ def in_groups(
     "Some at a time"
     items = iter(items)
     while group := list(islice(items, size)): yield group
+
+def some(
+    words: list[str],
+    most: int = 20
+) -> str:
+    "Words as a sentence can hold them"
+    return ", ".join(map(brief, words[:most])) + f" and {len(words) - most:,} more"*(len(words) > most)
 
 # %% ../nbs/15_cli.ipynb #9b443ca1
 class Sample(BaseModel):

@@ -13,6 +13,7 @@ import io
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -272,6 +273,7 @@ def beam_search(
     beam: int = 5, # its width; 1: greedy
     alpha: float = 1., # of the normalisation by length; 0: none
     most: int | None = None, # words of a translation; default: twice those of its source and 10
+    each: Callable[[], object] = lambda: None, # called at every step
     bos: int = 2,
     eos: int = 3,
     pad: int = 1
@@ -285,6 +287,7 @@ def beam_search(
     sums[:, 0] = 0 # all beginnings are the same: one counts
     steps, done, looked = torch.zeros_like(words[..., 0]), torch.zeros_like(sums, dtype=torch.bool), list[Tensor]()
     while not done.all():
+        each()
         features, state, weights = model.decode(words[..., -1].flatten()[:, None], state, memory)
         log_p = model.logits(features[:, 0]).float().log_softmax(-1).unflatten(0, (batch, beam))
         log_p[..., bos] = -torch.inf # no word
@@ -323,6 +326,7 @@ class Translation:
     text: str # the same as a sentence
     score: float # mean log-probability of a word, nats
     attention: np.ndarray | None # (tokens, source); None without attention, and for a line translated in pieces
+    unknown: tuple[str, ...] = () # tokens of the source that the vocabulary lacks, each once
 
 # %% ../nbs/06_generate.ipynb #5c56fc59
 def replace_unknown(
@@ -333,7 +337,7 @@ def replace_unknown(
 ) -> list[str]: # tokens
     "The words of a translation; unknown ones by the source word that was looked at most"
     looked = [None]*len(hypothesis.words) if hypothesis.attention is None else hypothesis.attention.argmax(1)
-    return [itos[w] if w != unknown or k is None else source[k] for w, k in zip(hypothesis.words, looked)]
+    return [itos[w] if w != unknown or k is None else str(source[k]) for w, k in zip(hypothesis.words, looked)]
 
 # %% ../nbs/06_generate.ipynb #1090848a
 LONGEST = 100 # tokens translated at once
@@ -357,26 +361,34 @@ def translate(
     sentences: list[str], # plain text
     beam: int = 5, # 1: greedy
     alpha: float = 1., # of the normalisation by length
-    batch: int = 64 # sentences translated together
+    batch: int = 64, # sentences translated together
+    watch: Callable[[float], object] = lambda share: None # told, at every step, at most what share is done
 ) -> list[list[Translation]]: # of each sentence `beam` translations, best first; an empty one stays empty
     "Plain text to plain text"
     source, target = fields
     parts = [(i, p) for i, s in enumerate(sentences) for p in pieces(source.preprocess(s))]
     order = sorted((k for k, (_, p) in enumerate(parts) if p), key=lambda k: len(parts[k][1]))
     found, whole = dict[int, list[Hypothesis]](), [list[list[tuple[list[str], Hypothesis]]]() for _ in sentences]
-    for start in range(0, len(order), batch):
-        chosen = order[start:start + batch]
+    batches = [order[start:start + batch] for start in range(0, len(order), batch)]
+    limits = list(accumulate((2*len(parts[chosen[-1]][1]) + 10 for chosen in batches), initial=0)) # steps, at most
+    for chosen, first in zip(batches, limits):
+        steps = iter(range(first + 1, limits[-1] + 1))
         words, lengths = source.process([parts[k][1] for k in chosen], device=next(model.parameters()).device)
-        found |= zip(chosen, beam_search(model, words, lengths, beam, alpha))
+        tell = lambda: watch(next(steps)/limits[-1])
+        found |= zip(chosen, beam_search(model, words, lengths, beam, alpha, each=tell))
     for k, (i, p) in enumerate(parts):
         if k in found: whole[i].append([(p, h) for h in found[k]])
-    return [[together([part[n] for part in w], target) for n in range(beam)] for w in whole]
+    return [[together([part[n] for part in w], fields) for n in range(beam)] for w in whole]
 
 def together(
     parts: list[tuple[list[str], Hypothesis]], # the pieces of a sentence and their translations
-    field # torchtext's Field of the target
+    fields: tuple # torchtext's Fields of source and target
 ) -> Translation:
     "One translation of the translations of pieces"
-    tokens = [t for source, h in parts for t in replace_unknown(h, source, field.vocab.itos)]
-    return Translation([t for source, _ in parts for t in source], tokens, detokenize(tokens, field.tokenizer_args[1]),
-        float(np.mean([h.score for _, h in parts])) if parts else 0., parts[0][1].attention if len(parts) == 1 else None)
+    known, target = fields[0].vocab.stoi, fields[1]
+    source = [t for part, _ in parts for t in part]
+    tokens = [t for part, h in parts for t in replace_unknown(h, part, target.vocab.itos)]
+    score = float(np.mean([h.score for _, h in parts])) if parts else 0.
+    attention = parts[0][1].attention if len(parts) == 1 else None
+    unknown = tuple(dict.fromkeys(str(t) for t in source if not known.get(t)))
+    return Translation(source, tokens, detokenize(tokens, target.tokenizer_args[1]), score, attention, unknown)

@@ -588,7 +588,8 @@ class Speak(App):
     def update(self, sentence, runs, beam, look):
         if not sentence.strip() or not runs: raise BadInput("sentence: found nothing, allowed: a sentence, and a model to translate it")
         found = said_by(list(dict.fromkeys((*runs, look))), sentence, beam)
-        rows = [{"model": title(find_run(n))[1], "translation": t.text, "log-probability a word": f"{t.score:.3f}"} for n, t in found.items() if n in runs]
-        self.table.value = styled(pd.DataFrame(rows), ("translation",)).to_html()
+        rows = [{"model": title(find_run(n))[1], "translation": t.text, "log-probability a word": f"{t.score:.3f}",
+                 "not in its vocabulary": ", ".join(t.unknown) or "none"} for n, t in found.items() if n in runs]
+        self.table.value = styled(pd.DataFrame(rows), ("translation", "not in its vocabulary")).to_html()
         t, name = found[look], title(find_run(look))[1]
         show(self.maps, attention_map(t.source, t.tokens, t.attention, name) if t.attention is not None and t.tokens else None, sentence + look)

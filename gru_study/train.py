@@ -35,7 +35,7 @@ from .generate import LONGEST, translate
 from .metrics import MusicScores, TokenScores, baseline_scores, bleu_scores, evaluate_music, evaluate_translator, frame_nll, translation_loss
 from .models import MusicLM, OneThread, Translator, pad_rolls
 from .music import MusicData, SPLITS, load_music
-from .text import Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies, make_fields, need_text, save_vocabularies, text_batches
+from .text import Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies, make_fields, need_text, not_tested, save_vocabularies, text_batches
 
 # %% ../nbs/08_train.ipynb #bf8aa43f
 def epoch_rng(
@@ -543,7 +543,7 @@ class TranslateEngine(TorchTraining):
         data: TextData
     ):
         self.fields, self.train, left_out = training_set(experiment, data)
-        self.notes = [*data.notes, *[f"{left_out:,} training pair(s) of more than {LONGEST} tokens left out"]*bool(left_out)]
+        self.notes = [*data.notes, *[f"{left_out:,} training pair(s) of more than {LONGEST} tokens left out"]*bool(left_out), *not_tested(data.languages[1])]
         super().__init__(experiment, data, lambda: build_translator(experiment, vocabulary_sizes(self.fields)))
 
     def step(self,

@@ -17,9 +17,9 @@ import pandas as pd
 
 from .base import BadInput
 from .experiment import Experiment, Run
-from .metrics import bleu_metrics, paired_bleu
+from .metrics import bleu_metrics, corpus_score, paired_bleu
 from .report import by_data, finished_runs, history, in_markdown, is_trial, provenance, published, read_tables, settings, usable, write_tables
-from .text import Pairs, TextData, load_text, tokenizer
+from .text import Pairs, TextData, load_text, not_tested, tokenizer
 
 # %% ../nbs/12_translations.ipynb #762a59fa
 @dataclass(frozen=True)
@@ -61,14 +61,16 @@ LENGTHS = {"1-8": (1, 8), "9-11": (9, 11), "12-14": (12, 14), "15-19": (15, 19),
 def length_rows(
     translations: list[str],
     pairs: Pairs,
-    language: str # of the source
+    language: str, # of the source
+    target: str # language of the translations
 ) -> list[dict]: # words, sentences, bleu_lower
     "BLEU by length of the source"
-    words, rows = np.array([len(tokenizer(language)(s)) for s in pairs.source]), []
+    words = np.array([len(tokenizer(language)(s)) for s in pairs.source])
+    rows, metric = [], bleu_metrics(target)["bleu_lower"]
     for label, (low, high) in LENGTHS.items():
         chosen = np.flatnonzero((words >= low) & (words <= high))
         if not len(chosen): continue
-        score = bleu_metrics()["bleu_lower"].corpus_score([translations[i] for i in chosen], [[pairs.target[i] for i in chosen]]).score
+        score = corpus_score(metric, *([text[i] for i in chosen] for text in (translations, pairs.target)))
         rows.append(dict(words=label, sentences=len(chosen), bleu_lower=score))
     return rows
 
@@ -76,14 +78,15 @@ def length_rows(
 def pair_rows(
     runs: pd.DataFrame, # rows of `Translations.runs` of one data set and test
     said: dict[str, list[str]], # run -> its translations of the test
-    references: list[str]
+    references: list[str],
+    language: str # of both
 ) -> list[dict]:
     "Models that differ in the cell or in attention, and in nothing else: runs of the same rank among the seeds are paired, and the least clear pair counts"
     models, rows = {m: part.sort_values("seed") for m, part in runs.groupby("model")}, []
     for a, b in combinations(models, 2):
         x, y = models[a].iloc[0], models[b].iloc[0]
         if (x.sizes, x.settings) != (y.sizes, y.settings) or (x.cell != y.cell) + (x.attention != y.attention) != 1: continue
-        scores = [paired_bleu({"a": said[p], "b": said[q]}, references) for p, q in zip(models[a].run, models[b].run)]
+        scores = [paired_bleu({"a": said[p], "b": said[q]}, references, language=language) for p, q in zip(models[a].run, models[b].run)]
         found = pd.DataFrame([dict(a=f["a"]["bleu"], b=f["b"]["bleu"], p=f["b"]["p"]) for f in scores])
         gaps = found.a - found.b
         p = found.p.max() if gaps.min()*gaps.max() > 0 else 1.
@@ -119,9 +122,9 @@ def collect_translations(
     rows = told_apart(pd.DataFrame([row for run in runs for row in run_rows(run)]))
     table = at_best_rate(rows)
     runs = [run for run in runs if run.save_dir in set(table.run)]
-    lengths = [dict(data=f["data"], run=run.save_dir, test=test) | row for run in runs for f in (results[run.save_dir],) for test, said in f["translations"].items() for row in length_rows(said, texts[f["data"]][test], texts[f["data"]].languages[0])]
+    lengths = [dict(data=f["data"], run=run.save_dir, test=test) | row for run in runs for f in (results[run.save_dir],) for test, said in f["translations"].items() for row in length_rows(said, texts[f["data"]][test], *texts[f["data"]].languages)]
     curves = [pd.DataFrame(history(run))[["epoch", "seconds", "train_nll", "valid_nll"]].assign(data=run.result["data"], run=run.save_dir).astype({"epoch": int}) for run in runs]
-    pairs = [row for (data, test), part in table.groupby(["data", "test"], sort=False) for row in pair_rows(part, {r: results[r]["translations"][test] for r in part.run}, texts[data][test].target)]
+    pairs = [row for (data, test), part in table.groupby(["data", "test"], sort=False) for row in pair_rows(part, {r: results[r]["translations"][test] for r in part.run}, texts[data][test].target, texts[data].languages[1])]
     origin = {data: provenance(found) | {"signatures": found[0]["test"]["signatures"]} for data, found in by_data(runs).items()}
     return Translations(table, rows.drop_duplicates("run")[["data", "run", "model", "lr", "seed", "valid_perplexity"]], pd.DataFrame(lengths), pd.concat(curves, ignore_index=True), pd.DataFrame(pairs, columns=["data", "test", "a", "b", "seeds", "bleu_a", "bleu_b", "p"]), origin, tuple(damaged))
 
@@ -211,6 +214,7 @@ def translation_findings(
     mean, told = runs.groupby("model").bleu_lower.mean().sort_values(ascending=False), []
     order = ", ".join(f"{in_markdown(m)} {v:.2f}" for m, v in mean.items())
     told.append(f"**{in_markdown(data)}**, {in_markdown(test)}, lowercased BLEU: {order}.")
+    told += [f"**Beside BLEU**: {in_markdown(note)}." for note in not_tested(data.rpartition("_")[2])]
     best_first = lambda r: (r.a, r.b) if r.bleu_a > r.bleu_b else (r.b, r.a)
     clear = [f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.bleu_a - r.bleu_b):.2f}" for r in pairs.itertuples() if r.p < 0.05]
     if len(pairs): told.append(f"**Beyond noise** (paired bootstrap over the sentences, p < 0.05 for each of {pairs.seeds.min()} pair(s) of runs): {'; '.join(clear) or 'nothing'}. {len(pairs) - len(clear)} of {len(pairs)} differences are within noise.")

@@ -190,6 +190,9 @@ def test_translate(lab):
     app.waits("translate: a sentence", lambda: app.control("sentence").press("Enter"), lambda: "A woman is reading a book." in app.cell.inner_text())
     app.waits("translate: another map", lambda: app.control("map of").select_option("pretrained/captions_de_en/lstm"), lambda: "lstm" in app.title(0))
     assert app.plot(0).locator(".heatmaplayer image").count() == 1
+    app.control("sentence").fill("Ein Wal liest ein Buch.")
+    named = lambda: "not in its vocabulary" in app.cell.inner_text() and "Wal" in app.cell.inner_text()
+    app.waits("translate: an unknown word", lambda: app.control("sentence").press("Enter"), named)
     app.shot("translate")
 
 

@@ -174,7 +174,6 @@ HOSTILE = {  # name of the corpus: its files, what is said
     "half_de_en": ({"half.de": LINES}, "half.en: no such file"),
     "split_de_en": ({f"split/{s}.{l}": LINES for s in ("train", "valid") for l in ("de", "en")}, "split/test.en: no such file"),
     "there_de_qq": ({"there.de": LINES, "there.qq": LINES}, "allowed: languages that spaCy knows, not qq"),
-    "there_de_ja": ({"there.de": LINES, "there.ja": LINES}, "language: found 'ja', allowed: one that spaCy splits by its own rules"),
     "three_de_en": ({"three.tsv": b"Hund\tdog\nHund\tbig\tdog\n"}, "three.tsv: line 2: found 3 column(s), allowed: source, a tab and target"),
     "one_de_en": ({"one_de_en.tsv": b"Hund\tdog\n\nKatze\n"}, "one_de_en.tsv: line 2: found 1 column(s)"),
     "void_de_en": ({"void.de": b"", "void.en": b""}, "void_de_en: the train split is empty"),
@@ -390,7 +389,8 @@ def test_translate_an_argument_and_standard_input(study, command):
     "A line for a line, however strange; the same as an argument"
     lines = [*ODD, "\0 Hund"]
     said = command("translate", "calm", stdin="".join(line + "\n" for line in lines).encode())
-    assert said.returncode == 0 and said.stderr == ""
+    notes = said.stderr.splitlines()
+    assert said.returncode == 0 and {line.split(": ")[1] for line in notes} == {"not in the vocabulary"}
     assert said.stdout.split("\n") == [*said.stdout.splitlines(), ""] and len(said.stdout.splitlines()) == len(lines)
     assert [line == "" for line in said.stdout.splitlines()] == [line.strip() == "" for line in lines]
     assert command("translate", "calm", "Hund").stdout == said.stdout.splitlines()[ODD.index("Hund")] + "\n" != "\n"
@@ -409,6 +409,36 @@ def test_n_best(study, command):
     for three in (said[:3], said[4:7]):
         scores = [float(line.split("\t")[0]) for line in three]
         assert scores == sorted(scores, reverse=True) and len({line.split("\t")[1] for line in three}) == 3
+
+
+def test_words_that_the_vocabulary_lacks(study, command):
+    "Named once each on the standard error, with their line; in JSON on every line; never among the translations"
+    import spacy
+    lines = ["Ein Hund schläft.", "Ein Wal schläft.", "", "Der Wal, \x1b[2J Zebrafink."]
+    known = set(json.loads((study / "exp/calm/vocabulary.json").read_text())["tokens"][0])
+    lacking = [[w.text for w in spacy.blank("de")(" ".join(line.split())) if w.text not in known] for line in lines]
+    assert "Wal" in lacking[1] and lacking[2] == []
+    stdin = "".join(line + "\n" for line in lines).encode()
+    plain, said = (command("translate", "calm", *flags, stdin=stdin) for flags in ([], ["--json", "--n_best", 2]))
+    assert said.stderr == plain.stderr and said.stderr.count("'Wal'") == 1 and "\x1b" not in said.stderr
+    named = re.findall(r"^line (\d): not in the vocabulary: ", said.stderr, re.M)
+    assert named == [str(i) for i, words in enumerate(lacking, 1) if words]
+    found = [json.loads(line) for line in said.stdout.splitlines()]
+    assert [f["unknown"] for f in found] == [list(dict.fromkeys(words)) for words in lacking]
+    assert [f["text"] for f in found] == plain.stdout.split("\n")[:-1]
+    assert [f["source"] for f in found] == [" ".join(line.split()) for line in lines]
+    assert [len(f["n_best"]) for f in found] == [2] * 4
+    assert found[1]["n_best"][0] == {k: found[1][k] for k in ("text", "score")}
+
+
+SLOW = "import time, gru_study.generate as g; real = g.extend; g.extend = lambda *args: (time.sleep(0.4), real(*args))[1]"
+
+
+def test_a_line_that_takes_long(study, command):
+    "Its progress is on the standard error, and only where it takes long"
+    slow, quick = (command("translate", "calm", "Ein Hund. " * 40, before=before) for before in (SLOW, ""))
+    assert "translating: " in slow.stderr and "%" in slow.stderr
+    assert quick.stderr == "" and slow.stdout == quick.stdout and slow.stdout.count("\n") == 1
 
 
 @pytest.mark.parametrize("words,sentence", [
