@@ -1,5 +1,5 @@
 # make study: a first study, on the embedded chorales.  make table2: the paper's, on its data.  make test: everything that is checked.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 EPOCHS ?= 60
 WORKERS ?= 2
@@ -17,7 +17,7 @@ help: ## list the targets
 setup: .venv/.ready ## prepare .venv with the versions of requirements.lock, and the git hooks
 
 .venv/.ready: requirements.lock setup.py settings.ini
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and f"gru-study needs Python 3.11 to install its lock file; this is {sys.version.split()[0]}: make setup PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and f"requirements.lock is for Python 3.11, 3.12 and 3.13; this is {sys.version.split()[0]}: make setup PYTHON=/path/to/python3.13")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --progress-bar on -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
@@ -90,6 +90,7 @@ docs-serve: docs ## build the site and serve it on http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _docs/html
 
 export: setup ## write gru_study/ and README.md from the notebooks, and clean them
+	@$(BIN)/python tests/in_step.py --conflicts
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export
 	$(BIN)/python tests/in_step.py --write-readme

@@ -11,7 +11,7 @@ root = Path(__file__).parent
 ini = ConfigParser(delimiters=["="])
 ini.read(root / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("text", "cluster", "lab", "docs", "dev")}
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("text", "cluster", "tensorboard", "lab", "docs", "dev")}
 place = {"!": f"{cfg['git_url']}/raw/{cfg['branch']}", "": f"{cfg['git_url']}/blob/{cfg['branch']}"}  # of pictures, of files
 readme = re.sub(r"(!?)(\[[^]]*\]\()(?!https?:|#)", lambda m: f"{m[1]}{m[2]}{place[m[1]]}/", (root / "README.md").read_text(encoding="utf-8"))
 
@@ -48,14 +48,17 @@ setup(
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],
     packages=find_packages(include=["gru_study*"]),
     include_package_data=False,
     package_data={"gru_study": ["py.typed", "assets/**/*"]},
+    python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require=extras | {"all": extras["text"] + extras["cluster"] + extras["lab"]},
+    extras_require=extras | {"all": extras["text"] + extras["cluster"] + extras["tensorboard"] + extras["lab"]},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],

@@ -1,8 +1,9 @@
 """Are gru_study/, README.md and the notebooks' own cleanliness in step? Works on a copy; changes nothing.
 
---write-readme makes README.md from nbs/index.ipynb.
+--write-readme makes README.md from nbs/index.ipynb; --conflicts only looks for merges that are not resolved.
 """
 import filecmp
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,23 @@ def changed(ours: Path, fresh: Path, pattern: str) -> list[str]:
     return [str(n) for n in sorted(names) if not same(n)]
 
 
+MARKER = re.compile(r'^\s*"?`?(<{7} |>{7} |\|{7} |={7}(`|\\n|"|,|$))', re.M) # as git writes it; nbdev in a cell of its own, in backticks
+
+
+def conflicts() -> list[str]:
+    "Places where both sides of a merge still stand"
+    kinds = {".ipynb", ".py", ".md", ".ini", ".toml", ".yaml", ".json", ".csv", ".lock", ".cff", ".js", ".css", ".sh", ""}
+    below = (f for name in ("nbs", "gru_study", "tests", "docs", "results", ".github", ".ci") for f in (ROOT / name).rglob("*"))
+    files = sorted(f for f in (*ROOT.iterdir(), *below) if f.is_file() and f.suffix in kinds)
+    found = {f: MARKER.search(f.read_text(errors="replace")) for f in files if "checkpoints" not in str(f)}
+    return [f"{f.relative_to(ROOT)}: holds {m[0].strip()!r}, the mark of a merge that is not resolved" for f, m in found.items() if m]
+
+
 def main() -> int:
+    if wrong := conflicts():
+        print("\n".join([*wrong, "resolve it: keep one side, and delete the marks"]))
+        return 1
+    if "--conflicts" in sys.argv: return 0
     if "--write-readme" in sys.argv:
         (ROOT / "README.md").write_text(readme())
         return 0

@@ -18,7 +18,7 @@ from conftest import ROOT
 ini = ConfigParser(delimiters=["="])
 ini.read(ROOT / "settings.ini")
 SETTINGS = ini["DEFAULT"]
-EXTRAS = {name: SETTINGS[f"{name}_requirements"].split() for name in ("text", "cluster", "lab", "docs", "dev")}
+EXTRAS = {name: SETTINGS[f"{name}_requirements"].split() for name in ("text", "cluster", "tensorboard", "lab", "docs", "dev")}
 HIDE = """
 import sys
 from importlib.machinery import PathFinder
