@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.io import wavfile
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -223,6 +222,7 @@ def to_wav(
     rate: int = 22050 # samples a second
 ) -> bytes: # a WAV file: one channel, 16 bits
     "A roll as sound, its loudest sample at 0.9 of full scale; raises `BadInput` where an argument is not above 0"
+    from scipy.io import wavfile
     for field, value in dict(step=step, tempo=tempo, rate=rate).items():
         if not 0 < value < math.inf: raise BadInput.found(field, value, "a number above 0")
     notes = held_notes(roll)

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import bootstrap, ttest_ind
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
@@ -153,6 +152,7 @@ def paired_difference(
     seed: int = 0 # of the resampling
 ) -> Interval: # of the pooled NLL of a less that of b, nats a frame
     "How much two models differ on other pieces of the same kind: paired bootstrap over sequences, BCa (Efron 1987)"
+    from scipy.stats import bootstrap # a second to load
     pooled = lambda d, f, axis=-1: d.sum(axis)/f.sum(axis)
     d, f = np.asarray(a, float) - b, np.asarray(frames, float)
     value = float(pooled(d, f))
@@ -166,6 +166,7 @@ def seed_difference(
     b: list[float] # of another
 ) -> Interval: # of mean a less mean b
     "How much two models differ over other seeds (Welch 1947); without bounds where either has a single run"
+    from scipy.stats import ttest_ind
     value = float(np.mean(a) - np.mean(b))
     if min(len(a), len(b)) < 2 or np.ptp(a) == np.ptp(b) == 0: return Interval(value, np.nan, np.nan)
     ci = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import friedmanchisquare
 
 from .base import DIGESTS, BadInput, Failed, asset, brief, digest, parse_json, project_file, study_home, write_file
 from .cells import count_parameters, get_cell, match_hidden, paper_count
@@ -444,6 +443,7 @@ def chance_of_ranks(
     table: pd.DataFrame # of `ranks`
 ) -> float | None: # None with fewer than three data sets
     "The p value of Friedman's test"
+    from scipy.stats import friedmanchisquare
     data = table.drop(columns="mean", errors="ignore")
     return float(friedmanchisquare(*data.to_numpy()).pvalue) if data.shape[1] > 2 else None
 

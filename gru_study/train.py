@@ -21,6 +21,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -768,9 +769,8 @@ def provenance(
     engine: Engine
 ) -> dict: # what a reader needs to trust or repeat the figures
     "Versions and machine"
-    import scipy
     from gru_study import __version__
-    versions = dict(gru_study=__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, scipy=scipy.__version__)
+    versions = dict(gru_study=__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, scipy=version("scipy"))
     return dict(engine=engine.name, device=engine.experiment.device, threads=torch.get_num_threads(), processor=processor(), versions=versions)
 
 # %% ../nbs/08_train.ipynb #0ad4d998
@@ -792,7 +792,8 @@ class Events:
         run: Run,
         first: int # the epoch that comes next: events from there on are dropped
     ):
-        from torch.utils.tensorboard import SummaryWriter
+        try: from torch.utils.tensorboard import SummaryWriter
+        except ImportError: raise BadInput('tensorboard: it is not installed; install gru-study with its extra "tensorboard"') from None
         self.writer = SummaryWriter(str(run.log), purge_step=first)
 
     def __call__(self, row: dict[str, float]) -> None:
