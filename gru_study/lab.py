@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['TOLD', 'COMPILING', 'ALIVE', 'DONE_BY', 'FIELDS', 'MORE', 'TRAININGS', 'WAYS', 'SHOWN', 'Source', 'plotly_source',
-           'Drawn', 'Plot', 'plain', 'line_in_words', 'in_words', 'show', 'give_sound', 'Number', 'values', 'App',
-           'facts', 'row', 'saying', 'music', 'list_pieces', 'score', 'statistics_table', 'Browse', 'finished',
-           'read_model', 'stamp_of', 'network', 'title', 'field', 'helped', 'spec', 'Stopped', 'to_compile', 'Training',
-           'hold', 'stop', 'RunRow', 'learning', 'mixed', 'Train', 'free_folder', 'Compose', 'insides', 'LookInside',
-           'piece_scatter', 'Compare', 'read_translator', 'said_by', 'Speak']
+           'Drawn', 'Plot', 'show', 'give_sound', 'Number', 'values', 'App', 'facts', 'row', 'saying', 'music',
+           'list_pieces', 'score', 'statistics_table', 'Browse', 'finished', 'read_model', 'stamp_of', 'network',
+           'title', 'field', 'helped', 'spec', 'Stopped', 'to_compile', 'Training', 'hold', 'stop', 'RunRow',
+           'learning', 'mixed', 'Train', 'free_folder', 'Compose', 'insides', 'LookInside', 'piece_scatter', 'Compare',
+           'read_translator', 'said_by', 'Speak']
 
 # %% ../nbs/13_lab.ipynb #aef87a61
 import html
-import re
+import json
 import threading
 import time
 import zlib
@@ -39,6 +39,7 @@ from .inside import Inside, around, correlations, events, gradient_flow, gradien
 from .kernels import run_epoch
 from .models import MusicLM, OneThread, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
+from .pictures import INK, in_words
 from .plots import attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll
 from .report import differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable
 from .train import fit, fuses, load_model, load_translator
@@ -72,34 +73,6 @@ class Plot(anywidget.AnyWidget):
 
     def __init__(self): super().__init__(source=plotly_source(), drawn=Drawn())
 
-# %% ../nbs/13_lab.ipynb #5bad179e
-def plain(
-    text: str | None # as plotly reads it
-) -> str:
-    "Text without markup"
-    return html.unescape(re.sub("<[^>]*>", " ", text or "")).strip()
-
-# %% ../nbs/13_lab.ipynb #a3908f8d
-def line_in_words(
-    trace: go.Scatter
-) -> str:
-    "Where a line begins and ends, and its lowest point"
-    y = np.array(trace.y, float)
-    if not np.isfinite(y).any(): return f"{plain(trace.name)}: nothing yet"
-    low = int(np.nanargmin(y))
-    return f"{plain(trace.name)}: from {y[0]:.4g} to {y[-1]:.4g}, lowest {y[low]:.4g} at {trace.x[low]:.4g}"
-
-# %% ../nbs/13_lab.ipynb #8f82d86f
-def in_words(
-    figure: go.Figure
-) -> str:
-    "What a figure shows, in words"
-    axes = dict.fromkeys(plain(a.title.text) for a in (*figure.select_xaxes(), *figure.select_yaxes()))
-    rolls = [f"{len(t.x)} columns, {len(t.y)} rows from {plain(str(t.y[0]))} to {plain(str(t.y[-1]))}" for t in figure.data if t.type == "heatmap"]
-    lines = [line_in_words(t) for t in figure.data if t.type == "scatter" and "lines" in t.mode and t.name and t.hoverinfo != "skip"]
-    parts = dict(panels=map(plain, (a.text for a in figure.layout.annotations)), axes=filter(None, axes), maps=dict.fromkeys(rolls), lines=lines)
-    return f"Figure: {plain(figure.layout.title.text)}. " + " ".join(f"{k.capitalize()}: {'; '.join(told)}." for k, v in parts.items() if (told := list(v)))
-
 # %% ../nbs/13_lab.ipynb #0aff7133
 def show(
     plot: Plot,
@@ -108,8 +81,8 @@ def show(
 ) -> None:
     "Draw a figure in the place of what was there"
     with plot.drawn.hold_sync():
-        plot.drawn.words = in_words(figure) if figure else ""
         plot.drawn.figure = figure.update_layout(uirevision=zoom).to_json() if figure else ""
+        plot.drawn.words = in_words(json.loads(plot.drawn.figure)) if figure else ""
 
 # %% ../nbs/13_lab.ipynb #b6659271
 def give_sound(
@@ -220,7 +193,7 @@ def score(
     frames: int
 ) -> go.Figure: # the same
     "Mark every fourth beat, in all panels"
-    lines = [dict(type="line", x0=b, x1=b, y0=0, y1=1, xref="x", yref="paper", line=dict(color="#555", width=0.6), opacity=0.4) for b in np.arange(1 - step/2, 1 + step*frames, 4)]
+    lines = [dict(type="line", x0=b, x1=b, y0=0, y1=1, xref="x", yref="paper", line=dict(color=INK, width=0.6), opacity=0.4) for b in np.arange(1 - step/2, 1 + step*frames, 4)]
     return figure.update_layout(shapes=lines[:500], coloraxis_showscale=len(figure.data) > 1)
 
 TOLD = {"pieces": "{pieces:,}", "frames": "{frames:,}", "notes a frame": "{notes:.2f} ± {spread:.2f}", "silent": "{silent:.1%}", "held from before": "{held:.1%}", "with a minor second": "{clash:.1%}"}
@@ -603,11 +576,11 @@ def insides(
 class LookInside(App):
     "Gates and states of every unit under a piece; what they do at phrase ends; how far back the gradient reaches"
     def __init__(self):
-        self.inside, self.about, self.flow, self.last, self.left_out = Plot(), Plot(), Plot(), None, HTML()
+        self.inside, self.about, self.flow, self.last, self.note, self.left_out = Plot(), Plot(), Plot(), None, HTML(), HTML()
         names = finished("music_lm", self.left_out)
         happens = list(events(music("chorales").test[0]))
         super().__init__(dict(run=Dropdown(options=names, description="model", layout=Layout(width="340px")), piece=Dropdown(description="test piece"), sort=Dropdown(options=["number", "time constant", *happens], description="sort by"),
-            of=Dropdown(options=["hidden"], description="as seen in"), event=Dropdown(options=happens, value="phrase end", description="event")), self.inside, self.about, self.flow, self.left_out)
+            of=Dropdown(options=["hidden"], description="as seen in"), event=Dropdown(options=happens, value="phrase end", description="event")), self.inside, self.about, self.note, self.flow, self.left_out)
 
     def update(self, run, piece, sort, of, event):
         data = music(find_run(run).experiment.data)
@@ -621,9 +594,11 @@ class LookInside(App):
         if (run, event) == self.last: return # the others do not depend on the rest
         self.last = run, event
         courses = {g: (cell, around([i.panels[g].mean(1) for i in found], [h[event] >= 1 if event != "change" else h[event] > 0.5 for h in happened])) for g in panels}
-        show(self.about, event_figure(courses, event), event)
-        others = dict.fromkeys((*(r.save_dir for r in pretrained("music_lm")), run))
-        show(self.flow, flow_figure({title(find_run(n))[1]: (title(find_run(n))[0], insides(n, stamp_of(n))[2]) for n in others}), "flow")
+        what = "Gates and states" if found[0].gates else "The state"
+        show(self.about, event_figure(courses, event, f"{what} about a {event}: mean ± 2 standard errors; dashed: mean of all frames"), event)
+        others = {n: find_run(n) for n in dict.fromkeys((*(r.save_dir for r in pretrained("music_lm")), run))}
+        self.note.value, label = mixed([r.experiment.data for r in others.values()])
+        show(self.flow, flow_figure({label(title(r)[1], r.experiment.data): (title(r)[0], insides(n, stamp_of(n))[2]) for n, r in others.items()}), "flow")
 
     def ordered(self, found: list[Inside], happened: list[pd.DataFrame], sort: str, of: str) -> tuple[np.ndarray | None, str]:
         "The units from top to bottom, and in words by what"
@@ -642,9 +617,9 @@ def piece_scatter(
     nll = lambda rows: [s["nll"]/s["frames"] for s in rows]
     line = [min(nll(x) + nll(y)) - 0.3, max(nll(x) + nll(y)) + 0.3]
     better = sum(v < u for u, v in zip(nll(x), nll(y)))
-    dots = go.Scatter(x=nll(x), y=nll(y), mode="markers", name="a test piece", customdata=list(range(len(x))), text=[in_figure(s["name"]) for s in x], marker=dict(size=9, color=[colour((p if u < v else q)[0]) for u, v in zip(nll(x), nll(y))], line=dict(width=0.5, color="white")),
+    dots = go.Scatter(x=nll(x), y=nll(y), mode="markers", name="a test piece", customdata=list(range(len(x))), text=[in_figure(s["name"]) for s in x], marker=dict(size=9, color=[colour((p if u < v else q)[0]) for u, v in zip(nll(x), nll(y))], line=dict(width=0.5, color=INK)),
         hovertemplate="<b>%{text}</b><br>%{x:.3f} and %{y:.3f} nats a frame<extra></extra>")
-    figure = go.Figure([go.Scatter(x=line, y=line, mode="lines", line=dict(color="#888", dash="dot"), hoverinfo="skip"), dots])
+    figure = go.Figure([go.Scatter(x=line, y=line, mode="lines", line=dict(color=INK, dash="dot"), hoverinfo="skip"), dots])
     across, up = in_figure(p[1]), in_figure(q[1])
     figure.update_xaxes(title_text=f"NLL a frame, {across}", range=line).update_yaxes(title_text=f"NLL a frame, {up}", range=line)
     return figure.update_layout(title=f"{up} is better on {better} of {len(x)} test pieces", height=480, showlegend=False, hovermode="closest")
@@ -661,9 +636,11 @@ class Compare(App):
         wide = Layout(width="420px")
         self.again = Button(description="Look for new runs", icon="refresh", layout=Layout(width="auto"))
         self.again.on_click(lambda _: self.look())
+        self.piece = Dropdown(description="test piece", layout=wide)
+        self.piece.observe(lambda change: self.open_piece(change.new), "value")
         super().__init__(dict(runs=SelectMultiple(options=names, value=names[:3], description="runs", rows=8, layout=wide), across=Dropdown(description="horizontal", layout=wide), up=Dropdown(description="vertical", layout=wide)),
-            self.again, self.left_out, self.tables, self.curves, self.scatter, self.roll)
-        self.scatter.drawn.observe(lambda change: self.open_piece(change.new["custom"]), "clicked")
+            self.again, self.left_out, self.tables, self.curves, self.scatter, self.piece, self.roll)
+        self.scatter.drawn.observe(lambda change: self.piece.set_trait("value", change.new["custom"]), "clicked")
 
     def update(self, runs, across, up):
         found, told = [find_run(name) for name in runs], list[str]()
@@ -677,8 +654,8 @@ class Compare(App):
             if control.options != runs: control.options, control.value = runs, runs[first]
         self.pair = [find_run(self.controls[k].value) for k in ("across", "up")]
         show(self.scatter, piece_scatter(*self.pair), str(self.pair))
-        show(self.roll, None)
-        self.roll.drawn.files = {}
+        self.piece.options = [("none", None), *((s["name"], i) for i, s in enumerate(self.pair[0].result["test_sequences"]))]
+        self.piece.value = None
 
     def look(self) -> None:
         "Offer the runs that have finished meanwhile; what is ticked stays so"
@@ -690,12 +667,15 @@ class Compare(App):
 
     def open_piece(self, piece: int | None) -> None:
         "See and hear a test piece beside what both models expected"
-        if piece is None: return
-        data = music(self.pair[0].experiment.data)
-        roll, name = data.test[piece], data.names["test"][piece]
-        expected = {title(r)[1]: predict(network(r.save_dir), roll) for r in self.pair}
-        show(self.roll, score(piano_roll(roll, expected, data.step, f"{name} ({data.name}, test)"), data.step, len(roll)), name)
-        give_sound(self.roll, roll, name, data.step, 96.)
+        if piece is None:
+            self.roll.drawn.files = {}
+            return show(self.roll, None)
+        with saying(self.status), OneThread():
+            data = music(self.pair[0].experiment.data)
+            roll, name = data.test[piece], data.names["test"][piece]
+            expected = {title(r)[1]: predict(network(r.save_dir), roll) for r in self.pair}
+            show(self.roll, score(piano_roll(roll, expected, data.step, f"{name} ({data.name}, test)"), data.step, len(roll)), name)
+            give_sound(self.roll, roll, name, data.step, 96.)
 
 # %% ../nbs/13_lab.ipynb #bd703aec
 @lru_cache(32)
