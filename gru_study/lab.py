@@ -107,7 +107,7 @@ class Number(Text):
         high: int | float
     ):
         self.kind, self.low, self.high = type(value), low, high
-        super().__init__(str(value), description=name, continuous_update=False, layout=Layout(width="215px"))
+        super().__init__(str(value), description=name, continuous_update=False, style=dict(description_width="100px"), layout=Layout(width="215px"))
 
     def read(self) -> int | float:
         "What was typed; raises `BadInput` where it is no such number"
@@ -146,7 +146,7 @@ class App(VBox):
 # %% ../nbs/13_lab.ipynb #31a3437e
 def facts() -> HTML:
     "A place for tables"
-    return HTML().add_class("gru-facts")
+    return HTML(tabbable=True).add_class("gru-facts") # the arrow keys move what is too wide
 
 # %% ../nbs/13_lab.ipynb #6db6f7b8
 def row(
@@ -639,7 +639,7 @@ class Compare(App):
         self.piece = Dropdown(description="test piece", layout=wide)
         self.piece.observe(lambda change: self.open_piece(change.new), "value")
         super().__init__(dict(runs=SelectMultiple(options=names, value=names[:3], description="runs", rows=8, layout=wide), across=Dropdown(description="horizontal", layout=wide), up=Dropdown(description="vertical", layout=wide)),
-            self.again, self.left_out, self.tables, self.curves, self.scatter, self.piece, self.roll)
+            row(self.again), self.left_out, self.tables, self.curves, self.scatter, self.piece, self.roll)
         self.scatter.drawn.observe(lambda change: self.piece.set_trait("value", change.new["custom"]), "clicked")
 
     def update(self, runs, across, up):
@@ -654,8 +654,8 @@ class Compare(App):
             if control.options != runs: control.options, control.value = runs, runs[first]
         self.pair = [find_run(self.controls[k].value) for k in ("across", "up")]
         show(self.scatter, piece_scatter(*self.pair), str(self.pair))
-        self.piece.options = [("none", None), *((s["name"], i) for i, s in enumerate(self.pair[0].result["test_sequences"]))]
-        self.piece.value = None
+        self.piece.options = [("none", -1), *((s["name"], i) for i, s in enumerate(self.pair[0].result["test_sequences"]))]
+        self.piece.value = -1
 
     def look(self) -> None:
         "Offer the runs that have finished meanwhile; what is ticked stays so"
@@ -667,7 +667,7 @@ class Compare(App):
 
     def open_piece(self, piece: int | None) -> None:
         "See and hear a test piece beside what both models expected"
-        if piece is None:
+        if piece is None or piece < 0:
             self.roll.drawn.files = {}
             return show(self.roll, None)
         with saying(self.status), OneThread():

@@ -23,6 +23,50 @@ async function plotly(model, signal) { // read once a page, from the kernel
   return window.gruStudyPlotly;
 }
 
+const NARROW = 560, LINE = 19, GAP = 76; // pixels: a narrow figure; a line of its title; what lies between two panels
+
+function lines(text, letters) { // a title in lines that fit
+  const found = [""];
+  for (const word of text.split(" ")) {
+    if (found.at(-1) && found.at(-1).length + word.length >= letters) found.push(word);
+    else found.push(`${found.pop()} ${word}`.trim());
+  }
+  return found;
+}
+
+function stack(layout) { // panels that stand side by side come one under the other
+  const panels = Object.keys(layout).filter((k) => /^xaxis\d*$/.test(k)).map((k) => [layout[k], layout[k.replace("x", "y")]]).filter(([x, y]) => x.domain && y?.domain);
+  const rows = new Set(panels.map(([, y]) => y.domain[1])).size, tall = layout.height - layout.margin.t - layout.margin.b;
+  if (panels.length === rows) return;
+  const each = tall / rows, whole = panels.length * each + (panels.length - 1) * GAP;
+  panels.forEach(([x, y], i) => {
+    const top = 1 - i * (each + GAP) / whole;
+    const title = layout.annotations?.find((a) => a.yref === "paper" && Math.abs(a.y - y.domain[1]) < 0.01 && x.domain[0] < a.x && a.x < x.domain[1]);
+    Object.assign(title ?? {}, { x: 0, xanchor: "left", y: top });
+    x.domain = [0, 1];
+    y.domain = [Math.max(0, top - each / whole), top];
+  });
+  layout.height += whole - tall;
+}
+
+function narrow(layout, data, width) { // what a small screen has room for
+  layout.margin = { ...layout.template.layout.margin, ...layout.margin, l: 52, r: 12 };
+  stack(layout);
+  const title = lines(layout.title.text ?? "", (width - 20) / 7.2), menu = layout.updatemenus?.length ? 40 : 0, head = 34 + LINE * title.length;
+  const top = head + menu + (layout.annotations?.length ? 24 : 8), told = data.filter((d) => d.type === "scatter" && d.name && d.showlegend !== false);
+  const key = layout.legend?.yref === "container" || layout.showlegend === false || told.length + told.some((d) => d.showlegend) < 2 ? 0 : 24 * told.length;
+  const below = Math.max(layout.margin.b, 50) + key;
+  layout.height += top - layout.margin.t + below - layout.margin.b;
+  Object.assign(layout.margin, { t: top, b: below });
+  layout.title = { text: title.join("<br>"), font: { size: 14 }, x: 0, xref: "container", xanchor: "left", y: 1 - (26 + LINE) / layout.height, yref: "container", yanchor: "bottom" };
+  for (const m of layout.updatemenus ?? []) Object.assign(m, { x: 0, xanchor: "left", y: 1 + (top - head) / (layout.height - top - below), yanchor: "top" });
+  layout.legend = { ...layout.legend, font: { size: 11 }, ...(key ? { orientation: "h", x: 0, xanchor: "left", y: 0, yref: "container", yanchor: "bottom" } : {}) };
+  for (const note of layout.annotations ?? []) note.font = { size: 11 };
+  for (const axis of Object.keys(layout).filter((k) => /^[xy]axis/.test(k)).map((k) => layout[k])) if (axis.title) axis.title.font = { size: 12 };
+  const bars = [...Object.keys(layout).filter((k) => k.startsWith("coloraxis")).map((k) => layout[k]), ...data].map((of) => of.colorbar).filter(Boolean);
+  for (const bar of bars) Object.assign(bar, { thickness: 7, title: { text: "" }, tickfont: { size: 10 }, xpad: 3 });
+}
+
 function keys(box) { // what plotly lets only a mouse do
   for (const button of box.querySelectorAll(".modebar-btn, .updatemenu-button")) {
     button.setAttribute("role", "button");
@@ -38,12 +82,15 @@ function keys(box) { // what plotly lets only a mouse do
 
 function drawer(Plotly, state, figure, box, words) {
   let again = Promise.resolve();
-  return () => again = again.then(async () => {
+  return () => again = again.catch(console.error).then(async () => {
     const text = state.get("figure");
     figure.style.display = text ? "" : "none";
     if (!text) return;
     const { data, layout } = JSON.parse(text);
+    layout.font = { ...layout.font, color: getComputedStyle(figure).color }; // a theme's own
+    if (figure.offsetWidth && figure.offsetWidth < NARROW) narrow(layout, data, figure.offsetWidth);
     words.textContent = state.get("words");
+    box.style.height = `${layout.height}px`; // plotly forgets the height when the width changes
     await Plotly.react(box, data, layout, { responsive: true, displaylogo: false });
     if (box.listens) return;
     box.listens = true;
@@ -135,9 +182,17 @@ async function render({ model, el, signal }) {
   };
   const draw = drawer(Plotly, state, figure, box, words), place = sound(state, box, player, on, signal);
   const drawn = () => draw().then(place), filed = () => { files(state, player); place(); };
-  const resized = new ResizeObserver(() => { if (box._fullLayout && box.offsetWidth) Promise.resolve(Plotly.Plots.resize(box)).then(place); });
+  let small;
+  const resized = new ResizeObserver(() => {
+    if (!box._fullLayout || !box.offsetWidth) return;
+    const now = box.offsetWidth < NARROW ? Math.round(box.offsetWidth / 20) : 0;
+    (now === small ? Promise.resolve(Plotly.Plots.resize(box)) : drawn()).then(place);
+    small = now;
+  });
   resized.observe(el);
-  signal.addEventListener("abort", () => resized.disconnect());
+  const theme = new MutationObserver(drawn);
+  theme.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  signal.addEventListener("abort", () => { resized.disconnect(); theme.disconnect(); });
   on("figure", drawn);
   on("files", filed);
   alone();
