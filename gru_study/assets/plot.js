@@ -67,15 +67,17 @@ function narrow(layout, data, width) { // what a small screen has room for
   for (const bar of bars) Object.assign(bar, { thickness: 7, title: { text: "" }, tickfont: { size: 10 }, xpad: 3 });
 }
 
-function keys(box) { // what plotly lets only a mouse do
-  for (const button of box.querySelectorAll(".modebar-btn, .updatemenu-button")) {
+function keys(box) { // what plotly lets only a mouse do; and what it draws is told in words instead
+  box.querySelector(".main-svg")?.setAttribute("aria-hidden", "true");
+  for (const button of box.querySelectorAll(".updatemenu-button, .legendtoggle")) {
+    const toggle = button.classList.contains("legendtoggle"), name = button.parentNode.querySelector(toggle ? ".legendtext" : "text")?.textContent;
     button.setAttribute("role", "button");
     button.setAttribute("tabindex", "0");
-    button.setAttribute("aria-label", button.dataset.title ?? button.textContent);
+    button.setAttribute("aria-label", toggle ? `show or hide ${name}` : button.textContent);
     button.onkeydown = (event) => {
       if (event.key !== "Enter" && event.key !== " ") return;
       event.preventDefault();
-      button.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+      for (const kind of toggle ? ["mousedown", "mouseup"] : ["click"]) button.dispatchEvent(new MouseEvent(kind, { bubbles: true }));
     };
   }
 }
@@ -168,6 +170,7 @@ function element(kind, name, parent) {
 
 async function render({ model, el, signal }) {
   el.classList.add("gru-plot");
+  el.dataset.lmSuppressShortcuts = "true"; // keys are the figure's, not the notebook's
   const late = element("p", "gru-late", el), figure = element("figure", "", el);
   const box = element("div", "", figure), words = element("figcaption", "gru-words", figure), player = element("div", "gru-player", el);
   const timer = setTimeout(() => { late.textContent = "This figure has not come from the kernel yet and is asked for again and again; " +
