@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import traitlets
-from ipywidgets import HTML, Accordion, Box, Button, Checkbox, Combobox, Dropdown, FloatSlider, HBox, IntSlider, IntText, Layout, SelectMultiple, Text, ToggleButtons, VBox, Widget, widget_serialization
+from ipywidgets import HTML, Accordion, Box, Button, Checkbox, Combobox, Dropdown, HBox, Layout, SelectMultiple, Text, ToggleButtons, VBox, Widget, widget_serialization
 from plotly.offline import get_plotlyjs
 from pydantic import ValidationError
 
@@ -290,7 +290,7 @@ def helped(
     "A control and a question mark that opens what the spec says of its field"
     told = html.escape(Experiment.model_fields[name].description)
     mark = f'<details class="gru-help"><summary title="{told}" aria-label="what {name} means">?</summary><div>{told}</div></details>'
-    return HBox([control, HTML(mark)], layout=Layout(align_items="flex-start"))
+    return HBox([control, HTML(mark)], layout=Layout(align_items="flex-start", flex_flow="row wrap"))
 
 # %% ../nbs/13_lab.ipynb #2cac5771
 def spec(

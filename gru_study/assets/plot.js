@@ -54,8 +54,9 @@ function narrow(layout, data, width) { // what a small screen has room for
   stack(layout);
   const title = lines(layout.title.text ?? "", (width - 20) / 7.2), menu = layout.updatemenus?.length ? 40 : 0, head = 34 + LINE * title.length;
   const top = head + menu + (layout.annotations?.length ? 24 : 8), told = data.filter((d) => d.type === "scatter" && d.name && d.showlegend !== false);
-  const key = layout.legend?.yref === "container" || layout.showlegend === false || told.length + told.some((d) => d.showlegend) < 2 ? 0 : 24 * told.length;
-  const below = Math.max(layout.margin.b, 50) + key;
+  for (const d of told) d.name = lines(d.name, (width - 50) / 5.7).join("<br>");
+  const key = layout.showlegend === false || told.length + told.some((d) => d.showlegend) < 2 ? 0 : 20 * told.reduce((n, d) => n + d.name.split("<br>").length, 0);
+  const below = 60 + key;
   layout.height += top - layout.margin.t + below - layout.margin.b;
   Object.assign(layout.margin, { t: top, b: below });
   layout.title = { text: title.join("<br>"), font: { size: 14 }, x: 0, xref: "container", xanchor: "left", y: 1 - (26 + LINE) / layout.height, yref: "container", yanchor: "bottom" };
