@@ -94,7 +94,7 @@ def give_sound(
 ) -> None:
     "Let a piano roll be heard, and kept as WAV, as MIDI and as a data set"
     with plot.drawn.hold_sync():
-        plot.drawn.clock, plot.drawn.music = [1 - step/2, tempo/60], zlib.crc32(np.packbits(roll > 0))
+        plot.drawn.clock, plot.drawn.music = [1 - step/2, tempo/60], zlib.crc32(np.packbits(roll > 0).tobytes())
         plot.drawn.files = {f"{name}.wav": to_wav(roll, step, tempo), f"{name}.mid": to_midi(roll, step, tempo), f"{name}.npz": to_npz(sampled_set([roll], step))}
 
 # %% ../nbs/13_lab.ipynb #b622d292
@@ -288,7 +288,7 @@ def helped(
     control: Widget
 ) -> HBox:
     "A control and a question mark that opens what the spec says of its field"
-    told = html.escape(Experiment.model_fields[name].description)
+    told = html.escape(Experiment.model_fields[name].description or "")
     mark = f'<details class="gru-help"><summary title="{told}" aria-label="what {name} means">?</summary><div>{told}</div></details>'
     return HBox([control, HTML(mark)], layout=Layout(align_items="flex-start", flex_flow="row wrap"))
 
@@ -313,7 +313,7 @@ def to_compile(
 ) -> bool:
     "Has what trains this to be compiled first? As numba's cache says"
     if not fuses(e) or getattr(run_epoch, "signatures", True): return False # compiled in this process, or not to be compiled at all
-    file = getattr(run_epoch._cache, "_cache_file", None) # None: nothing can be kept on this machine
+    file = getattr(getattr(run_epoch, "_cache", None), "_cache_file", None) # None: nothing can be kept on this machine
     return not (file and file._load_index())
 
 # %% ../nbs/13_lab.ipynb #f0ebcb86
@@ -397,7 +397,8 @@ class RunRow(HBox):
         self.shown = Checkbox(True, description="show", indent=False, layout=Layout(width="auto"))
         self.pause, self.end, self.gone = (Button(description=d, tooltip=DONE_BY[d], layout=Layout(width="84px")) for d in ("Pause", "Stop", "Remove"))
         self.pause.on_click(lambda _: hold(training))
-        self.end.on_click(lambda _: (stop(training), self.refresh()))
+        self.end.on_click(lambda _: stop(training))
+        self.end.on_click(lambda _: self.refresh())
         self.gone.on_click(lambda _: remove(self))
         super().__init__([self.shown, self.told, self.pause, self.end, self.gone], layout=Layout(align_items="center", flex_flow="row wrap"))
         self.refresh()
@@ -597,8 +598,8 @@ class LookInside(App):
         what = "Gates and states" if found[0].gates else "The state"
         show(self.about, event_figure(courses, event, f"{what} about a {event}: mean ± 2 standard errors; dashed: mean of all frames"), event)
         others = {n: find_run(n) for n in dict.fromkeys((*(r.save_dir for r in pretrained("music_lm")), run))}
-        self.note.value, label = mixed([r.experiment.data for r in others.values()])
-        show(self.flow, flow_figure({label(title(r)[1], r.experiment.data): (title(r)[0], insides(n, stamp_of(n))[2]) for n, r in others.items()}), "flow")
+        self.note.value, named = mixed([r.experiment.data for r in others.values()])
+        show(self.flow, flow_figure({named(title(r)[1], r.experiment.data): (title(r)[0], insides(n, stamp_of(n))[2]) for n, r in others.items()}), "flow")
 
     def ordered(self, found: list[Inside], happened: list[pd.DataFrame], sort: str, of: str) -> tuple[np.ndarray | None, str]:
         "The units from top to bottom, and in words by what"
