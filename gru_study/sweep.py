@@ -298,8 +298,8 @@ def to_page(
     body = re.sub("<meta", "<no-meta", body, flags=re.I) # of an output, that would take the reader elsewhere
     dark = exporter.environment.loader.get_source(exporter.environment, "static/theme-dark.css")[0]
     looks = f"@media (prefers-color-scheme: dark) {{{dark}}}{asset('figures.css').read_text()}{asset('page.css').read_text()}"
-    shown, end = body.rsplit("</body>", 1)
-    return write_file(page, f"{head}<style>{looks}</style><script>{plotly}</script></head>{shown}<script>{drawer}</script></body>{end}")
+    main, end = body.rsplit("</body>", 1)
+    return write_file(page, f"{head}<style>{looks}</style><script>{plotly}</script></head>{main}<script>{drawer}</script></body>{end}")
 
 # %% ../nbs/10_sweep.ipynb #e072ca3b
 @dataclass(frozen=True)
