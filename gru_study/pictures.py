@@ -7,7 +7,7 @@ __all__ = ['DASHES', 'INK', 'FAINT', 'STYLE', 'MIME', 'values', 'plain', 'Axis',
            'tick_label', 'round_numbers', 'tag', 'brief_number', 'written', 'stroke', 'path', 'marker', 'scatter_marks',
            'png', 'rgba', 'painted', 'shades', 'heatmap_marks', 'box_marks', 'bar_marks', 'marks', 'panels', 'Page',
            'frame', 'place', 'up', 'shape_marks', 'legend', 'legend_marks', 'bar_of_colours', 'picture', 'said_number',
-           'said_axis', 'named_places', 'said_traces', 'said_rows', 'in_words', 'still', 'outputs']
+           'said_axis', 'named_places', 'said_traces', 'said_rows', 'in_words', 'still', 'outputs', 'to_draw']
 
 # %% ../nbs/10_pictures.ipynb #59da716c
 import html, json, math, re, struct, zlib
@@ -597,3 +597,13 @@ def outputs(
 ) -> dict[str, Any]: # mime type -> content
     "What a notebook keeps of a figure"
     return {MIME: figure, "text/html": still(figure), "text/plain": in_words(figure)}
+
+# %% ../nbs/10_pictures.ipynb #b3846dc4
+def to_draw(
+    figure: dict # plotly's JSON
+) -> str: # HTML
+    "A figure as data in a page"
+    data, title = json.dumps(figure, separators=(",", ":")).replace("<", r"\u003c"), html.escape(plain(figure["layout"].get("title")))
+    box = f'<div class="buttons"></div><div class="drawn" style="height:{float(figure["layout"].get("height") or 450):.0f}px"></div>'
+    caption = f"<figcaption>{title}</figcaption>" if title else ""
+    return f'<figure class="plotly" data-words="{html.escape(in_words(figure))}">{caption}{box}<script type="application/json">{data}</script></figure>'

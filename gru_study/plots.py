@@ -137,7 +137,7 @@ def curve_traces(
     cell: str, # its name, for the colour
     history: dict[str, list[float]], # columns of metrics.csv
     measure: str, # "nll" or "loss"
-    repeat: int = 0 # how many runs of the same cell came before: another dash and a paler line
+    repeat: int = 0 # how many runs of the same cell came before: another dash and a thinner line
 ) -> list[go.Scatter]: # training, validation
     "The two curves of a run"
     label = in_figure(label)
@@ -146,7 +146,7 @@ def curve_traces(
         y = history[f"{split}_{measure}"]
         best = [9*(split == "valid" and i == int(np.argmin(y))) for i in range(len(y))]
         return go.Scatter(x=history["epoch"], y=y, name=f"{label}, {name}", legendgroup=f"{label} {split}", mode="lines+markers" if any(best) else "lines",
-            opacity=max(0.35, 1 - 0.2*repeat), marker=dict(size=best, opacity=1, line_width=0), line=dict(color=colour(cell), dash=dash, width=2), customdata=list(zip(history["epoch"], history["seconds"])), hovertemplate=hover)
+            marker=dict(size=best, opacity=1, line_width=0), line=dict(color=colour(cell), dash=dash, width=max(1, 2 - 0.4*repeat)), customdata=list(zip(history["epoch"], history["seconds"])), hovertemplate=hover)
     dashes = ("longdashdot", "longdash") if cell.endswith("_paper") else ("solid", "dash", "dashdot")
     return [trace("train", "dot", "training (running mean)"), trace("valid", dashes[repeat % len(dashes)], "validation")]
 
@@ -206,7 +206,7 @@ def study_trace(
     "One thin line; on validation with a dot at the best epoch"
     y, cell, label = run[f"{split}_nll"].to_numpy(), run.cell.iloc[0], in_figure(model)
     best = [8*(split == "valid" and i == int(np.argmin(y))) for i in range(len(y))]
-    return go.Scatter(x=run.epoch.tolist(), y=y.tolist(), name=label, legendgroup=label, mode="lines+markers" if any(best) else "lines", opacity=0.75, marker=dict(size=best, opacity=1, line_width=0),
+    return go.Scatter(x=run.epoch.tolist(), y=y.tolist(), name=label, legendgroup=label, mode="lines+markers" if any(best) else "lines", opacity=0.9, marker=dict(size=best, opacity=1, line_width=0),
         line=dict(color=colour(cell), width=1.4, dash=dash(model, cell)), customdata=list(zip(run.epoch, run.seconds)),
         hovertemplate=f"<b>{label}</b>, seed {in_figure(seed)}<br>epoch %{{customdata[0]}}, %{{customdata[1]:.1f}} s<br>NLL %{{y:.4f}}<extra></extra>")
 
@@ -251,7 +251,7 @@ def seeds_traces(
     line = dict(symbol="line-ns", size=24, line=dict(width=2.5, color=kind))
     hover = f"<b>{model}</b><br>mean {mean:.4f} ± {seeds[score].std():.4f}, {len(seeds)} seeds<extra></extra>" if len(seeds) > 1 else "<extra></extra>"
     return [go.Scatter(x=[mean], y=[model], name=f"{model}, mean", mode="markers", marker=line, hovertemplate=hover),
-        go.Scatter(x=seeds[score].tolist(), y=[model]*len(seeds), name=model, mode="markers", marker=dict(size=9, color=kind, opacity=0.7), customdata=[*map(in_figure, seeds.seed)], hovertemplate=f"<b>{model}</b>, seed %{{customdata}}<br>%{{x:.4f}}<extra></extra>")]
+        go.Scatter(x=seeds[score].tolist(), y=[model]*len(seeds), name=model, mode="markers", marker=dict(size=9, color=kind, opacity=0.9), customdata=[*map(in_figure, seeds.seed)], hovertemplate=f"<b>{model}</b>, seed %{{customdata}}<br>%{{x:.4f}}<extra></extra>")]
 
 # %% ../nbs/11_plots.ipynb #be0302ba
 def rate_figure(
@@ -362,7 +362,7 @@ def time_constant_figure(
     for label, (cell, tau) in networks.items():
         say = [f"unit {u}: {t:.3g} frames" for u, t in enumerate(tau)]
         fig.add_trace(go.Box(x=np.clip(tau, 0.1, 1000), name=in_figure(label), text=say, hovertemplate=f"<b>{in_figure(label)}</b> %{{text}}<extra></extra>", hoveron="points", boxpoints="all", jitter=0.7, pointpos=0,
-            marker=dict(color=colour(cell), size=6, opacity=0.7), line_width=1.2, fillcolor="rgba(0,0,0,0)", showlegend=False))
+            marker=dict(color=colour(cell), size=6, opacity=0.9), line_width=1.2, fillcolor="rgba(0,0,0,0)", showlegend=False))
     top = max(10, *(np.clip(tau, 0, 1000).max() for _, tau in networks.values()))
     fig.update_xaxes(type="log", range=[-1.05, math.log10(top) + 0.05], tickvals=[0.1, 1, 10, 100, 1000], title_text="time constant, frames").update_yaxes(autorange="reversed", showgrid=False)
     return fig.update_layout(title=in_figure(title), height=150 + 90*len(networks), margin=dict(t=60, l=110))
