@@ -638,7 +638,7 @@ class Compare(App):
         self.again = Button(description="Look for new runs", icon="refresh", layout=Layout(width="auto"))
         self.again.on_click(lambda _: self.look())
         self.piece = Dropdown(description="test piece", layout=wide)
-        self.piece.observe(lambda change: self.open_piece(change.new), "value")
+        self.piece.observe(lambda change: self.chosen(change.new), "value")
         super().__init__(dict(runs=SelectMultiple(options=names, value=names[:3], description="runs", rows=8, layout=wide), across=Dropdown(description="horizontal", layout=wide), up=Dropdown(description="vertical", layout=wide)),
             row(self.again), self.left_out, self.tables, self.curves, self.scatter, self.piece, self.roll)
         self.scatter.drawn.observe(lambda change: self.piece.set_trait("value", change.new["custom"]), "clicked")
@@ -666,17 +666,20 @@ class Compare(App):
         control.value = [n for n in ticked if n in names]
         self.quiet = False
 
+    def chosen(self, piece: int | None) -> None:
+        "Open a piece, or say why it cannot be"
+        with saying(self.status), OneThread(): self.open_piece(piece)
+
     def open_piece(self, piece: int | None) -> None:
         "See and hear a test piece beside what both models expected"
         if piece is None or piece < 0:
             self.roll.drawn.files = {}
             return show(self.roll, None)
-        with saying(self.status), OneThread():
-            data = music(self.pair[0].experiment.data)
-            roll, name = data.test[piece], data.names["test"][piece]
-            expected = {title(r)[1]: predict(network(r.save_dir), roll) for r in self.pair}
-            show(self.roll, score(piano_roll(roll, expected, data.step, f"{name} ({data.name}, test)"), data.step, len(roll)), name)
-            give_sound(self.roll, roll, name, data.step, 96.)
+        data = music(self.pair[0].experiment.data)
+        roll, name = data.test[piece], data.names["test"][piece]
+        expected = {title(r)[1]: predict(network(r.save_dir), roll) for r in self.pair}
+        show(self.roll, score(piano_roll(roll, expected, data.step, f"{name} ({data.name}, test)"), data.step, len(roll)), name)
+        give_sound(self.roll, roll, name, data.step, 96.)
 
 # %% ../nbs/13_lab.ipynb #bd703aec
 @lru_cache(32)
