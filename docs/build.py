@@ -28,6 +28,9 @@ from nbdev.process import NBProcessor, Processor
 from nbdev.processors import clean_magics, hide_, hide_line, populate_language, rm_header_dash, strip_ansi
 from traitlets.config import Config
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from gru_study.pictures import to_draw  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/"nbs"
 CODE_URL = "{git_url}/blob/{branch}".format(**get_config(path=ROOT).d)
@@ -178,12 +181,6 @@ def referring(text: str, page: str, names: dict[str, list[str]]) -> str:
     return outside_code(lambda t: "".join(l if l.startswith("#") else re.sub(r"(?<![`\w\[}])`([A-Za-z_][\w.]*)(\(\))?`(?![`\]])", name, l) for l in t.splitlines(True)), text)
 
 
-def figure(data: dict) -> str:
-    "A plotly figure as data in the page, to be drawn by figures.js"
-    drawn = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c")
-    return f'<div class="plotly" style="height:{data["layout"].get("height", 450)}px"><script type="application/json">{drawn}</script></div>'
-
-
 def pictured(cells: list) -> list:
     "An app of the lab is followed by its picture, where docs/_static/lab has one"
     shown = {}
@@ -215,7 +212,7 @@ def process(page: str, notebook: Path, names: dict[str, list[str]], target: Path
         elif page in RESULTS: cell.metadata["tags"] = ["remove-input"]
         for o in cell.get("outputs", []):
             data = o.get("data", {})
-            if drawing := data.get("application/vnd.plotly.v1+json"): o["data"] = {"text/html": figure(drawing)}
+            if drawing := data.get("application/vnd.plotly.v1+json"): o["data"] = {"text/html": to_draw(drawing)}
             elif html := data.get("text/html"): data["text/html"] = "".join(html).replace(" ± ", "\u00a0±\u00a0")
     if page == "start": nb.cells = pictured(nb.cells)
     if page != HOME: nb.cells.insert(1, mk_cell(note(page), "markdown"))
@@ -233,6 +230,7 @@ def static_files(folder: Path) -> None:
     shutil.copytree(mathjax/"output/chtml/fonts/woff-v2", folder/"mathjax/output/chtml/fonts/woff-v2", dirs_exist_ok=True)
     shutil.copy(mathjax/"tex-chtml.js", folder/"mathjax")
     (folder/"plotly.min.js").write_text(get_plotlyjs())
+    for name in ("figures.js", "figures.css"): shutil.copy(ROOT/"gru_study/assets"/name, folder)
 
 
 def build(work: Path, patterns: list[str]) -> int:

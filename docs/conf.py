@@ -33,7 +33,7 @@ html_theme = "sphinx_book_theme"
 html_title = "gru-study"
 html_logo = html_favicon = "_static/logo.svg"
 html_static_path = ["_static"] # and what build.py takes from packages
-html_css_files = ["site.css"]
+html_css_files = ["figures.css", "site.css"]
 html_copy_source = html_show_sourcelink = False
 html_context = {"default_mode": "auto"}
 html_theme_options = {

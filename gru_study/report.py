@@ -334,11 +334,11 @@ def styled(
 ): # a pandas Styler
     "A table for the page: no index, words to the left, numbers to the right; its text is text, not HTML or maths"
     words = [c for c in ("data", "model", "sizes", "settings", "run", "state", "message", "a", "b", "verdict", "cell", "attention", "source", "note", *sentences) if c in table]
-    props = lambda c: "text-align: left" + "; white-space: nowrap"*(c not in ("message", "note", "settings", *sentences))
+    props = lambda c: f"text-align: left; white-space: {'normal' if c in ('message', 'note', 'settings', *sentences) else 'nowrap'}"
     left = [dict(selector=f".col{table.columns.get_loc(c)}", props=props(c)) for c in words]
     text = table.map(str).style.format(escape="html").format_index(escape="html", axis="columns").hide(axis="index")
-    cells = dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right")
-    return text.set_table_attributes('class="mathjax_ignore"').set_table_styles([*left, cells, *left])
+    cells, whole = dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right"), dict(selector="td", props="white-space: nowrap")
+    return text.set_table_attributes('class="mathjax_ignore"').set_table_styles([*left, cells, whole, *left])
 
 # %% ../nbs/12_report.ipynb #fa02a6e8
 def in_markdown(

@@ -24,8 +24,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .base import BadInput, absolute, brief, cores, find_path, folder_name, project_file, study_home, write_file
+from .base import BadInput, absolute, asset, brief, cores, find_path, folder_name, project_file, study_home, write_file
 from .experiment import Experiment, Search, inside_exp, make_experiment, open_run
+from .pictures import MIME, to_draw
 
 # %% ../nbs/10_sweep.ipynb #50ee5d61
 def experiment_file(
@@ -249,21 +250,17 @@ def notebook_kind(
     return Search if "trials" in parameters else Experiment
 
 # %% ../nbs/10_sweep.ipynb #731a7682
-SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.S)
+SCRIPT = re.compile(r"<script(?! type=.application/json)[^>]*>(.*?)</script>", re.S) # what is run
 
 def self_contained(
     nb, # an executed notebook, as nbformat reads it
-) -> list[str]: # the scripts that this has put in
-    "Turn stored plotly figures, which only JupyterLab draws, into HTML that draws them with the page's own plotly.js"
-    from plotly.io import from_json, to_html
-    options = dict(full_html=False, include_plotlyjs=False, config={"responsive": True, "displaylogo": False})
-    scripts: list[str] = []
+) -> None:
+    "Turn stored plotly figures into HTML that the page's own scripts draw"
+    from plotly.io import from_json, to_json
     for output in [o for cell in nb.cells for o in cell.get("outputs", [])]:
-        if figure := output.get("data", {}).get("application/vnd.plotly.v1+json"):
-            drawn = from_json(json.dumps(figure), skip_invalid=True)
-            output["data"] = {"text/html": to_html(drawn, div_id=f"figure-{len(scripts) + 1}", **options)}
-            scripts += SCRIPT.findall(output["data"]["text/html"])
-    return scripts
+        if figure := output.get("data", {}).get(MIME):
+            known = from_json(json.dumps(figure), skip_invalid=True) # what plotly does not know is left out
+            output["data"] = {"text/html": to_draw(json.loads(to_json(known, validate=False)))}
 
 # %% ../nbs/10_sweep.ipynb #f5a16dc7
 def policy(
@@ -288,18 +285,21 @@ def to_page(
     from nbconvert import HTMLExporter
     from plotly.offline import get_plotlyjs
     nb = nbformat.read(notebook, 4)
-    drawing = self_contained(nb)
+    self_contained(nb)
     nb.cells = [c for c in nb.cells if c.source.strip() or c.get("outputs")]
     shown = dict(exclude_input=not code, exclude_input_prompt=True, exclude_output_prompt=True)
     exporter = HTMLExporter(mathjax_url="", require_js_url="", **shown)
     export = lambda notebook: exporter.from_notebook_node(notebook, {"metadata": {"name": title}})[0]
-    html, plotly = export(nb), get_plotlyjs()
+    html, plotly, drawer = export(nb), get_plotlyjs(), asset("figures.js").read_text()
     head, body = html.split("</head>", 1)
     own = SCRIPT.findall(export(nbformat.v4.new_notebook()))
     first = '<head><meta charset="utf-8">' # which browsers look for in the first 1024 bytes
-    head = head.replace("<head>", first + policy([plotly, *own, *drawing]), 1)
+    head = head.replace("<head>", first + policy([plotly, drawer, *own]), 1)
     body = re.sub("<meta", "<no-meta", body, flags=re.I) # of an output, that would take the reader elsewhere
-    return write_file(page, f'{head}<meta name="viewport" content="width=device-width"><script>{plotly}</script></head>{body}')
+    dark = exporter.environment.loader.get_source(exporter.environment, "static/theme-dark.css")[0]
+    looks = f"@media (prefers-color-scheme: dark) {{{dark}}}{asset('figures.css').read_text()}{asset('page.css').read_text()}"
+    main, end = body.rsplit("</body>", 1)
+    return write_file(page, f"{head}<style>{looks}</style><script>{plotly}</script></head>{main}<script>{drawer}</script></body>{end}")
 
 # %% ../nbs/10_sweep.ipynb #e072ca3b
 @dataclass(frozen=True)

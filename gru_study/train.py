@@ -8,10 +8,10 @@ __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS'
            'Engine', 'batch_loss', 'MusicEngine', 'on_device', 'processor', 'check_precision', 'build_model',
            'build_translator', 'copy_weights', 'TorchTraining', 'TorchEngine', 'sum_up', 'no_kernel', 'announced',
            'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'tensors', 'training_set',
-           'vocabulary_sizes', 'score_words', 'score_sentences', 'TranslateEngine', 'make_engine', 'history_csv',
-           'Progress', 'data_digest', 'views', 'save_checkpoint', 'load_checkpoint', 'load_fields', 'load_weights',
-           'load_model', 'load_translator', 'cut_text', 'experiment_data', 'Result', 'provenance', 'result_facts',
-           'Events', 'one_epoch', 'train_epochs', 'print_row', 'lost_views', 'earlier', 'fit']
+           'vocabulary_sizes', 'score_words', 'score_sentences', 'TranslateEngine', 'fuses', 'make_engine',
+           'history_csv', 'Progress', 'data_digest', 'views', 'save_checkpoint', 'load_checkpoint', 'load_fields',
+           'load_weights', 'load_model', 'load_translator', 'cut_text', 'experiment_data', 'Result', 'provenance',
+           'result_facts', 'Events', 'one_epoch', 'train_epochs', 'print_row', 'lost_views', 'earlier', 'fit']
 
 # %% ../nbs/08_train.ipynb #15c9232d
 import io, platform, sys, threading, time, warnings
@@ -581,6 +581,13 @@ class TranslateEngine(TorchTraining):
 # %% ../nbs/08_train.ipynb #ce3a2a60
 CROSSOVER = {"tanh": (1536, 768), "gru": (1024, 400), "lstm": (512, 280)} # units up to which fused is faster: with one sequence a batch, with more
 
+def fuses(
+    e: Experiment # of music
+) -> bool:
+    "Is this trained by the compiled kernels?"
+    if e.engine != "auto": return e.engine == "fused"
+    return not no_kernel(e) and e.units <= CROSSOVER[e.rnn.removesuffix("_paper")][e.bs > 1]
+
 def make_engine(
     e: Experiment,
     data: MusicData | TextData
@@ -588,8 +595,7 @@ def make_engine(
     "The engine that `e.engine` names; raises `BadInput` where it cannot train this"
     if isinstance(data, TextData): return TranslateEngine(e, data)
     if e.engine == "auto" and not hasattr(run_epoch, "signatures"): print(f"torch trains, since {no_kernel(e)}", file=sys.stderr)
-    fits = not no_kernel(e) and e.units <= CROSSOVER[e.rnn.removesuffix("_paper")][e.bs > 1]
-    return (FusedEngine if e.engine == "fused" or e.engine == "auto" and fits else TorchEngine)(e, data)
+    return (FusedEngine if fuses(e) else TorchEngine)(e, data)
 
 # %% ../nbs/08_train.ipynb #50118eb9
 COLUMNS = ("epoch", "train_loss", "train_nll", "valid_loss", "valid_nll", "grad_norm", "seconds")

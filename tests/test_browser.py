@@ -1,8 +1,13 @@
-"The report and the executed notebook in a real browser without network: figures are drawn, zoom and hover work."
+"The report and the executed notebook in a real browser without network: figures are drawn, zoom and hover work; anybody can read them."
 import os
 import re
 import shutil
+import subprocess
+import sys
+from io import BytesIO
 
+import nbformat
+import numpy as np
 import pytest
 from conftest import CHROMIUM, ROOT, gru_study, jupyterlab, open_page
 
@@ -51,6 +56,7 @@ def test_report(study, browser, width):
     page.get_by_text("by seconds").first.click()
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot')[1]._fullLayout.xaxis.title.text == 'seconds of training'")
     assert axis(page, curves, "xaxis")[1] != 60
+    assert page.locator("figure .buttons button").evaluate_all("l => l.map((b) => b.ariaPressed)") == ["false", "true"]
 
     # a note's name and probability in the hover of a lower panel
     plot = page.locator(".js-plotly-plot").nth(roll)
@@ -91,3 +97,140 @@ def test_executed_notebook_in_jupyterlab(study, browser, tmp_path):
         assert not [u for u in page.requests if "127.0.0.1" not in u]
         page.locator(".js-plotly-plot").last.scroll_into_view_if_needed()
         if folder := os.environ.get("GRU_STUDY_SCREENSHOTS"): page.screenshot(path=f"{folder}/jupyterlab.png")
+
+
+@pytest.fixture(scope="module")
+def kept(study):
+    "An executed notebook"
+    return study / "exp/music_lm/chorales/lstm/music_lm.ipynb"
+
+
+def colours(picture):
+    "How many colours there are in a screenshot"
+    Image = pytest.importorskip("PIL.Image")
+    return len(np.unique(np.asarray(Image.open(BytesIO(picture)).convert("RGB")).reshape(-1, 3), axis=0))
+
+
+@pytest.mark.parametrize("words", [["html"], ["html", "--template", "classic"], ["html", "--theme", "dark"], ["slides"]])
+def test_nbconvert_shows_the_figures(kept, browser, tmp_path, words):
+    "Anybody's tool, which knows nothing of plotly, makes pages in which the figures are seen without network"
+    convert = ["-m", "nbconvert", "--output", tmp_path / "page", "--to", *words, kept]
+    done = subprocess.run([sys.executable, *convert], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page = open_page(browser, next(tmp_path.glob("page*.html")).as_uri())
+    seen = page.locator("img[alt*='learning curves'], img[alt*='Expected by lstm-36']")
+    assert seen.count() == 2
+    for alt, (wide, high) in seen.evaluate_all("l => l.map((e) => [e.alt, [e.naturalWidth, e.naturalHeight]])"):
+        assert wide > 400 and high > 300 and "axis: " in alt
+    if words[0] == "html":
+        assert [colours(seen.nth(i).screenshot()) > 50 for i in (0, 1)] == [True, True]
+        assert seen.nth(0).bounding_box()["height"] > 200
+    assert "Plotly" not in page.content()
+
+
+def test_a_kept_notebook_is_small(kept):
+    assert kept.stat().st_size < 250_000 # 117,000 without pictures and words
+
+
+def faults(page):
+    "What axe-core finds to be serious; it is a script of ours in a page that runs only its own (bypass_csp)"
+    found = pytest.importorskip("axe_playwright_python.sync_playwright").Axe().run(page).response
+    assert len(found["passes"]) > 10
+    serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+    return [(v["id"], n["target"]) for v in serious for n in v["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_goes_wrong_can_be_read(browser, tmp_path, scheme):
+    "Links, errors, warnings and every colour of a terminal, as contrast is asked of text"
+    from gru_study.sweep import to_page
+    text = "".join(f"\x1b[{bold}{n}m word {n}\x1b[0m" for n in range(30, 38) for bold in ("", "1;"))
+    outputs = [nbformat.v4.new_output("error", ename="ValueError", evalue="x", traceback=[text]),
+               *(nbformat.v4.new_output("stream", name=name, text=text) for name in ("stdout", "stderr"))]
+    code = "# a comment\n@decorated\ndef f(x: int = 1): return f'text {x!r}' + str(x != 2) and None"
+    cells = [nbformat.v4.new_markdown_cell("[a link](https://example.org), `code` and **bold**"),
+             nbformat.v4.new_code_cell(code, outputs=outputs)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "x.ipynb")
+    url = to_page(tmp_path / "x.ipynb", tmp_path / "x.html", "x").as_uri()
+    page = browser.new_context(color_scheme=scheme, offline=True, bypass_csp=True).new_page()
+    page.goto(url)
+    assert page.locator("span[class*=ansi]").count() > 20
+    assert faults(page) == []
+
+
+PAGES = ["summary", "music_lm/chorales/lstm/music_lm", "recorded/summary", "recorded/summary_translate"]
+
+
+@pytest.fixture(scope="module")
+def recorded(study):
+    "The pages of the recorded studies, too"
+    for task in ("music_lm", "translate"):
+        done = gru_study("report", "--recorded", "--task", task, GRU_STUDY_HOME=str(study))
+        assert done.returncode == 0, done.stderr
+    return study
+
+
+@pytest.mark.parametrize("page_name", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 420])
+def test_anybody_can_read_a_page(recorded, browser, page_name, scheme, width):
+    "axe-core finds nothing that keeps someone out; each figure is said in words; what can be pressed has a focus that is seen"
+    view = dict(viewport=dict(width=width, height=900), color_scheme=scheme, offline=True)
+    page = browser.new_context(**view, bypass_csp=True).new_page()
+    page.goto((recorded / f"exp/{page_name}.html").as_uri())
+    figures = page.locator("figure.plotly").count()
+    page.wait_for_function(f"document.querySelectorAll('.main-svg[role=img]').length == {figures}")
+    assert faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    told = page.locator(".main-svg[role=img]").evaluate_all("l => l.map((e) => e.ariaLabel)")
+    assert figures >= 2 and all("axis: " in t for t in told)
+    shown = page.locator("figcaption, .buttons button, .infolayer .g-xtitle, .gtitle, .annotation").evaluate_all(BOXES)
+    assert not [(a, b) for i, a in enumerate(shown) for b in shown[:i] if overlap(a, b)]
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(17, 17, 17)") == (scheme == "dark")
+    white = "l => l.filter((e) => /255, 255, 255/.test(getComputedStyle(e).fill) && getComputedStyle(e).fillOpacity > 0.1).length"
+    assert page.locator(".main-svg .bg").evaluate_all(white) == 0  # no slab
+    if page_name == "summary":
+        button = page.get_by_role("button", name="by seconds")
+        button.focus()
+        page.keyboard.press("Enter")
+        assert button.get_attribute("aria-pressed") == "true"
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        assert page.evaluate("document.activeElement.ariaLabel")
+    if folder := os.environ.get("GRU_STUDY_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{page_name.replace('/', '-')}-{width}-{scheme}.png", full_page=True)
+
+
+BOXES = "l => l.map((e) => [e.textContent, e.getBoundingClientRect()]).map(([t, b]) => [t, b.left, b.top, b.right, b.bottom])"
+
+
+def overlap(a, b):
+    "Do two boxes share more than an edge?"
+    return min(a[3], b[3]) - max(a[1], b[1]) > 2 and min(a[4], b[4]) - max(a[2], b[2]) > 2
+
+
+def test_a_colour_bar_leaves_room_on_a_phone(study, browser):
+    page = open_page(browser, (study / "exp/summary.html").as_uri(), 420)
+    page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
+    plot = page.locator(".js-plotly-plot").last
+    widths = plot.evaluate("(e) => [e._fullLayout.xaxis._length, e.clientWidth]")
+    assert widths[0] > 0.75*widths[1]
+
+
+def test_keys_do_what_a_mouse_does(study, browser):
+    "A name of the legend hides its line, the bar zooms"
+    page = open_page(browser, (study / "exp/summary.html").as_uri())
+    page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
+    plot = page.locator(".js-plotly-plot").nth(1)
+    before = axis(page, 1, "xaxis")
+    plot.get_by_role("button", name="Zoom in").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(1000)
+    assert axis(page, 1, "xaxis")[1] < before[1]
+    plot.get_by_role("button", name="show or hide tanh-100").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(1000)
+    seen = plot.evaluate("(e) => e.data.map((t) => [t.name, t.visible ?? true])")
+    assert all((visible == "legendonly") == (name == "tanh-100") for name, visible in seen)
+    assert page.complaints == []

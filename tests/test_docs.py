@@ -146,18 +146,18 @@ def test_a_figure_zooms_and_shows_hover_and_the_theme_changes(address, browser):
     tab.wait_for_selector(".hoverlayer .hovertext")
     assert re.search(r"epoch \d+, .*NLL \d+\.\d{4}", figure.locator(".hoverlayer").text_content())
 
-    layout = lambda what: tab.evaluate(f"document.querySelector('#learning-curves .plotly')._fullLayout.{what}")
+    layout = lambda what: tab.evaluate(f"document.querySelector('#learning-curves .js-plotly-plot')._fullLayout.{what}")
     before = layout("xaxis2.range")
     tab.mouse.down()
     tab.mouse.move(x - 90, y - 60, steps=8)
     tab.mouse.up()
-    tab.wait_for_function(f"document.querySelector('#learning-curves .plotly')._fullLayout.xaxis2.range[0] != {before[0]}")
+    tab.wait_for_function(f"document.querySelector('#learning-curves .js-plotly-plot')._fullLayout.xaxis2.range[0] != {before[0]}")
 
     light, paper = layout("font.color"), tab.evaluate("getComputedStyle(document.body).backgroundColor")
     tab.locator("button.theme-switch-button:visible").first.click()
     tab.locator("button.theme-change-button[data-mode=dark]:visible").click()
     assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
-    tab.wait_for_function(f"document.querySelector('#learning-curves .plotly')._fullLayout.font.color != '{light}'")
+    tab.wait_for_function(f"document.querySelector('#learning-curves .js-plotly-plot')._fullLayout.font.color != '{light}'")
     tab.wait_for_function(f"getComputedStyle(document.body).backgroundColor != '{paper}'")
     assert layout("xaxis2.range") != before  # the zoom is kept
     assert tab.complaints == []

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from conftest import CHROMIUM, jupyterlab, open_page
+from nbconvert import HTMLExporter
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 
@@ -61,7 +62,7 @@ LIVE = """() => [...document.querySelectorAll(`img[src='x'], [src*='127.0.0.1:9'
     mjx-container, script, iframe[src^='javascript'], meta[http-equiv='refresh'], a[href^='javascript'],
     a[href^='http://127.0.0.1:9'], a[href*='example.org']`)]
     .filter((e) => e.localName != "script" || /^alert/.test(e.textContent)).map((e) => e.outerHTML.slice(0, 200))"""
-SHOWN = """(e) => [...e.querySelectorAll("title, td, th, li, p, h1, option, text, .widget-html-content")]
+SHOWN = """(e) => [...e.querySelectorAll("title, td, th, li, p, h1, option, text, figcaption, .widget-html-content")]
     .map((e) => e.textContent)"""
 
 
@@ -129,6 +130,22 @@ def test_pages_of_runs(home, browser, notebook):
     check(page, f"gru-8 on {name.removesuffix('.npz')}: learning curves")
     check(page, *([f"{NAME} ({NAME}, test) and what"] if music else [f"{t} 0" for t in SENTENCES[:2]]))
     assert page.title() == folder and page.complaints == [] and page.requests == []
+
+
+def test_pictures_in_the_pages_of_others(browser, tmp_path):
+    "What nbconvert shows of a figure: an image, and words as they were written"
+    from gru_study.pictures import outputs
+    from gru_study.plots import in_figure
+    fig = go.Figure([go.Scatter(y=[1, 2], name=in_figure(t)) for t in HOSTILE], dict(title=in_figure(NAME)))
+    fig.add_annotation(text=in_figure(HOSTILE[1]), x=0, y=1, xref="paper", yref="paper")
+    kept = nbformat.v4.new_output("display_data", outputs(json.loads(fig.to_json())))
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[kept])])
+    (tmp_path / "x.html").write_text(HTMLExporter().from_notebook_node(nb)[0])
+    page = watched(browser, (tmp_path / "x.html").as_uri())
+    assert page.evaluate(LIVE) == [] and page.dialogs == []
+    alt = page.locator("main img").get_attribute("alt")
+    assert [t for t in (NAME, *HOSTILE[:12]) if plain(t) not in plain(alt)] == []
+    assert page.locator("main img").evaluate("(e) => e.naturalWidth") == 900
 
 
 LAB = """

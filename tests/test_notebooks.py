@@ -78,7 +78,7 @@ def test_translation_notebooks(home):
     done = gru_study("report", "--task", "translate", "--under", "t")
     assert done.returncode == 0, done.stderr
     page = Path(done.stdout.rsplit("report: ", 1)[1].strip()).read_text()
-    assert "gru-8 no attention" in page and page.count("Plotly.newPlot(") == 3
+    assert "gru-8 no attention" in page and page.count('<figure class="plotly"') == 3
 
 
 def test_readme_has_the_recorded_results():
