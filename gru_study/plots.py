@@ -73,6 +73,7 @@ def fading(
 
 NOTES_SCALE = fading("42,131,197") # blue
 
+# %% ../nbs/11_plots.ipynb #601503fc
 def keys_used(
     rolls: list[np.ndarray] # frames x 88
 ) -> slice: # columns

@@ -163,6 +163,23 @@ def test_a_figure_zooms_and_shows_hover_and_the_theme_changes(address, browser):
     assert tab.complaints == []
 
 
+@pytest.mark.parametrize("page", ["index.html", "experiments/summary.html"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 420])
+def test_anybody_can_read_a_page(address, browser, page, scheme, width):
+    "axe-core finds nothing serious; figures are said in words, and stand on no slab of their own"
+    tab = visit(browser, address, width, scheme)
+    tab.goto(address + page)
+    figures = tab.locator("figure.plotly").count()
+    tab.wait_for_function(f"document.querySelectorAll('.main-svg[role=img]').length == {figures}")
+    assert tab.complaints == []  # axe-core asks for style sheets in places of its own
+    found = pytest.importorskip("axe_playwright_python.sync_playwright").Axe().run(tab).response
+    assert [(v["id"], v["impact"]) for v in found["violations"] if v["impact"] in ("serious", "critical")] == []
+    assert len(found["passes"]) > 10 and figures == (6 if "summary" in page else 1)
+    assert all("axis: " in t for t in tab.locator(".main-svg[role=img]").evaluate_all("l => l.map((e) => e.ariaLabel)"))
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_mathematics_is_drawn(address, browser):
     tab = visit(browser, address, 1280)
     tab.goto(address + "00_cells.html")
