@@ -22,6 +22,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -798,8 +799,7 @@ class Events:
         run: Run,
         first: int # the epoch that comes next: events from there on are dropped
     ):
-        try: from torch.utils.tensorboard import SummaryWriter
-        except ImportError: raise BadInput('tensorboard: it is not installed; install gru-study with its extra "tensorboard"') from None
+        from torch.utils.tensorboard import SummaryWriter
         self.writer = SummaryWriter(str(run.log), purge_step=first)
 
     def __call__(self, row: dict[str, float]) -> None:
@@ -882,6 +882,7 @@ def fit(
     "Train, resume or extend a run, or give the result of a finished one; raises `BadInput`, `Diverged`"
     run, result = earlier(e)
     if result: return result
+    if e.tensorboard and not find_spec("tensorboard"): raise BadInput('tensorboard: it is not installed; install gru-study with its extra "tensorboard"')
     data = experiment_data(e)
     engine = make_engine(e, data)
     with locked(run), OneThread() if e.task == "music_lm" else nullcontext():

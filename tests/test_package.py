@@ -99,6 +99,7 @@ def test_wheel_works_with_the_core_alone(installed):
 
 @pytest.mark.parametrize("words,extra", [
     (["train", "--task", "translate", "--save_dir", "x"], "text"), (["translate", "pretrained/captions_de_en/gru", "Ja"], "text"), (["lab"], "lab"),
+    (["train", "--tensorboard", "--save_dir", "x"], "tensorboard"),
     (["sweep", "music_lm", "--grid", "rnn=gru", "--scheduler", "tcp://127.0.0.1:1"], "cluster")])
 def test_a_missing_extra_is_named(installed, words, extra):
     done = installed(*words)
