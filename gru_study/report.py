@@ -248,6 +248,7 @@ def read_tables(
     try:
         runs, *others = [read_table(found/f"{name}.csv", *columns.split(";")) for name, columns in tables.items()]
         made = parse_json((origin := found/"provenance.json").read_bytes(), str(origin))
+        if not all(isinstance(about, dict) for about in made.values()): raise ValueError("provenance.json: what it says of a data set is no object")
     except (OSError, ValueError) as e: raise BadInput(f"recorded study: the files in {found} cannot be read ({brief(str(e))})") from None
     texts = {c: "" for c in ("settings", "message") if c in runs}
     return kind(runs.fillna(texts), *others, {data: dict(about) for data, about in made.items()})
@@ -264,7 +265,10 @@ def read_study(
     folder: Path | None = None # default: the recorded study of the project, results/table2
 ) -> Study:
     "A recorded study; raises `BadInput` where there is none"
-    return read_tables(Study, TABLES, "music_lm", folder)
+    study = read_tables(Study, TABLES, "music_lm", folder)
+    if not ((study.runs.role == "seed") & (study.runs.state == "finished")).any():
+        raise BadInput(f"{folder or RECORDED['music_lm']}/runs.csv: found no finished run that is not a trial of a search, allowed: one or more")
+    return study
 
 # %% ../nbs/12_report.ipynb #b1145cce
 GROUP = ["data", "cell", "units", "sizes", "parameters", "settings", "lr"] # what runs share that differ only in the seed
