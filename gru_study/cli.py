@@ -185,6 +185,7 @@ def in_groups(
     items = iter(items)
     while group := list(islice(items, size)): yield group
 
+# %% ../nbs/15_cli.ipynb #40b8edf0
 def some(
     words: list[str],
     most: int = 20

@@ -478,6 +478,7 @@ def find_run(
             return Run(found.relative_to(root).as_posix())
     raise BadInput(f"run: found {name!r}, allowed: a folder under {exp} that holds a config.json, or one of {', '.join(r.save_dir for r in pretrained())}")
 
+# %% ../nbs/07_experiment.ipynb #e9e6fb31
 def pretrained(
     task: Task | None = None, # default: both
     damaged: list[str] | None = None # gets a sentence for each that is left out

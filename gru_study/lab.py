@@ -308,6 +308,7 @@ class Stopped(Exception):
 COMPILING = "compiling the kernels, once on this machine"
 ALIVE = (COMPILING, "training", "paused") # states of a run that has a thread
 
+# %% ../nbs/13_lab.ipynb #5772933d
 def to_compile(
     e: Experiment # of music
 ) -> bool:
@@ -501,6 +502,7 @@ class Train(VBox):
 # %% ../nbs/13_lab.ipynb #fcddfae4
 TRAININGS: dict[Path, Training] = {} # of this kernel, whichever app began them, by folder
 
+# %% ../nbs/13_lab.ipynb #b8399073
 def free_folder(
     fields: dict[str, Widget]
 ) -> Experiment: # with a `save_dir`

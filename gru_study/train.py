@@ -589,6 +589,7 @@ def fuses(
     if e.engine != "auto": return e.engine == "fused"
     return not no_kernel(e) and e.units <= CROSSOVER[e.rnn.removesuffix("_paper")][e.bs > 1]
 
+# %% ../nbs/08_train.ipynb #f57f3fac
 def make_engine(
     e: Experiment,
     data: MusicData | TextData
