@@ -7,8 +7,8 @@ __all__ = ['TOLD', 'COMPILING', 'ALIVE', 'DONE_BY', 'FIELDS', 'MORE', 'TRAININGS
            'Drawn', 'Plot', 'show', 'give_sound', 'Number', 'values', 'App', 'facts', 'row', 'saying', 'music',
            'list_pieces', 'score', 'statistics_table', 'Browse', 'finished', 'read_model', 'stamp_of', 'network',
            'title', 'field', 'helped', 'spec', 'Stopped', 'to_compile', 'Training', 'hold', 'stop', 'RunRow',
-           'learning', 'mixed', 'Train', 'free_folder', 'Compose', 'insides', 'LookInside', 'piece_scatter', 'Compare',
-           'read_translator', 'said_by', 'Speak']
+           'learning', 'mixed', 'RunList', 'Train', 'free_folder', 'Compose', 'insides', 'LookInside', 'piece_scatter',
+           'Pieces', 'Compare', 'read_translator', 'said_by', 'Speak']
 
 # %% ../nbs/13_lab.ipynb #aef87a61
 import html
@@ -438,8 +438,40 @@ def mixed(
     return (f"<p>Several data sets share these axes: {html.escape(', '.join(names.values()))}. The figures of different data cannot be compared.</p>",
         lambda label, data: f"{label} on {names[data]}")
 
+# %% ../nbs/13_lab.ipynb #16f0d3e1
+class RunList(VBox):
+    "Runs, each with a line; drawn anew as they go on"
+    runs: list[RunRow]
+    list: VBox
+    lock: threading.Lock
+    drawn: float # when
+
+    def draw(self) -> None: raise NotImplementedError
+
+    def list_run(self, training: Training) -> None:
+        "A row for a run"
+        if self.progress not in training.watchers: training.watchers.append(self.progress)
+        self.runs.append(RunRow(training, self.remove))
+        self.runs[-1].shown.observe(lambda _: self.draw(), "value")
+        self.list.children = tuple(self.runs)
+
+    def remove(self, row: RunRow) -> None:
+        "Take a run off the list; its files stay"
+        self.runs.remove(row)
+        row.training.watchers.remove(self.progress)
+        self.list.children = tuple(self.runs)
+        self.draw()
+
+    def progress(self, training: Training) -> None:
+        "Called by a run: draw, at most twice a second while its state stays the same"
+        with self.lock, OneThread():
+            known = any(r.training is training and r.state == training.told for r in self.runs)
+            if known and time.monotonic() - self.drawn < 0.5: return
+            self.draw()
+            self.drawn = time.monotonic()
+
 # %% ../nbs/13_lab.ipynb #ff3f74e0
-class Train(VBox):
+class Train(RunList):
     "Start runs, hold them, watch them learn and what they expect of a piece they do not train on"
     def __init__(self,
         **given # fields of `Experiment` that begin with another value
@@ -464,28 +496,6 @@ class Train(VBox):
             if training.state in ALIVE: return
             training.e = e
             training.start()
-
-    def list_run(self, training: Training) -> None:
-        "A row for a run"
-        if self.progress not in training.watchers: training.watchers.append(self.progress)
-        self.runs.append(RunRow(training, self.remove))
-        self.runs[-1].shown.observe(lambda _: self.draw(), "value")
-        self.list.children = tuple(self.runs)
-
-    def remove(self, row: RunRow) -> None:
-        "Take a run off the list; its files stay"
-        self.runs.remove(row)
-        row.training.watchers.remove(self.progress)
-        self.list.children = tuple(self.runs)
-        self.draw()
-
-    def progress(self, training: Training) -> None:
-        "Called by a run: draw, at most twice a second while its state stays the same"
-        with self.lock, OneThread():
-            known = any(r.training is training and r.state == training.told for r in self.runs)
-            if known and time.monotonic() - self.drawn < 0.5: return
-            self.draw()
-            self.drawn = time.monotonic()
 
     def draw(self) -> None:
         "Show the runs that are ticked"
@@ -630,8 +640,29 @@ def piece_scatter(
 # %% ../nbs/13_lab.ipynb #56ef515f
 SHOWN = ("model", "parameters", "rate", "train NLL", "valid NLL", "test NLL", "frame accuracy", "best epoch", "seconds") # columns of `study_table`
 
+# %% ../nbs/13_lab.ipynb #93124733
+class Pieces(App):
+    "Opens a test piece beside what two models expected of it"
+    roll: Plot
+    pair: list[Run]
+
+    def chosen(self, piece: int | None) -> None:
+        "Open a piece, or say why it cannot be"
+        with saying(self.status), OneThread(): self.open_piece(piece)
+
+    def open_piece(self, piece: int | None) -> None:
+        "See and hear a test piece beside what both models expected"
+        if piece is None or piece < 0:
+            self.roll.drawn.files = {}
+            return show(self.roll, None)
+        data = music(self.pair[0].experiment.data)
+        roll, name = data.test[piece], data.names["test"][piece]
+        expected = {title(r)[1]: predict(network(r.save_dir), roll) for r in self.pair}
+        show(self.roll, score(piano_roll(roll, expected, data.step, f"{name} ({data.name}, test)"), data.step, len(roll)), name)
+        give_sound(self.roll, roll, name, data.step, 96.)
+
 # %% ../nbs/13_lab.ipynb #53818f96
-class Compare(App):
+class Compare(Pieces):
     "Finished runs side by side, down to a single piece"
     def __init__(self):
         self.curves, self.tables, self.scatter, self.roll, self.left_out = Plot(), facts(), Plot(), Plot(), HTML()
@@ -667,21 +698,6 @@ class Compare(App):
         control.options = names = finished("music_lm", self.left_out)
         control.value = [n for n in ticked if n in names]
         self.quiet = False
-
-    def chosen(self, piece: int | None) -> None:
-        "Open a piece, or say why it cannot be"
-        with saying(self.status), OneThread(): self.open_piece(piece)
-
-    def open_piece(self, piece: int | None) -> None:
-        "See and hear a test piece beside what both models expected"
-        if piece is None or piece < 0:
-            self.roll.drawn.files = {}
-            return show(self.roll, None)
-        data = music(self.pair[0].experiment.data)
-        roll, name = data.test[piece], data.names["test"][piece]
-        expected = {title(r)[1]: predict(network(r.save_dir), roll) for r in self.pair}
-        show(self.roll, score(piano_roll(roll, expected, data.step, f"{name} ({data.name}, test)"), data.step, len(roll)), name)
-        give_sound(self.roll, roll, name, data.step, 96.)
 
 # %% ../nbs/13_lab.ipynb #bd703aec
 @lru_cache(32)
