@@ -42,7 +42,7 @@ from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_s
 from .pictures import INK, in_words
 from .plots import attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll
 from .report import differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable
-from .train import fit, fuses, load_model, load_translator
+from .train import fit, fuses, is_compiled, load_model, load_translator
 
 # %% ../nbs/13_lab.ipynb #45ef96f2
 class Source(Widget):
@@ -312,10 +312,8 @@ ALIVE = (COMPILING, "training", "paused") # states of a run that has a thread
 def to_compile(
     e: Experiment # of music
 ) -> bool:
-    "Has what trains this to be compiled first? As numba's cache says"
-    if not fuses(e) or getattr(run_epoch, "signatures", True): return False # compiled in this process, or not to be compiled at all
-    file = getattr(getattr(run_epoch, "_cache", None), "_cache_file", None) # None: nothing can be kept on this machine
-    return not (file and file._load_index())
+    "Has what trains this to be compiled first?"
+    return fuses(e) and not is_compiled(run_epoch)
 
 # %% ../nbs/13_lab.ipynb #f0ebcb86
 class Training:

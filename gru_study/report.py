@@ -259,7 +259,7 @@ def write_study(
     folder: Path
 ) -> Path: # the folder
     "Record a study; what is there of the same data sets is replaced"
-    return write_tables(study, read_study(folder) if (folder/"runs.csv").is_file() else None, dict.fromkeys(TABLES, ["data"]), folder)
+    return write_tables(study, read_tables(Study, TABLES, "music_lm", folder) if (folder/"runs.csv").is_file() else None, dict.fromkeys(TABLES, ["data"]), folder)
 
 def read_study(
     folder: Path | None = None # default: the recorded study of the project, results/table2

@@ -6,8 +6,8 @@
 __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS', 'epoch_rng', 'batches', 'noise_layout',
            'in_float32', 'draw_noise', 'noisy', 'gradient_norm', 'descend', 'products', 'update', 'Diverged', 'Epoch',
            'Engine', 'batch_loss', 'MusicEngine', 'on_device', 'processor', 'check_precision', 'build_model',
-           'build_translator', 'copy_weights', 'TorchTraining', 'TorchEngine', 'sum_up', 'no_kernel', 'announced',
-           'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'tensors', 'training_set',
+           'build_translator', 'copy_weights', 'TorchTraining', 'TorchEngine', 'sum_up', 'no_kernel', 'is_compiled',
+           'announce', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'tensors', 'training_set',
            'vocabulary_sizes', 'score_words', 'score_sentences', 'TranslateEngine', 'fuses', 'make_engine',
            'history_csv', 'Progress', 'data_digest', 'views', 'save_checkpoint', 'load_checkpoint', 'load_fields',
            'load_weights', 'load_model', 'load_translator', 'cut_text', 'experiment_data', 'Result', 'provenance',
@@ -26,6 +26,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
+from numba.core.registry import cpu_target
 from torch import Tensor, nn
 
 from .base import BadInput, Failed, digest
@@ -368,18 +369,21 @@ def no_kernel(
     return "" if e.device == "cpu" else "it computes on the cpu"
 
 # %% ../nbs/08_train.ipynb #d36e53b0
-@contextmanager
-def announced(
-    kernel, # a compiled function, about to be called
-    patience: float = 2. # seconds; to load what is compiled already takes less
-) -> Iterator[None]:
-    "Say so where the block first has to compile the kernel, once on each machine where that can be kept"
-    how_often = "once on this machine" if can_keep() else "and each time anew, since no folder for it can be written (NUMBA_CACHE_DIR may name one)"
-    say = lambda: kernel.signatures or print(f"compiling the fused engine, {how_often}: about half a minute", file=sys.stderr, flush=True)
-    timer = threading.Timer(patience, say)
-    if not kernel.signatures: timer.start()
-    try: yield
-    finally: timer.cancel()
+def is_compiled(
+    kernel # a function for numba
+) -> bool:
+    "Is it compiled, in this process or, as numba's cache says, for this kind of processor?"
+    if getattr(kernel, "signatures", True): return True # or not to be compiled at all
+    file, processor = getattr(kernel._cache, "_cache_file", None), cpu_target.target_context.codegen().magic_tuple()
+    return file is not None and any(kind == processor for _, kind, _ in file._load_index())
+
+def announce(
+    kernel # a compiled function, about to be called
+) -> None:
+    "Say so where it has to be compiled first, once on each machine where that can be kept"
+    often = "once on this machine"
+    if not can_keep(): often = "and each time anew, since no folder for it can be written (NUMBA_CACHE_DIR may name one)"
+    if not is_compiled(kernel): print(f"compiling the fused engine, {often}: about half a minute", file=sys.stderr, flush=True)
 
 # %% ../nbs/08_train.ipynb #7da30196
 SLOTS = {"rmsprop": {"square_avg": 0, "momentum_buffer": 1}, "sgd": {"momentum_buffer": 1}, "adamw": {"exp_avg": 0, "exp_avg_sq": 1}} # rows of the kernels' optimizer state
@@ -454,7 +458,8 @@ class FusedEngine(KernelState, MusicEngine):
         self.lengths, longest = np.array([len(r) for r in data.train]), max(len(r) for s in SPLITS for r in data[s])
         self.sparse: dict[int, tuple[list[np.ndarray], Sparse]] = {} # by the identity of the split
         self.work = make_work(self.lay, max(longest, np.sort(self.lengths)[-e.bs:].sum()))
-        with announced(run_epoch): self.run([], 0), self.evaluate(data.valid[:1]) # compile now, so that it is not counted as training
+        announce(run_epoch)
+        self.run([], 0), self.evaluate(data.valid[:1]) # compile now, so that it is not counted as training
 
     def rolls(self, rolls: list[np.ndarray]) -> Sparse:
         "The sparse form of a split, made once"

@@ -179,9 +179,12 @@ def test_all_unusable_files_are_named_at_once(home, tmp_path):
     data = bytearray((tmp_path / "m/t1.mid").read_bytes())
     data[12:14] = (0xE7, 40)
     (tmp_path / "m/film.mid").write_bytes(data)
+    (tmp_path / "m/huge.mid").write_bytes(b"MThd")
+    os.truncate(tmp_path / "m/huge.mid", 2**23 + 1)
     done = gru_study("data", tmp_path / "m")
-    one_line(done, "3 of 13 MIDI files cannot be used")
-    assert all(name in done.stderr for name in ("no.mid", "cut.mid", "film.mid counts time in SMPTE frames"))
+    one_line(done, "4 of 14 MIDI files cannot be used")
+    for said in ("no.mid cannot be read", "cut.mid cannot be read", "film.mid counts time in SMPTE", "huge.mid: found 8,388,609"):
+        assert said in done.stderr
     assert "t0.mid" not in done.stderr
 
 
