@@ -30,16 +30,19 @@ def changed(ours: Path, fresh: Path, pattern: str) -> list[str]:
     return [str(n) for n in sorted(names) if not same(n)]
 
 
-MARKER = re.compile(r'^\s*"?`?(<{7} |>{7} |\|{7} |={7}(`|\\n|"|,|$))', re.M) # as git writes it; nbdev in a cell of its own, in backticks
+# what git writes; nbdev gives it a cell of its own, in backticks
+MARKER = re.compile(r'^\s*"?`?(<{7} |>{7} |\|{7} |={7}(`|\\n|"|,|$))', re.M)
+KINDS = {".ipynb", ".py", ".md", ".ini", ".toml", ".yaml", ".json", ".csv", ".lock", ".cff", ".js", ".css", ".sh", ""}
+FOLDERS = ("nbs", "gru_study", "tests", "docs", "results", ".github", ".ci")
 
 
 def conflicts() -> list[str]:
     "Places where both sides of a merge still stand"
-    kinds = {".ipynb", ".py", ".md", ".ini", ".toml", ".yaml", ".json", ".csv", ".lock", ".cff", ".js", ".css", ".sh", ""}
-    below = (f for name in ("nbs", "gru_study", "tests", "docs", "results", ".github", ".ci") for f in (ROOT / name).rglob("*"))
-    files = sorted(f for f in (*ROOT.iterdir(), *below) if f.is_file() and f.suffix in kinds)
+    below = (f for name in FOLDERS for f in (ROOT / name).rglob("*"))
+    files = sorted(f for f in (*ROOT.iterdir(), *below) if f.is_file() and f.suffix in KINDS)
     found = {f: MARKER.search(f.read_text(errors="replace")) for f in files if "checkpoints" not in str(f)}
-    return [f"{f.relative_to(ROOT)}: holds {m[0].strip()!r}, the mark of a merge that is not resolved" for f, m in found.items() if m]
+    said = "{}: holds {!r}, the mark of a merge that is not resolved"
+    return [said.format(f.relative_to(ROOT), m[0].strip()) for f, m in found.items() if m]
 
 
 def main() -> int:

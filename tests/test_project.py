@@ -40,7 +40,8 @@ def test_the_lock_pins_every_package_once():
     pins = {plain(r.name) for r in lock if not r.marker or r.marker.evaluate()}
     asked = [re.split("[<=>]", w)[0] for w in " ".join(re.findall(r"^(?:\w+_)?requirements = (.+)$", SETTINGS, re.M)).split()]
     assert set(map(plain, asked)) <= pins
-    if sys.platform == "linux": assert {plain(d.name) for d in distributions()} - {"gru-study", "pip"} == pins, "lock and environment"
+    here = {plain(d.name) for d in distributions()} - {"gru-study", "pip"}
+    if sys.platform == "linux": assert here == pins, "lock and environment"
 
 
 @pytest.mark.parametrize("file", sorted(p.name for p in (ROOT / ".github/workflows").iterdir()))
@@ -50,7 +51,8 @@ def test_workflows_run_what_is_there(file):
     commands = [s["run"] for s in steps if "run" in s]
     assert commands
     for c in commands: assert subprocess.run([*c.split(), "--dry-run"], cwd=ROOT, capture_output=True).returncode == 0, c
-    assert {s["with"]["python-version"] for s in steps if "python-version" in s.get("with", {})} <= {"3.11", "${{ matrix.python }}"}
+    versions = {s["with"]["python-version"] for s in steps if "python-version" in s.get("with", {})}
+    assert versions <= {"3.11", "${{ matrix.python }}"}
 
 
 def test_hooks_are_well_formed():
@@ -91,16 +93,19 @@ LEFT = { # what is left of a merge: how a notebook holds it
 @pytest.mark.parametrize("what", LEFT)
 def test_an_unresolved_merge_is_refused(tmp_path, what):
     "By export, which the hook runs and which writes nothing then, and by in_step"
-    for name in ("tests/in_step.py", "nbs/00_base.ipynb", "gru_study/base.py", "settings.ini", "README.md", "Makefile", "pyproject.toml"):
+    project = ("settings.ini", "README.md", "Makefile", "pyproject.toml")
+    for name in ("tests/in_step.py", "nbs/00_base.ipynb", "gru_study/base.py", *project):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     notebook = tmp_path / "nbs/00_base.ipynb"
     notebook.write_text(LEFT[what](notebook.read_text()))
     before = (tmp_path / "gru_study/base.py").read_bytes()
-    for command in (["make", "-o", "setup", "export"], [sys.executable, "tests/in_step.py"], [sys.executable, "tests/in_step.py", "--conflicts"]):
+    check = [sys.executable, "tests/in_step.py"]
+    for command in (["make", "-o", "setup", "export"], check, [*check, "--conflicts"]):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode and "nbs/00_base.ipynb: holds" in done.stdout and "not resolved" in done.stdout, done.stdout + done.stderr
+        assert done.returncode and "nbs/00_base.ipynb: holds" in done.stdout, done.stdout + done.stderr
+        assert "not resolved" in done.stdout
     assert (tmp_path / "gru_study/base.py").read_bytes() == before
 
 
