@@ -45,6 +45,7 @@ LARGEST_MIDI = 2**23 # bytes of a MIDI file: some seconds of reading
 LARGEST_LISTS = 2**24 # bytes of lists in a file
 LONGEST_PIECE = 1_000_000 # frames
 
+# %% ../nbs/02_music.ipynb #cc60b9f3
 def at_most(
     what: str, # how to name it in a refusal
     found: float, # its size

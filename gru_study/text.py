@@ -242,6 +242,7 @@ class Noun(NamedTuple):
     english_plural: str
     kind: str # a key of `NOUNS`, or "place"
 
+# %% ../nbs/03_text.ipynb #399a476f
 def entries(
     text: str # words of an entry separated by spaces, entries by commas
 ) -> list[list[str]]:
@@ -295,6 +296,7 @@ class Verb(NamedTuple):
     preposition: str # German, before the object, or empty
     objects: list[str] # kinds of nouns
 
+# %% ../nbs/03_text.ipynb #69f2f7af
 def make_verb(
     infinitive: str, # with + after a separable particle
     singular: str, # third person
@@ -421,6 +423,7 @@ def pick(
     "One of the options"
     return options[int(rng.random()*len(options))]
 
+# %% ../nbs/03_text.ipynb #de6b7937
 def pick_phrase(
     rng: random.Random,
     noun: Noun,
@@ -461,6 +464,7 @@ def clothes(
     phrase = Phrase(determiner, pick(rng, adjectives_of(kind)[:4]), pick(rng, NOUNS[kind]), many)
     return after(german, phrase.german("dative")), f"{english} {phrase.english()}"
 
+# %% ../nbs/03_text.ipynb #6242fcd3
 def two_people(
     rng: random.Random
 ) -> Subject:
@@ -494,6 +498,7 @@ class Predicate(NamedTuple):
     german: str # between the verb and its particle
     english: str # after the participle
 
+# %% ../nbs/03_text.ipynb #639ea215
 def pick_place(
     rng: random.Random,
     places: list, # `PLACES` or `WAYS`
@@ -551,6 +556,7 @@ def main_clause(
     "German, verb second"
     return words(first or who.german, who.does(p.verb), who.german if first else "", p.german, p.verb.particle)
 
+# %% ../nbs/03_text.ipynb #031b0284
 def verb_last(
     who: Subject,
     p: Predicate
@@ -558,6 +564,7 @@ def verb_last(
     "German, as in a subordinate clause, from the object on"
     return words(p.german, p.verb.particle + who.does(p.verb))
 
+# %% ../nbs/03_text.ipynb #c6445b8f
 def says(
     who: Subject,
     p: Predicate
@@ -572,12 +579,14 @@ def simple(rng: random.Random) -> tuple[str, str]:
     p = pick_predicate(rng, who)
     return main_clause(who, p), says(who, p)
 
+# %% ../nbs/03_text.ipynb #a82205cc
 def place_first(rng: random.Random) -> tuple[str, str]:
     "In the park, a man is reading a book"
     who = pick_subject(rng, pick(rng, (PEOPLE, PEOPLE, NOUNS["animal"])))
     p, (german, english) = pick_predicate(rng, who, False, ("does", "does", "is")), pick_place(rng, PLACES, who)
     return main_clause(who, p, german), f"{english}, {says(who, p)}"
 
+# %% ../nbs/03_text.ipynb #8ad110b5
 def both(rng: random.Random) -> tuple[str, str]:
     "A man is sitting in the park and reading a book"
     who = pick_subject(rng)
@@ -586,6 +595,7 @@ def both(rng: random.Random) -> tuple[str, str]:
     german, english = words(who.does(q.verb), q.german, q.verb.particle), words(q.verb.english, q.english)
     return f"{main_clause(who, p)} und {german}", f"{says(who, p)} and {english}"
 
+# %% ../nbs/03_text.ipynb #a0c71d80
 def described(rng: random.Random) -> tuple[str, str]:
     "The dog in the park is brown"
     noun, many = pick(rng, NOUNS[pick(rng, ("animal", "vehicle", "load"))]), rng.random() < 0.3
@@ -605,6 +615,7 @@ def meanwhile(rng: random.Random) -> tuple[str, str]:
     if rng.random() < 0.4: return main_clause(a, p, german + ","), f"{english}, {says(a, p)}"
     return f"{main_clause(a, p)}, {german}", f"{says(a, p)} {english}"
 
+# %% ../nbs/03_text.ipynb #5c5df775
 def who_does(rng: random.Random) -> tuple[str, str]:
     "A man who is reading a book is sitting in the park"
     who = pick_subject(rng, pick(rng, (PEOPLE, PEOPLE, NOUNS["animal"])), plain=True)
@@ -615,6 +626,7 @@ def who_does(rng: random.Random) -> tuple[str, str]:
     german = f"{who.german}, {THE['nominative'][who.gender]} {verb_last(who, p)}, {then}"
     return german, f"{says(relative, p)} {who.be()} {words(q.verb.english, q.english)}"
 
+# %% ../nbs/03_text.ipynb #ca19846d
 def whom(rng: random.Random) -> tuple[str, str]:
     "The dog that a man is petting is brown"
     verb = pick(rng, [v for v in VERBS["person does"] if not v.preposition])
@@ -1014,6 +1026,7 @@ def save_vocabularies(
         "lower": fields[0].lower,
         "tokens": [f.vocab.itos for f in fields]}
 
+# %% ../nbs/03_text.ipynb #9e1787e6
 def load_vocabularies(
     saved: dict # of `save_vocabularies`
 ) -> tuple: # two Fields with their vocabularies

@@ -392,6 +392,7 @@ def is_compiled(
     file, processor = getattr(kernel._cache, "_cache_file", None), cpu_target.target_context.codegen().magic_tuple()
     return file is not None and any(kind == processor for _, kind, _ in file._load_index())
 
+# %% ../nbs/08_train.ipynb #11c770cc
 def announce(
     kernel # a compiled function, about to be called
 ) -> None:
