@@ -59,10 +59,12 @@ def absolute(
     path: str | Path, # as a person gave it, with ~ perhaps
     field: str # how to name it in a refusal
 ) -> Path:
-    "A path without detours; raises `BadInput` where it names a home of nobody, links that run in a circle, or is not UTF-8"
+    "A path without detours; raises `BadInput` for a home of nobody, links that run in a circle, or what is not UTF-8"
     try: found = Path(path).expanduser().resolve()
-    except (OSError, RuntimeError, ValueError) as e: raise BadInput.found(field, str(path), f"a path that leads somewhere ({e})") from None
-    if not printable(found): raise BadInput.found(field, str(found), "a path in UTF-8, since notebooks and results name it")
+    except (OSError, RuntimeError, ValueError) as e:
+        raise BadInput.found(field, str(path), f"a path that leads somewhere ({e})") from None
+    if not printable(found):
+        raise BadInput.found(field, str(found), "a path in UTF-8, since notebooks and results name it")
     return found
 
 # %% ../nbs/00_base.ipynb #f04dc800
@@ -77,7 +79,9 @@ def find_path(
     path: str # as a person typed it
 ) -> Path | None: # the absolute path; None where there is nothing
     "Look for `path` from the current folder, then from the study's home; raises `BadInput` where it is not UTF-8"
-    try: found = next((p.resolve() for d in (Path.cwd(), study_home()) if (p := d/Path(path).expanduser()).exists()), None)
+    try:
+        places = (d/Path(path).expanduser() for d in (Path.cwd(), study_home()))
+        found = next((p.resolve() for p in places if p.exists()), None)
     except (OSError, RuntimeError): return None # a name too long, an unknown ~user
     return found and absolute(found, path)
 
@@ -111,7 +115,8 @@ def write_file(
     path, content = Path(path), data.encode() if isinstance(data, str) else data
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:99]}.", suffix=".tmp", delete=False) as f:
+        with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=f".{path.name[:99]}.", suffix=".tmp", delete=False) as f:
             try:
                 f.write(content)
                 f.flush()
@@ -226,7 +231,8 @@ def no_cache(
     path: Path # where it should have been
 ) -> tempfile.TemporaryDirectory: # gone with this process
     "A folder in its place, once a process"
-    print(f"{path}: this folder cannot be written, so nothing is kept for the next time; XDG_CACHE_HOME may name another", file=sys.stderr)
+    print(f"{path}: this folder cannot be written, so nothing is kept for the next time; "
+        "XDG_CACHE_HOME may name another", file=sys.stderr)
     return tempfile.TemporaryDirectory(prefix="gru-study-")
 
 # %% ../nbs/00_base.ipynb #5b718863
@@ -261,7 +267,9 @@ def data_file(
     if given := os.environ.get("GRU_STUDY_DATA"): path = absolute(given, "GRU_STUDY_DATA")/name
     else: path = cache_dir()/name
     if not path.is_file():
-        if given: raise BadInput(f"GRU_STUDY_DATA: {path} does not exist; put the file there, or unset the variable to download it")
+        if given:
+            raise BadInput(f"GRU_STUDY_DATA: {path} does not exist; "
+                "put the file there, or unset the variable to download it")
         download(name, path)
     if (sha := digest(path.read_bytes())) != known_files()[name]:
         raise BadInput(f"{path}: its SHA-256 is {sha}, allowed: {known_files()[name]}")
@@ -280,5 +288,6 @@ def download(
     try: pooch.retrieve(SOURCES[folder] + file, known_files()[name], file, path.parent, progressbar=True)
     except (RequestException, ValueError, OSError) as e:
         reason = "what came has another hash" if "hash" in str(e) else type(e).__name__
-        raise BadInput(f"{name}: cannot be downloaded from {SOURCES[folder]} ({reason}); put the file by hand at {path}") from None
+        raise BadInput(f"{name}: cannot be downloaded from {SOURCES[folder]} ({reason}); "
+            f"put the file by hand at {path}") from None
     return path

@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from .base import NOTES, BadInput, asset, brief, cache_dir, data_file, digest, find_path, folder_name, parse_json, write_file
+from .base import (NOTES, BadInput, asset, brief, cache_dir, data_file, digest, find_path, folder_name,
+    parse_json, write_file)
 
 # %% ../nbs/02_music.ipynb #40ca7dd4
 LOWEST = 21 # MIDI number of the lowest key, A0
@@ -44,6 +45,7 @@ LARGEST_MIDI = 2**23 # bytes of a MIDI file: some seconds of reading
 LARGEST_LISTS = 2**24 # bytes of lists in a file
 LONGEST_PIECE = 1_000_000 # frames
 
+# %% ../nbs/02_music.ipynb #cc60b9f3
 def at_most(
     what: str, # how to name it in a refusal
     found: float, # its size
@@ -63,10 +65,13 @@ def check_frames(
 ) -> np.ndarray: # int8
     "Refuse what is no array of frames; raises `BadInput`"
     frames = np.asarray(frames)
-    if frames.ndim != 2 or frames.shape[1] != notes: raise BadInput(f"{field}: found an array of shape {frames.shape}, allowed: frames x {notes}")
+    if frames.ndim != 2 or frames.shape[1] != notes:
+        raise BadInput(f"{field}: found an array of shape {frames.shape}, allowed: frames x {notes}")
     if len(frames) < least: raise BadInput(f"{field}: found {len(frames)} frame(s), allowed: {least} or more")
     at_most(field, len(frames), LONGEST_PIECE, "frames")
-    if (wrong := frames[~np.isin(frames, values)]).size: raise BadInput(f"{field}: found values other than {', '.join(map(str, values[:-1]))} and {values[-1]}, such as {wrong[0]}")
+    if (wrong := frames[~np.isin(frames, values)]).size:
+        raise BadInput(f"{field}: found values other than {', '.join(map(str, values[:-1]))} and {values[-1]}, "
+            f"such as {wrong[0]}")
     return frames.astype(np.int8)
 
 # %% ../nbs/02_music.ipynb #c2ff77f7
@@ -74,7 +79,7 @@ def check_roll(
     roll: np.ndarray, # what should be frames x 88 of 0 and 1
     where: str # how to name it in a refusal
 ) -> np.ndarray: # the same, uint8 and contiguous
-    "Refuse what is not a piano roll of two frames or more, since a frame is predicted from those before it; raises `BadInput`"
+    "Refuse what is no piano roll of two frames or more (a frame is predicted from those before); raises `BadInput`"
     return np.ascontiguousarray(check_frames(roll, where, least=2), np.uint8)
 
 # %% ../nbs/02_music.ipynb #d4ddfff1
@@ -93,7 +98,8 @@ class MusicData:
         for split in SPLITS:
             rolls = getattr(self, split)
             if not rolls: raise BadInput(f"data: {self.name}: the {split} split is empty")
-            object.__setattr__(self, split, [check_roll(r, f"data: {self.name}: {split}[{i}]") for i, r in enumerate(rolls)])
+            checked = [check_roll(r, f"data: {self.name}: {split}[{i}]") for i, r in enumerate(rolls)]
+            object.__setattr__(self, split, checked)
             self.names.setdefault(split, [f"{split}[{i}]" for i in range(len(rolls))])
 
     def __getitem__(self, split: str) -> list[np.ndarray]: return getattr(self, split)
@@ -103,15 +109,21 @@ class MusicData:
         field: str = "piece" # how to name it in a refusal
     ) -> np.ndarray: # frames x 88
         "One of the rolls; of namesakes the first; raises `BadInput` where there is none"
-        rolls = {key: r for s in reversed(SPLITS) for i, r in reversed([*enumerate(self[s])]) for key in (self.names[s][i], f"{s}:{i}")}
-        if which not in rolls: raise BadInput.found(field, which, f"a piece of {self.name}: " + ", ".join(f"{s}:0 to {s}:{len(self[s]) - 1}" for s in SPLITS) + f", or a name such as {self.names['test'][0]}")
+        rolls = {
+            key: r for s in reversed(SPLITS) for i, r in reversed([*enumerate(self[s])])
+            for key in (self.names[s][i], f"{s}:{i}")}
+        if which not in rolls:
+            numbers = ", ".join(f"{s}:0 to {s}:{len(self[s]) - 1}" for s in SPLITS)
+            name = self.names["test"][0]
+            raise BadInput.found(field, which, f"a piece of {self.name}: {numbers}, or a name such as {name}")
         return rolls[which]
 
     def __str__(self) -> str:
         sizes = "/".join(str(len(self[s])) for s in SPLITS)
         rolls = [r for s in SPLITS for r in self[s]]
         frames, notes = sum(map(len, rolls)), sum(int(r.sum()) for r in rolls)
-        return f"{self.name}: {len(rolls):,} sequences ({sizes}), {frames:,} frames of {self.step:g} beat, {notes/frames:.2f} notes a frame"
+        return (f"{self.name}: {len(rolls):,} sequences ({sizes}), {frames:,} frames of {self.step:g} beat, "
+            f"{notes/frames:.2f} notes a frame")
 
 # %% ../nbs/02_music.ipynb #79391958
 DATASETS = ("chorales", "JSB", "Nottingham", "MuseData", "Piano-midi", "all") # names with a fixed meaning
@@ -132,7 +144,8 @@ def roll_of(
     try: frames = [np.asarray(f, float) for f in piece]
     except (TypeError, ValueError): frames = [np.empty(())]
     if any(f.ndim != 1 for f in frames): raise BadInput.found(where, piece, "frames, each a list of MIDI numbers")
-    if {len(f) for f in frames} == {NOTES} and all(((f == 0) | (f == 1)).all() for f in frames): return check_roll(np.array(frames), where)
+    if {len(f) for f in frames} == {NOTES} and all(((f == 0) | (f == 1)).all() for f in frames):
+        return check_roll(np.array(frames), where)
     roll = np.zeros((len(frames), NOTES), np.uint8)
     for t, f in enumerate(frames):
         sounding = f[~(np.isnan(f) | (f == -1))]
@@ -150,10 +163,13 @@ def from_lists(
     step: float = 1. # quarter notes a frame
 ) -> MusicData:
     "A set given as lists; raises `BadInput`"
-    if missing := [s for s in SPLITS if s not in content]: raise BadInput(f"data: {path} lacks {', '.join(missing)}; allowed: train, valid and test, each a list of pieces")
+    if missing := [s for s in SPLITS if s not in content]:
+        raise BadInput(f"data: {path} lacks {', '.join(missing)}; "
+            "allowed: train, valid and test, each a list of pieces")
     rolls, size = [list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()], 0
     for s, split in zip(SPLITS, rolls):
-        if not isinstance(content[s], list | tuple | np.ndarray): raise BadInput.found(f"data: {path}: {s}", content[s], "a list of pieces")
+        if not isinstance(content[s], list | tuple | np.ndarray):
+            raise BadInput.found(f"data: {path}: {s}", content[s], "a list of pieces")
         for i, piece in enumerate(content[s]):
             split.append(roll_of(piece, f"data: {path}: {s}[{i}]"))
             at_most(f"data: {path}", size := size + split[-1].nbytes, LARGEST_SET//2, "bytes of piano rolls")
@@ -184,7 +200,8 @@ class Kind:
     def __setstate__(self, state: tuple): self.order = state[1]
 
     def dtype(self) -> np.dtype:
-        if self.code not in ("b1", *(f"{kind}{size}" for kind in "iuf" for size in (1, 2, 4, 8))): raise ValueError(f"numbers of type {self.code}")
+        if self.code not in ("b1", *(f"{kind}{size}" for kind in "iuf" for size in (1, 2, 4, 8))):
+            raise ValueError(f"numbers of type {self.code}")
         return np.dtype(self.order.replace("|", "=") + self.code)
 
 # %% ../nbs/02_music.ipynb #fb3a7acf
@@ -211,7 +228,9 @@ class ListsOnly(pickle.Unpickler):
             ("numpy", "ndarray"): None}
         inner = re.fullmatch(r"numpy\._?core\.(multiarray|numeric)", module)
         try: return stand_ins[inner[1] if inner else module, name]
-        except KeyError: raise BadInput(f"found the name {brief(f'{module}.{name}')}, allowed: numbers, strings, lists, tuples, dicts and numpy arrays; nothing was run") from None
+        except KeyError:
+            raise BadInput(f"found the name {brief(f'{module}.{name}')}, "
+                "allowed: numbers, strings, lists, tuples, dicts and numpy arrays; nothing was run") from None
 
 # %% ../nbs/02_music.ipynb #a22d1ec6
 def read_pickle(
@@ -222,11 +241,15 @@ def read_pickle(
     at_most(f"data: {path}", len(content), LARGEST_LISTS)
     try:
         for op, arg, _ in pickletools.genops(content):
-            if op.name.endswith("PUT") and int(arg or 0) > len(content): raise ValueError("a number as no writer gives it") # the reader keeps a place for each below it
-            if op.name in ("EMPTY_SET", "FROZENSET", "PERSID", "BINPERSID", "NEXT_BUFFER"): raise ValueError(f"the operation {op.name}")
+            # for a number put down the reader keeps a place for each below it
+            if op.name.endswith("PUT") and int(arg or 0) > len(content):
+                raise ValueError("a number as no writer gives it")
+            if op.name in ("EMPTY_SET", "FROZENSET", "PERSID", "BINPERSID", "NEXT_BUFFER"):
+                raise ValueError(f"the operation {op.name}")
         return ListsOnly(io.BytesIO(content), encoding="latin1").load()
     except BadInput as e: raise BadInput(f"data: {path}: {e}") from None
-    except Exception as e: raise BadInput(f"data: {path} cannot be read as a pickle ({type(e).__name__}: {brief(str(e))})") from None
+    except Exception as e:
+        raise BadInput(f"data: {path} cannot be read as a pickle ({type(e).__name__}: {brief(str(e))})") from None
 
 # %% ../nbs/02_music.ipynb #697b686b
 def to_npz(
@@ -235,7 +258,9 @@ def to_npz(
     "A data set as a compressed .npz: for each split its frames, `_lengths` and `_names`; `step` and `notes`"
     arrays: dict[str, np.ndarray] = {"step": np.array(data.step, float), "notes": np.array(data.notes, str)}
     for s in SPLITS:
-        arrays |= {s: np.concatenate(data[s]), f"{s}_lengths": np.array([len(r) for r in data[s]]), f"{s}_names": np.array(data.names[s])}
+        arrays[s] = np.concatenate(data[s])
+        arrays[f"{s}_lengths"] = np.array([len(r) for r in data[s]])
+        arrays[f"{s}_names"] = np.array(data.names[s])
     np.savez_compressed(out := io.BytesIO(), allow_pickle=False, **arrays)
     return out.getvalue()
 
@@ -262,11 +287,16 @@ def unpacked(
         with zipfile.ZipFile(path) as z: listed = z.infolist()
         at_most(f"data: {path}", sum(m.file_size for m in listed), LARGEST_SET, "bytes when unpacked")
         if wrong := {m.compress_type for m in listed} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise BadInput.found(f"data: {path}: compression", wrong.pop(), "0 (none) or 8 (deflate), as numpy writes them")
-        with np.load(path, allow_pickle=False) as f: members = {k: member(f, k, path) if k in SPLITS else f[k] for k in f.files if k.split("_")[0] in (*SPLITS, "step", "notes")}
+            raise BadInput.found(f"data: {path}: compression", wrong.pop(),
+                "0 (none) or 8 (deflate), as numpy writes them")
+        with np.load(path, allow_pickle=False) as f:
+            members = {
+                k: member(f, k, path) if k in SPLITS else f[k]
+                for k in f.files if k.split("_")[0] in (*SPLITS, "step", "notes")}
         arrays = {k: a for k, a in members.items() if isinstance(a, np.ndarray | list)}
         for a in arrays.values():
-            if isinstance(a, np.ndarray) and a.dtype.kind == "U": "".join(a.ravel().tolist()).encode() # numpy takes any number for a letter
+            # numpy takes any number for a letter
+            if isinstance(a, np.ndarray) and a.dtype.kind == "U": "".join(a.ravel().tolist()).encode()
         return arrays
     except BadInput: raise
     except Exception as e: raise BadInput(f"data: {path} cannot be read as .npz ({type(e).__name__})") from None
@@ -286,17 +316,23 @@ def from_npz(
     path: Path,
     name: str | None = None # what results call it; default: the file's name
 ) -> MusicData:
-    "Read a data set; raises `BadInput` where the file or what it holds is neither as `to_npz` describes nor as `from_lists`"
+    "Read a data set; raises `BadInput` where the file is neither as `to_npz` describes it nor as `from_lists`"
     arrays = unpacked(path)
-    if any(isinstance(arrays.get(s), list) or np.ndim(arrays.get(s, 0)) == 3 for s in SPLITS): return from_lists(arrays, path, name)
+    if any(isinstance(arrays.get(s), list) or np.ndim(arrays.get(s, 0)) == 3 for s in SPLITS):
+        return from_lists(arrays, path, name)
     if missing := [k for s in SPLITS for k in (s, f"{s}_lengths") if k not in arrays]:
-        raise BadInput(f"data: {path} lacks {', '.join(missing)}; allowed: train, train_lengths and so on for valid and test")
+        raise BadInput(f"data: {path} lacks {', '.join(missing)}; "
+            "allowed: train, train_lengths and so on for valid and test")
     step = arrays.get("step", np.float64(1))
-    if step.shape or step.dtype.kind not in "fiu" or not 0 < step < np.inf: raise BadInput.found(f"data: {path}: step", step.tolist(), "one number above 0")
+    if step.shape or step.dtype.kind not in "fiu" or not 0 < step < np.inf:
+        raise BadInput.found(f"data: {path}: step", step.tolist(), "one number above 0")
     train, valid, test = (cut(arrays, s, path) for s in SPLITS)
-    names = {s: strings(arrays[k], len(rolls), f"data: {path}: {k}") for s, rolls in zip(SPLITS, (train, valid, test)) if (k := f"{s}_names") in arrays}
+    names = {
+        s: strings(arrays[k], len(rolls), f"data: {path}: {k}")
+        for s, rolls in zip(SPLITS, (train, valid, test)) if (k := f"{s}_names") in arrays}
     notes = arrays.get("notes", np.array([], str))
-    return MusicData(name or own_name(path), train, valid, test, names, float(step), tuple(strings(notes, notes.size, f"data: {path}: notes")))
+    words = tuple(strings(notes, notes.size, f"data: {path}: notes"))
+    return MusicData(name or own_name(path), train, valid, test, names, float(step), words)
 
 # %% ../nbs/02_music.ipynb #8a351bc0
 def cut(
@@ -306,9 +342,12 @@ def cut(
 ) -> list[np.ndarray]:
     "The rolls of a split out of its frames and lengths"
     frames, lengths = arrays[split], arrays[f"{split}_lengths"]
-    def add_up(): return ((0 <= lengths) & (lengths <= len(frames))).all() and len(lengths) <= len(frames) == lengths.sum()
-    if frames.ndim != 2 or frames.dtype.kind not in "biuf" or lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not add_up():
-        raise BadInput(f"data: {path}: {split}_lengths must be whole numbers that add up to the {len(frames) if frames.ndim else 0} frames of {split}")
+    def add_up():
+        return ((0 <= lengths) & (lengths <= len(frames))).all() and len(lengths) <= len(frames) == lengths.sum()
+    if (frames.ndim != 2 or frames.dtype.kind not in "biuf"
+            or lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not add_up()):
+        raise BadInput(f"data: {path}: {split}_lengths must be whole numbers that add up to "
+            f"the {len(frames) if frames.ndim else 0} frames of {split}")
     return np.split(frames, np.cumsum(lengths)[:-1]) if len(lengths) else []
 
 # %% ../nbs/02_music.ipynb #6724ebc1
@@ -343,13 +382,16 @@ def read_lists(
 ) -> MusicData:
     "A set that lies in a file as lists; raises `BadInput`"
     at_most(f"data: {path}", path.stat().st_size, LARGEST_LISTS)
-    content = parse_json(path.read_bytes(), f"data: {path}") if path.suffix == ".json" else read_pickle(path.read_bytes(), path)
+    held = path.read_bytes()
+    content = parse_json(held, f"data: {path}") if path.suffix == ".json" else read_pickle(held, path)
     if not isinstance(content, dict): raise BadInput.found(f"data: {path}", content, "a dict of train, valid and test")
     return from_lists(content, path, name, step)
 
 # %% ../nbs/02_music.ipynb #3fa93d7f
-COMPRESSED, MATRIX, CELLS, PLAIN = 15, 14, 1, range(6, 16) # types of elements; classes of arrays: cells, full arrays of numbers
-NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"} # type of an element: numpy's
+# types of elements; classes of arrays: cells, full arrays of numbers
+COMPRESSED, MATRIX, CELLS, PLAIN = 15, 14, 1, range(6, 16)
+# type of an element: numpy's
+NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 
 # %% ../nbs/02_music.ipynb #d0eb31f3
 def elements(
@@ -400,22 +442,30 @@ def from_mat(
     at_most(where, path.stat().st_size, LARGEST_SET)
     content, held = memoryview(path.read_bytes()), dict[str, Any]()
     order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:128]))
-    if not order or bytes(content[:10]) == b"MATLAB 7.3": raise BadInput(f"{where}: found no MATLAB file of version 5, allowed: what save('-v7') and scipy.io.savemat write")
+    if not order or bytes(content[:10]) == b"MATLAB 7.3":
+        raise BadInput(f"{where}: found no MATLAB file of version 5, "
+            "allowed: what save('-v7') and scipy.io.savemat write")
     try:
         for kind, part in elements(content[128:], order):
             if kind == COMPRESSED: kind, part = next(elements(inflated(part, where), order))
-            if kind == MATRIX and (variable := next(islice(elements(part, order), 2, 3))[1]) in (b"traindata", b"validdata", b"testdata"):
+            if kind != MATRIX: continue
+            variable = next(islice(elements(part, order), 2, 3))[1]
+            if variable in (b"traindata", b"validdata", b"testdata"):
                 held[bytes(variable).decode()[:-4]] = matrix(part, order)[1]
     except BadInput: raise
-    except Exception as e: raise BadInput(f"{where} cannot be read as a MATLAB file ({type(e).__name__}: {brief(str(e))})") from None
+    except Exception as e:
+        raise BadInput(f"{where} cannot be read as a MATLAB file ({type(e).__name__}: {brief(str(e))})") from None
     if missing := [f"{s}data" for s in SPLITS if not isinstance(held.get(s), list)]:
-        raise BadInput(f"{where} lacks {', '.join(missing)}; allowed: traindata, validdata and testdata, each of cells that hold a roll")
+        raise BadInput(f"{where} lacks {', '.join(missing)}; "
+            "allowed: traindata, validdata and testdata, each of cells that hold a roll")
     return MusicData(name or own_name(path), held["train"], held["valid"], held["test"], step=step)
 
 # %% ../nbs/02_music.ipynb #76d1f383
 CANONICAL = { # name: file
-    "JSB": "JSB_Chorales.mat", "Nottingham": "Nottingham.mat", "MuseData": "MuseData.mat", "Piano-midi": "Piano_midi.mat"}
-STEPS = {"chorales": 1., "JSB": 1., "Nottingham": 0.5, "MuseData": 0.5, "Piano-midi": 0.5, "all": 0.5} # quarter notes a frame
+    "JSB": "JSB_Chorales.mat", "Nottingham": "Nottingham.mat",
+    "MuseData": "MuseData.mat", "Piano-midi": "Piano_midi.mat"}
+# quarter notes a frame
+STEPS = {"chorales": 1., "JSB": 1., "Nottingham": 0.5, "MuseData": 0.5, "Piano-midi": 0.5, "all": 0.5}
 
 # %% ../nbs/02_music.ipynb #08bc9a94
 def load_canonical(
@@ -487,7 +537,8 @@ def build_chorales(
     rolls = [chorale_roll(row) for row in tqdm(rows, desc="chorales from music21's scores", unit="score")]
     of = lambda split, values: [v for row, v in zip(rows, values) if row["split"] == split]
     train, valid, test = (of(s, rolls) for s in SPLITS)
-    return MusicData("chorales", train, valid, test, {s: of(s, [r["piece"].split("/")[-1] for r in rows]) for s in SPLITS}, STEPS["chorales"])
+    names = {s: of(s, [r["piece"].split("/")[-1] for r in rows]) for s in SPLITS}
+    return MusicData("chorales", train, valid, test, names, STEPS["chorales"])
 
 # %% ../nbs/02_music.ipynb #312bcb22
 def load_chorales() -> MusicData:
@@ -516,7 +567,9 @@ def to_midi(
     from mido import Message, MetaMessage, MidiFile, MidiTrack, bpm2tempo
     for what, value, least, most in (("step", step, 0.01, 1000), ("tempo", tempo, 4, 10_000)):
         if not least <= value <= most: raise BadInput.found(what, value, f"{least} to {most:,}")
-    events = sorted((round(frame*step*TICKS), on, pitch) for pitch, *ends in held_notes(roll).tolist() for on, frame in zip((1, 0), ends))
+    events = sorted(
+        (round(frame*step*TICKS), on, pitch)
+        for pitch, *ends in held_notes(roll).tolist() for on, frame in zip((1, 0), ends))
     track, now = MidiTrack([MetaMessage("set_tempo", tempo=bpm2tempo(tempo)), Message("program_change", program=0)]), 0
     for tick, on, pitch in events:
         track.append(Message("note_on" if on else "note_off", note=pitch, velocity=80*on, time=tick - now))
@@ -568,14 +621,16 @@ DRUMS = 9 # the channel that General MIDI keeps for them, counted from 0
 # %% ../nbs/02_music.ipynb #74e2ea1b
 def track_notes(
     track # a mido track
-) -> tuple[list[tuple[int, int, int]], list[int]]: # onset and end in ticks and MIDI number of each note; the numbers of those that hang
+) -> tuple[list[tuple[int, int, int]], list[int]]: # onset, end (ticks), MIDI number of each; numbers of those that hang
     "The notes of a track, each key of each channel for itself"
     keys, now = defaultdict[tuple[int, int], list[tuple[int, bool]]](list), 0
     for m in track:
         now += m.time
-        if m.type in ("note_on", "note_off") and m.channel != DRUMS: keys[m.channel, m.note].append((now, m.type == "note_on" and m.velocity > 0))
+        if m.type in ("note_on", "note_off") and m.channel != DRUMS:
+            keys[m.channel, m.note].append((now, m.type == "note_on" and m.velocity > 0))
     paired = {key: pair(events, now) for key, events in keys.items()}
-    return [(on, off, key[1]) for key, (notes, _) in paired.items() for on, off in notes], [key[1] for key, (_, hung) in paired.items() if hung]
+    ended = [(on, off, key) for (_, key), (notes, _) in paired.items() for on, off in notes]
+    return ended, [key for (_, key), (_, hung) in paired.items() if hung]
 
 # %% ../nbs/02_music.ipynb #d2df2567
 def midi_file(
@@ -585,8 +640,11 @@ def midi_file(
     from mido import MidiFile
     if path.is_file(): at_most(f"data: {path}", path.stat().st_size, LARGEST_MIDI)
     try: midi = MidiFile(path)
-    except Exception as e: raise BadInput(f"data: {path} cannot be read as MIDI ({type(e).__name__}: {brief(str(e) or 'it ends too early')})") from None
-    if midi.ticks_per_beat < 0: raise BadInput(f"data: {path} counts time in SMPTE frames, allowed: ticks of a quarter note")
+    except Exception as e:
+        why = brief(str(e) or "it ends too early")
+        raise BadInput(f"data: {path} cannot be read as MIDI ({type(e).__name__}: {why})") from None
+    if midi.ticks_per_beat < 0:
+        raise BadInput(f"data: {path} counts time in SMPTE frames, allowed: ticks of a quarter note")
     if not midi.ticks_per_beat: raise BadInput.found(f"data: {path}: ticks a quarter note", 0, "1 or more")
     return midi
 
@@ -594,12 +652,14 @@ def midi_file(
 def midi_pieces(
     path: Path, # a MIDI file
     step: float = 0.5 # quarter notes a frame
-) -> list[tuple[np.ndarray, list[int]]]: # frames x 88, up to the end of the last note, and the MIDI numbers of hung notes
+) -> list[tuple[np.ndarray, list[int]]]: # frames x 88, up to the end of the last note; the MIDI numbers of hung notes
     "The pieces in a file: one, or each sequence of a type 2 file; raises `BadInput` where it cannot be read"
     midi = midi_file(path)
     frame, tracks = midi.ticks_per_beat*step, [track_notes(t) for t in midi.tracks]
-    together = tracks if midi.type == 2 else [([*chain(*(notes for notes, _ in tracks))], [*chain(*(hung for _, hung in tracks))])]
-    at_most(f"data: {path}", max((off for notes, _ in tracks for _, off, _ in notes), default=0)/frame, LONGEST_PIECE, "frames")
+    together = tracks if midi.type == 2 else [
+        ([*chain(*(notes for notes, _ in tracks))], [*chain(*(hung for _, hung in tracks))])]
+    end = max((off for notes, _ in tracks for _, off, _ in notes), default=0)
+    at_most(f"data: {path}", end/frame, LONGEST_PIECE, "frames")
     return [(draw(notes, frame), hung) for notes, hung in together]
 
 # %% ../nbs/02_music.ipynb #abf43014
@@ -607,8 +667,10 @@ def draw(
     notes: list[tuple[int, int, int]], # onset and end in ticks, MIDI number
     frame: float # ticks a frame
 ) -> np.ndarray: # frames x 88
-    "Notes as a roll: each sounds from the frame of its onset to that of its end, and in one at least; what lies outside the piano is left out"
-    spans = [(start := frame_of(on, frame), max(frame_of(off, frame), start + 1), pitch - LOWEST) for on, off, pitch in notes]
+    "Notes as a roll, each from the frame of its onset to that of its end, in one at least; only the keys of a piano"
+    spans = [
+        (start := frame_of(on, frame), max(frame_of(off, frame), start + 1), pitch - LOWEST)
+        for on, off, pitch in notes]
     roll = np.zeros((max((stop for _, stop, _ in spans), default=0), NOTES), np.uint8)
     for start, stop, key in spans:
         if 0 <= key < NOTES: roll[start:stop, key] = 1
@@ -627,9 +689,11 @@ def read_midi(
     path: Path, # a MIDI file of one piece
     step: float = 0.5 # quarter notes a frame
 ) -> np.ndarray: # frames x 88, up to the end of the last note
-    "Read a MIDI file as a roll, with a warning where notes hang; raises `BadInput` where it cannot be read or holds several pieces"
+    "Read one piece, with a warning where notes hang; raises `BadInput` where the file cannot be read or holds several"
     pieces = midi_pieces(path, step)
-    if len(pieces) != 1: raise BadInput(f"data: {path}: found {len(pieces)} sequences of a type 2 file, allowed: one; a folder of MIDI files may hold more")
+    if len(pieces) != 1:
+        raise BadInput(f"data: {path}: found {len(pieces)} sequences of a type 2 file, "
+            "allowed: one; a folder of MIDI files may hold more")
     (roll, hung), = pieces
     if hung: warnings.warn(hanging({str(path): hung}), stacklevel=2)
     return roll
@@ -638,12 +702,14 @@ def read_midi(
 def split_files(
     files: list[Path] # MIDI files or pieces in them, relative to their folder
 ) -> dict[str, list[Path]]: # split -> pieces
-    "Subfolders named like the splits, or a tenth each for valid and test by a hash of the name; raises `BadInput` where only some have such folders"
+    "Subfolders named like the splits, or valid and test a tenth each by hash of the name; raises `BadInput` for a mix"
     given = {s: [f for f in files if f.parts[0] == s and len(f.parts) > 1] for s in SPLITS}
     if any(given.values()):
         if all(given.values()) and sum(map(len, given.values())) == len(files): return given
-        raise BadInput("data: " + ", ".join(f"{len(v)} MIDI files in {s}/" for s, v in given.items()) + f", {len(files)} in all; allowed: all files in the three, or no such folders")
-    if len(files) < 3: raise BadInput(f"data: found {len(files)} piece(s), allowed: 3 or more, so that each split has one")
+        found = ", ".join(f"{len(v)} MIDI files in {s}/" for s, v in given.items())
+        raise BadInput(f"data: {found}, {len(files)} in all; allowed: all files in the three, or no such folders")
+    if len(files) < 3:
+        raise BadInput(f"data: found {len(files)} piece(s), allowed: 3 or more, so that each split has one")
     mixed = sorted(files, key=lambda f: digest(os.fsencode(f.name)))
     tenth = -(-len(files)//10)
     return {"train": sorted(mixed[2*tenth:]), "valid": sorted(mixed[:tenth]), "test": sorted(mixed[tenth:2*tenth])}
@@ -653,9 +719,12 @@ def midi_files(
     folder: Path
 ) -> list[Path]: # relative to the folder
     "All MIDI files under a folder but hidden ones; raises `BadInput` where there are none"
-    found = sorted(f.relative_to(folder) for f in folder.rglob("*") if f.suffix.lower() in (".mid", ".midi") and f.is_file())
+    midi = [f for f in folder.rglob("*") if f.suffix.lower() in (".mid", ".midi") and f.is_file()]
+    found = sorted(f.relative_to(folder) for f in midi)
     files = [f for f in found if not any(part.startswith(".") for part in f.parts)]
-    if not files: raise BadInput(f"data: {folder} holds no MIDI file (.mid, .midi)" + f" but {len(found)} hidden ones"*bool(found))
+    if not files:
+        hidden = f" but {len(found)} hidden ones"*bool(found)
+        raise BadInput(f"data: {folder} holds no MIDI file (.mid, .midi){hidden}")
     return files
 
 # %% ../nbs/02_music.ipynb #dc79af45
@@ -663,7 +732,7 @@ def read_folder(
     folder: Path,
     files: list[Path], # relative to it
     step: float # quarter notes a frame
-) -> tuple[dict[Path, np.ndarray], dict[str, list[int]]]: # the roll of each piece; the MIDI numbers of hung notes of those that have any
+) -> tuple[dict[Path, np.ndarray], dict[str, list[int]]]: # the roll of each piece; the MIDI numbers of its hung notes
     "Read all files, with a progress bar; raises `BadInput` that names all that cannot be read"
     from tqdm.auto import tqdm
     rolls, hung, refused, size = dict[Path, np.ndarray](), dict[str, list[int]](), list[str](), 0
@@ -674,8 +743,11 @@ def read_folder(
             parts = [f] if len(pieces) == 1 else [f.with_name(f"{f.name}[{i}]") for i in range(len(pieces))]
             rolls |= {part: roll for part, (roll, _) in zip(parts, pieces)}
             hung |= {as_text(part): hangs for part, (_, hangs) in zip(parts, pieces) if hangs}
-            at_most(f"data: {folder}", size := size + sum(roll.nbytes for roll, _ in pieces), LARGEST_SET//2, "bytes of piano rolls")
-    if refused: raise BadInput(f"data: {folder}: {len(refused)} of {len(files)} MIDI files cannot be used: {'; '.join(refused)}")
+            size += sum(roll.nbytes for roll, _ in pieces)
+            at_most(f"data: {folder}", size, LARGEST_SET//2, "bytes of piano rolls")
+    if refused:
+        raise BadInput(f"data: {folder}: {len(refused)} of {len(files)} MIDI files cannot be used: "
+            f"{'; '.join(refused)}")
     return rolls, hung
 
 # %% ../nbs/02_music.ipynb #10ae63da
@@ -688,8 +760,10 @@ def midi_set(
     "Read the files and share out the pieces; raises `BadInput` that names all files that cannot be read"
     rolls, hung = read_folder(folder, files, step)
     short = [f for f, roll in rolls.items() if len(roll) < 2]
-    if len(short) == len(rolls): raise BadInput(f"data: {folder}: found {len(rolls)} piece(s) of fewer than 2 frames, allowed: some longer ones")
-    notes = [f"left out, since it has fewer than 2 frames of notes: {', '.join(map(as_text, short))}"]*bool(short) + [hanging(hung)]*bool(hung)
+    if len(short) == len(rolls):
+        raise BadInput(f"data: {folder}: found {len(rolls)} piece(s) of fewer than 2 frames, allowed: some longer ones")
+    notes = [f"left out, since it has fewer than 2 frames of notes: {', '.join(map(as_text, short))}"]*bool(short)
+    notes += [hanging(hung)]*bool(hung)
     split = split_files([f for f in rolls if f not in short])
     names = {s: [*map(as_text, split[s])] for s in SPLITS}
     train, valid, test = ([rolls[f] for f in split[s]] for s in SPLITS)
@@ -716,13 +790,15 @@ def load_midi_folder(
     name: str | None = None, # what results call it; default: the folder's name
     step: float = 0.5 # quarter notes a frame
 ) -> MusicData:
-    "All MIDI files under a folder, cached by their contents; raises `BadInput` where there are none, or names all that cannot be read"
+    "All MIDI files under a folder, cached by their contents; raises `BadInput` for no file and for all unreadable ones"
     files = midi_files(folder)
     key = "\n".join(f"{f} {content_of(folder/f)}" for f in files) + f"\n{step} midi 2"
-    return cached(name or own_name(folder), os.fsencode(key), lambda: midi_set(folder, files, name or own_name(folder), step))
+    name = name or own_name(folder)
+    return cached(name, os.fsencode(key), lambda: midi_set(folder, files, name, step))
 
 # %% ../nbs/02_music.ipynb #7c7cec07
-READERS = {".mat": from_mat, ".json": read_lists, ".pickle": read_lists, ".pkl": read_lists} # of files that do not say their step
+# of files that do not say their step
+READERS = {".mat": from_mat, ".json": read_lists, ".pickle": read_lists, ".pkl": read_lists}
 
 # %% ../nbs/02_music.ipynb #d1687361
 def dataset_name(
@@ -732,18 +808,20 @@ def dataset_name(
     if data in DATASETS or data in ALIASES: return ALIASES.get(data, data)
     path = find_path(data)
     if not data or not path or not (path.is_dir() or path.suffix in (".npz", *READERS)):
-        raise BadInput.found("data", data, f"{', '.join(DATASETS)}, a folder of MIDI files, or a file (.npz, {', '.join(READERS)})")
+        raise BadInput.found("data", data,
+            f"{', '.join(DATASETS)}, a folder of MIDI files, or a file (.npz, {', '.join(READERS)})")
     return str(path)
 
 # %% ../nbs/02_music.ipynb #eaeca8fd
 def load_music(
     data: str = "chorales", # as `dataset_name` takes it
-    step: float | None = None # quarter notes a frame, for a file or folder that does not say it; default: 0.5 for MIDI, else 1
+    step: float | None = None # quarter notes a frame of data that does not say it; default: 0.5 for MIDI, else 1
 ) -> MusicData:
     "Any data set; raises `BadInput` where it cannot be had, or says its step itself"
     name = dataset_name(data)
     path = Path(name)
-    if step and (name in DATASETS or path.suffix == ".npz"): raise BadInput.found("step", step, f"none with {data}, which has its own")
+    if step and (name in DATASETS or path.suffix == ".npz"):
+        raise BadInput.found("step", step, f"none with {data}, which has its own")
     if name == "chorales": return load_chorales()
     if name == "all": return load_all()
     if name in CANONICAL: return load_canonical(name)

@@ -49,7 +49,8 @@ class Pairs:
 
     def __post_init__(self):
         if len(self.source) != len(self.target):
-            raise BadInput(f"found {len(self.source):,} source and {len(self.target):,} target lines, allowed: as many on either side")
+            raise BadInput(f"found {len(self.source):,} source and {len(self.target):,} target lines, "
+                "allowed: as many on either side")
 
     def __len__(self) -> int: return len(self.source)
 
@@ -116,10 +117,12 @@ def read_lines(
 ) -> list[str]: # without line ends
     "The lines of a file; raises `BadInput` naming file and line where it is not UTF-8, and as `read_text` does"
     try: data = read_text(path)
-    except (OSError, EOFError, zlib.error) as e: raise BadInput(f"data: {path} cannot be read ({type(e).__name__})") from None
+    except (OSError, EOFError, zlib.error) as e:
+        raise BadInput(f"data: {path} cannot be read ({type(e).__name__})") from None
     data = data.removeprefix(b"\xef\xbb\xbf")
     try: lines = data.decode().split("\n")
-    except UnicodeDecodeError as e: raise BadInput(f"data: {path}: line {data[:e.start].count(10) + 1} is not UTF-8") from None
+    except UnicodeDecodeError as e:
+        raise BadInput(f"data: {path}: line {data[:e.start].count(10) + 1} is not UTF-8") from None
     return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
 
 # %% ../nbs/03_text.ipynb #e52eea9e
@@ -130,7 +133,8 @@ def align(
 ) -> tuple[Pairs, int]: # the pairs, and how many were left out since a side is empty
     "Pair two texts; raises `BadInput` where one has more lines"
     if len(source) != len(target):
-        raise BadInput(f"data: {where}: found {len(source):,} source and {len(target):,} target lines, allowed: as many on either side")
+        raise BadInput(f"data: {where}: found {len(source):,} source and {len(target):,} target lines, "
+            "allowed: as many on either side")
     both = [(s, t) for s, t in ((" ".join(s.split()), " ".join(t.split())) for s, t in zip(source, target)) if s and t]
     return Pairs([s for s, _ in both], [t for _, t in both]), len(source) - len(both)
 
@@ -147,7 +151,9 @@ def gather(
     return TextData(name, languages, pairs[train][0], pairs[valid][0], {t: pairs[t][0] for t in tests}, notes)
 
 # %% ../nbs/03_text.ipynb #43d39b62
-MULTI30K = {"train": "train", "valid": "val", "test_2016_flickr": "test_2016_flickr", "test_2017_flickr": "test_2017_flickr"} # split: file
+MULTI30K = { # split: file
+    "train": "train", "valid": "val",
+    "test_2016_flickr": "test_2016_flickr", "test_2017_flickr": "test_2017_flickr"}
 
 def load_multi30k(
     languages: tuple[str, str] # source and target, of "de" and "en"
@@ -175,7 +181,8 @@ def read_segments(
     from xml.etree import ElementTree
     at_most(f"data: {path}", path.stat().st_size, LARGEST_XML)
     try: segments = ElementTree.fromstring(path.read_bytes()).iter("seg")
-    except (ElementTree.ParseError, ValueError, LookupError) as e: raise BadInput(f"data: {path} cannot be read as XML ({brief(str(e))})") from None
+    except (ElementTree.ParseError, ValueError, LookupError) as e:
+        raise BadInput(f"data: {path} cannot be read as XML ({brief(str(e))})") from None
     return ["".join(s.itertext()) for s in segments]
 
 # %% ../nbs/03_text.ipynb #6483e56b
@@ -215,8 +222,9 @@ def load_iwslt(
     sets = [stem for stem in sorted(there) if stem.startswith("IWSLT17.TED.tst")]
     tests = {s.removeprefix("IWSLT17.TED."): f for s in sets if len(f := iwslt_files(s, languages, ".xml")) == 2}
     if len(train) < 2 or len(valid) < 2 or not tests:
-        raise BadInput(f"data: iwslt_{'_'.join(languages)}: put the unpacked archive 2017-01-trnmted of IWSLT 2017 (WIT3, wit3.fbk.eu) under $GRU_STUDY_DATA/iwslt2017; "
-                       f"found {len(train)} of 2 files train.tags, {len(valid)} of 2 dev2010, {len(tests)} test sets")
+        raise BadInput(f"data: iwslt_{'_'.join(languages)}: put the unpacked archive 2017-01-trnmted of IWSLT 2017 "
+            "(WIT3, wit3.fbk.eu) under $GRU_STUDY_DATA/iwslt2017; "
+            f"found {len(train)} of 2 files train.tags, {len(valid)} of 2 dev2010, {len(tests)} test sets")
     lines = {"train": [*map(read_tagged, train)], "valid": [*map(read_segments, valid)]}
     lines |= {name: [*map(read_segments, files)] for name, files in tests.items()}
     data = gather("iwslt_" + "_".join(languages), languages, lines)
@@ -234,6 +242,7 @@ class Noun(NamedTuple):
     english_plural: str
     kind: str # a key of `NOUNS`, or "place"
 
+# %% ../nbs/03_text.ipynb #399a476f
 def entries(
     text: str # words of an entry separated by spaces, entries by commas
 ) -> list[list[str]]:
@@ -242,12 +251,15 @@ def entries(
 
 # %% ../nbs/03_text.ipynb #47a6e9fe
 NOUNS = {kind: [Noun._make([*entry, kind]) for entry in entries(text)] for kind, text in {
-    "adult": "Mann m Männer man men, Frau f Frauen woman women, Tourist w Touristen tourist tourists, Lehrer m Lehrer teacher teachers, "
-        "Koch m Köche cook cooks, Künstlerin f Künstlerinnen artist artists, Sängerin f Sängerinnen singer singers, Bauer w Bauern farmer farmers, "
-        "Polizist w Polizisten policeman policemen, Ärztin f Ärztinnen doctor doctors, Musiker m Musiker musician musicians, Clown m Clowns clown clowns",
+    "adult": "Mann m Männer man men, Frau f Frauen woman women, Tourist w Touristen tourist tourists, "
+        "Lehrer m Lehrer teacher teachers, Koch m Köche cook cooks, Künstlerin f Künstlerinnen artist artists, "
+        "Sängerin f Sängerinnen singer singers, Bauer w Bauern farmer farmers, "
+        "Polizist w Polizisten policeman policemen, Ärztin f Ärztinnen doctor doctors, "
+        "Musiker m Musiker musician musicians, Clown m Clowns clown clowns",
     "child": "Junge w Jungen boy boys, Mädchen n Mädchen girl girls, Kind n Kinder child children",
-    "animal": "Hund m Hunde dog dogs, Katze f Katzen cat cats, Pferd n Pferde horse horses, Affe w Affen monkey monkeys, "
-        "Elefant w Elefanten elephant elephants, Kuh f Kühe cow cows, Ziege f Ziegen goat goats, Esel m Esel donkey donkeys",
+    "animal": "Hund m Hunde dog dogs, Katze f Katzen cat cats, Pferd n Pferde horse horses, "
+        "Affe w Affen monkey monkeys, Elefant w Elefanten elephant elephants, Kuh f Kühe cow cows, "
+        "Ziege f Ziegen goat goats, Esel m Esel donkey donkeys",
     "toy": "Ball m Bälle ball balls, Stock m Stöcke stick sticks, Luftballon m Luftballons balloon balloons",
     "paper": "Buch n Bücher book books, Zeitung f Zeitungen newspaper newspapers, Brief m Briefe letter letters",
     "load": "Korb m Körbe basket baskets, Koffer m Koffer suitcase suitcases, Tasche f Taschen bag bags",
@@ -266,9 +278,13 @@ def adjectives_of(
 ) -> list[list[str]]: # German without ending, and English
     "What is said of nouns of a kind"
     return entries({
-        "adult": "jung young, alt old, fröhlich cheerful, freundlich friendly, müde tired", "child": "klein small, fröhlich cheerful, freundlich friendly, müde tired",
-        "animal": "klein small, groß big, schwarz black, weiß white, braun brown", "scenery": "klein small, groß big, schön beautiful",
-        "paper": "alt old, neu new, interessant interesting", "food": "klein small, groß big, frisch fresh", "place": "klein small, groß big, alt old, schön beautiful",
+        "adult": "jung young, alt old, fröhlich cheerful, freundlich friendly, müde tired",
+        "child": "klein small, fröhlich cheerful, freundlich friendly, müde tired",
+        "animal": "klein small, groß big, schwarz black, weiß white, braun brown",
+        "scenery": "klein small, groß big, schön beautiful",
+        "paper": "alt old, neu new, interessant interesting",
+        "food": "klein small, groß big, frisch fresh",
+        "place": "klein small, groß big, alt old, schön beautiful",
     }.get(kind, "rot red, blau blue, grün green, gelb yellow, klein small, groß big, neu new"))
 
 # %% ../nbs/03_text.ipynb #a7e3f62f
@@ -280,6 +296,7 @@ class Verb(NamedTuple):
     preposition: str # German, before the object, or empty
     objects: list[str] # kinds of nouns
 
+# %% ../nbs/03_text.ipynb #69f2f7af
 def make_verb(
     infinitive: str, # with + after a separable particle
     singular: str, # third person
@@ -289,20 +306,30 @@ def make_verb(
     "A verb of an entry of `VERBS`"
     particle, _, plural = infinitive.rpartition("+")
     preposition = next((o for o in objects if o in ("mit", "auf")), "")
-    return Verb(particle, plural, singular, english.replace("_", " "), preposition, [o for o in objects if o != preposition])
+    kinds = [o for o in objects if o != preposition]
+    return Verb(particle, plural, singular, english.replace("_", " "), preposition, kinds)
 
 # %% ../nbs/03_text.ipynb #2455e726
 VERBS = {who: [make_verb(*entry) for entry in entries(text)] for who, text in {
-    "person does": "lesen liest reading paper, tragen trägt carrying load, halten hält holding toy device, werfen wirft throwing toy, malen malt painting scenery animal, "
-        "zeichnen zeichnet drawing scenery adult child, essen isst eating food, kaufen kauft buying paper food vehicle, fotografieren fotografiert photographing adult child animal scenery, "
-        "beobachten beobachtet watching adult child animal, füttern füttert feeding animal, streicheln streichelt petting animal, waschen wäscht washing vehicle animal, "
-        "reparieren repariert repairing vehicle, schieben schiebt pushing vehicle, umarmen umarmt hugging adult child, suchen sucht looking_for load device animal, "
-        "an+schauen schaut looking_at paper scenery vehicle, auf+heben hebt picking_up toy load, an+ziehen zieht putting_on dress, weg+werfen wirft throwing_away paper food, "
-        "spielen spielt playing_with mit toy animal, sprechen spricht talking_to mit adult child, tanzen tanzt dancing_with mit adult child, warten wartet waiting_for auf adult child",
+    "person does": "lesen liest reading paper, tragen trägt carrying load, halten hält holding toy device, "
+        "werfen wirft throwing toy, malen malt painting scenery animal, "
+        "zeichnen zeichnet drawing scenery adult child, essen isst eating food, "
+        "kaufen kauft buying paper food vehicle, "
+        "fotografieren fotografiert photographing adult child animal scenery, "
+        "beobachten beobachtet watching adult child animal, füttern füttert feeding animal, "
+        "streicheln streichelt petting animal, waschen wäscht washing vehicle animal, "
+        "reparieren repariert repairing vehicle, schieben schiebt pushing vehicle, "
+        "umarmen umarmt hugging adult child, suchen sucht looking_for load device animal, "
+        "an+schauen schaut looking_at paper scenery vehicle, auf+heben hebt picking_up toy load, "
+        "an+ziehen zieht putting_on dress, weg+werfen wirft throwing_away paper food, "
+        "spielen spielt playing_with mit toy animal, sprechen spricht talking_to mit adult child, "
+        "tanzen tanzt dancing_with mit adult child, warten wartet waiting_for auf adult child",
     "animal does": "jagen jagt chasing toy animal, beobachten beobachtet watching adult child animal",
-    "person is": "sitzen sitzt sitting, stehen steht standing, schlafen schläft sleeping, tanzen tanzt dancing, singen singt singing, lachen lacht laughing, "
-        "warten wartet waiting, arbeiten arbeitet working, weinen weint crying, auf+stehen steht getting_up, ein+schlafen schläft falling_asleep",
-    "animal is": "stehen steht standing, schlafen schläft sleeping, liegen liegt lying, fressen frisst eating, ein+schlafen schläft falling_asleep",
+    "person is": "sitzen sitzt sitting, stehen steht standing, schlafen schläft sleeping, tanzen tanzt dancing, "
+        "singen singt singing, lachen lacht laughing, warten wartet waiting, arbeiten arbeitet working, "
+        "weinen weint crying, auf+stehen steht getting_up, ein+schlafen schläft falling_asleep",
+    "animal is": "stehen steht standing, schlafen schläft sleeping, liegen liegt lying, fressen frisst eating, "
+        "ein+schlafen schläft falling_asleep",
     "moves": "rennen rennt running, gehen geht walking, schleichen schleicht sneaking",
 }.items()}
 
@@ -318,17 +345,21 @@ def make_places(
 
 # %% ../nbs/03_text.ipynb #2cfa7910
 PLACES = [place for text in (
-    ("in", "in", "Park m park, Garten m garden, Wald m forest, Küche f kitchen, Hof m yard"), ("an", "by", "See m lake, Fluss m river, Fenster n window"),
-    ("auf", "on", "Straße f street, Brücke f bridge, Treppe f staircase, Bank f bench, Dach n roof"), ("unter", "under", "Baum m tree, Brücke f bridge"),
+    ("in", "in", "Park m park, Garten m garden, Wald m forest, Küche f kitchen, Hof m yard"),
+    ("an", "by", "See m lake, Fluss m river, Fenster n window"),
+    ("auf", "on", "Straße f street, Brücke f bridge, Treppe f staircase, Bank f bench, Dach n roof"),
+    ("unter", "under", "Baum m tree, Brücke f bridge"),
     ("vor", "in front of", "Haus n house, Kirche f church, Schule f school, Zelt n tent, Bahnhof m station"),
     ("hinter", "behind", "Haus n house, Zaun m fence, Kirche f church, Baum m tree, Zelt n tent"),
-    ("neben", "next to", "Brunnen m fountain, Zaun m fence, Baum m tree, Haus n house")) for place in make_places("dative", *text)]
+    ("neben", "next to", "Brunnen m fountain, Zaun m fence, Baum m tree, Haus n house"),
+) for place in make_places("dative", *text)]
 WAYS = [way for text in (
     ("accusative", "durch", "through", "Park m park, Garten m garden, Wald m forest, Küche f kitchen"),
     ("accusative", "über", "across", "Straße f street, Brücke f bridge, Wiese f meadow, Hof m yard"),
     ("accusative", "um", "around", "Brunnen m fountain, Haus n house, See m lake, Baum m tree, Zelt n tent"),
     ("accusative", "in", "into", "Garten m garden, Wald m forest, Haus n house, Kirche f church, Küche f kitchen"),
-    ("dative", "zu", "to", "Bahnhof m station, Kirche f church, Fluss m river, Schule f school, Brunnen m fountain")) for way in make_places(*text)]
+    ("dative", "zu", "to", "Bahnhof m station, Kirche f church, Fluss m river, Schule f school, Brunnen m fountain"),
+) for way in make_places(*text)]
 PEOPLE_ONLY = ("Küche", "Fenster", "Dach", "Bank", "Treppe") # no place for an elephant
 
 # %% ../nbs/03_text.ipynb #9cad8cf1
@@ -354,16 +385,19 @@ class Phrase(NamedTuple):
     def german(self, case: str) -> str:
         "Article, adjective and noun in agreement"
         word, column = self.determiner[0], "p" if self.many else self.noun.gender.replace("w", "m")
-        article, endings = word + ("n" if word in ("viele", "einige", "mehrere") and case == "dative" else ""), NO_ARTICLE
+        article, endings = word, NO_ARTICLE
+        if word in ("viele", "einige", "mehrere") and case == "dative": article += "n"
         if word == "der": article, endings = THE[case][column], AFTER_THE
         if word in ("ein", "sein", "ihr"): article, endings = word + EIN[case][column].strip("-"), AFTER_EIN
         noun = self.noun.plural if self.many or self.noun.gender == "w" and case != "nominative" else self.noun.german
         if self.many and case == "dative" and noun[-1] not in "ns": noun += "n"
-        return words(article, self.adjective[0].removesuffix("e") + endings[case][column] if self.adjective else None, noun)
+        adjective = self.adjective[0].removesuffix("e") + endings[case][column] if self.adjective else None
+        return words(article, adjective, noun)
 
     def english(self) -> str:
         "The same in English"
-        rest = words(self.adjective[1] if self.adjective else None, self.noun.english_plural if self.many else self.noun.english)
+        noun = self.noun.english_plural if self.many else self.noun.english
+        rest = words(self.adjective[1] if self.adjective else None, noun)
         return words("an" if self.determiner[1] == "a" and rest[0] in "aeiou" else self.determiner[1], rest)
 
 def words(*parts: str | None) -> str:
@@ -377,7 +411,8 @@ def after(
 ) -> str:
     "A preposition before its noun, drawn together with the article where German does so"
     article, _, rest = phrase.partition(" ")
-    joined = {"in dem": "im", "an dem": "am", "zu dem": "zum", "zu der": "zur", "in das": "ins"}.get(f"{preposition} {article}")
+    both = {"in dem": "im", "an dem": "am", "zu dem": "zum", "zu der": "zur", "in das": "ins"}
+    joined = both.get(f"{preposition} {article}")
     return f"{joined} {rest}" if joined else f"{preposition} {phrase}"
 
 # %% ../nbs/03_text.ipynb #234898af
@@ -388,6 +423,7 @@ def pick(
     "One of the options"
     return options[int(rng.random()*len(options))]
 
+# %% ../nbs/03_text.ipynb #de6b7937
 def pick_phrase(
     rng: random.Random,
     noun: Noun,
@@ -396,8 +432,11 @@ def pick_phrase(
     adjective: float = 0.4 # chance of one
 ) -> Phrase:
     "A noun with a determiner and perhaps an adjective"
-    more = [("", ""), ("der", "the"), ("zwei", "two"), ("drei", "three"), ("vier", "four"), ("viele", "many"), ("einige", "some"), ("mehrere", "several")]
-    determiner = own if own and rng.random() < 0.4 else pick(rng, more if many else [("ein", "a"), ("ein", "a"), ("der", "the")])
+    more = [
+        ("", ""), ("der", "the"), ("zwei", "two"), ("drei", "three"), ("vier", "four"),
+        ("viele", "many"), ("einige", "some"), ("mehrere", "several")]
+    one = [("ein", "a"), ("ein", "a"), ("der", "the")]
+    determiner = own if own and rng.random() < 0.4 else pick(rng, more if many else one)
     return Phrase(determiner, pick(rng, adjectives_of(noun.kind)) if rng.random() < adjective else None, noun, many)
 
 # %% ../nbs/03_text.ipynb #5f2fce12
@@ -421,9 +460,11 @@ def clothes(
 ) -> tuple[str, str]: # German and English
     "What somebody wears"
     (german, english), kind = pick(rng, [(("mit", "with"), "hat"), (("in", "in"), "dress")])
-    phrase = Phrase(("", "") if many else ("ein", "a"), pick(rng, adjectives_of(kind)[:4]), pick(rng, NOUNS[kind]), many)
+    determiner = ("", "") if many else ("ein", "a")
+    phrase = Phrase(determiner, pick(rng, adjectives_of(kind)[:4]), pick(rng, NOUNS[kind]), many)
     return after(german, phrase.german("dative")), f"{english} {phrase.english()}"
 
+# %% ../nbs/03_text.ipynb #6242fcd3
 def two_people(
     rng: random.Random
 ) -> Subject:
@@ -448,7 +489,8 @@ def pick_subject(
     if chance < 0.12 and nouns is PEOPLE: return two_people(rng)
     phrase = pick_phrase(rng, noun, many, adjective=adjective)
     german, english = clothes(rng, many) if chance < 0.3 and nouns is PEOPLE else ("", "")
-    return Subject(words(phrase.german("nominative"), german), words(phrase.english(), english), "p" if many else noun.gender.replace("w", "m"), noun)
+    gender = "p" if many else noun.gender.replace("w", "m")
+    return Subject(words(phrase.german("nominative"), german), words(phrase.english(), english), gender, noun)
 
 # %% ../nbs/03_text.ipynb #93734707
 class Predicate(NamedTuple):
@@ -456,6 +498,7 @@ class Predicate(NamedTuple):
     german: str # between the verb and its particle
     english: str # after the participle
 
+# %% ../nbs/03_text.ipynb #639ea215
 def pick_place(
     rng: random.Random,
     places: list, # `PLACES` or `WAYS`
@@ -474,12 +517,16 @@ def pick_object(
 ) -> Phrase:
     "What somebody does something with"
     noun = pick(rng, [n for n in NOUNS[pick(rng, verb.objects)] if n != who.noun])
-    if noun.kind == "dress" and who.is_many(): return Phrase(("", ""), pick(rng, adjectives_of("dress")[:4]), noun, True)
-    own = {"m": ("sein", "his"), "f": ("ihr", "her"), "p": ("ihr", "their")}.get(who.gender) if who.is_person() else None
-    return pick_phrase(rng, noun, noun.kind != "dress" and rng.random() < 0.2, own if noun.kind in ("animal", "device", "vehicle", "load", "dress") else None, 0.35)
+    if noun.kind == "dress" and who.is_many():
+        return Phrase(("", ""), pick(rng, adjectives_of("dress")[:4]), noun, True)
+    own = {"m": ("sein", "his"), "f": ("ihr", "her"), "p": ("ihr", "their")}.get(who.gender)
+    owns = who.is_person() and noun.kind in ("animal", "device", "vehicle", "load", "dress")
+    many = noun.kind != "dress" and rng.random() < 0.2
+    return pick_phrase(rng, noun, many, own if owns else None, 0.35)
 
 # %% ../nbs/03_text.ipynb #1f555f8e
-POSTURES = [v for verbs in VERBS.values() for v in verbs if v.english in ("sitting", "standing", "lying")] # always somewhere
+# done somewhere, always
+POSTURES = [v for verbs in VERBS.values() for v in verbs if v.english in ("sitting", "standing", "lying")]
 
 def pick_predicate(
     rng: random.Random,
@@ -494,7 +541,8 @@ def pick_predicate(
     german, english = pick_place(rng, PLACES, who) if placed or verb in POSTURES else ("", "")
     if not verb.objects: return Predicate(verb, german, english)
     what = pick_object(rng, verb, who)
-    if what.noun.english in english.split(): return pick_predicate(rng, who, placed, kinds) # no tree is painted under a tree
+    # no tree is painted under a tree
+    if what.noun.english in english.split(): return pick_predicate(rng, who, placed, kinds)
     phrase = words(verb.preposition, what.german("dative" if verb.preposition == "mit" else "accusative"))
     known = not verb.preposition and what.determiner[0] in ("der", "sein", "ihr")
     return Predicate(verb, words(phrase, german) if known else words(german, phrase), words(what.english(), english))
@@ -508,6 +556,7 @@ def main_clause(
     "German, verb second"
     return words(first or who.german, who.does(p.verb), who.german if first else "", p.german, p.verb.particle)
 
+# %% ../nbs/03_text.ipynb #031b0284
 def verb_last(
     who: Subject,
     p: Predicate
@@ -515,6 +564,7 @@ def verb_last(
     "German, as in a subordinate clause, from the object on"
     return words(p.german, p.verb.particle + who.does(p.verb))
 
+# %% ../nbs/03_text.ipynb #c6445b8f
 def says(
     who: Subject,
     p: Predicate
@@ -529,25 +579,31 @@ def simple(rng: random.Random) -> tuple[str, str]:
     p = pick_predicate(rng, who)
     return main_clause(who, p), says(who, p)
 
+# %% ../nbs/03_text.ipynb #a82205cc
 def place_first(rng: random.Random) -> tuple[str, str]:
     "In the park, a man is reading a book"
     who = pick_subject(rng, pick(rng, (PEOPLE, PEOPLE, NOUNS["animal"])))
     p, (german, english) = pick_predicate(rng, who, False, ("does", "does", "is")), pick_place(rng, PLACES, who)
     return main_clause(who, p, german), f"{english}, {says(who, p)}"
 
+# %% ../nbs/03_text.ipynb #8ad110b5
 def both(rng: random.Random) -> tuple[str, str]:
     "A man is sitting in the park and reading a book"
     who = pick_subject(rng)
     p, q = pick_predicate(rng, who, True, ("is",)), pick_predicate(rng, who, False, ("does",))
     if p.verb.plural == q.verb.plural: return both(rng)
-    return f"{main_clause(who, p)} und {words(who.does(q.verb), q.german, q.verb.particle)}", f"{says(who, p)} and {words(q.verb.english, q.english)}"
+    german, english = words(who.does(q.verb), q.german, q.verb.particle), words(q.verb.english, q.english)
+    return f"{main_clause(who, p)} und {german}", f"{says(who, p)} and {english}"
 
+# %% ../nbs/03_text.ipynb #a0c71d80
 def described(rng: random.Random) -> tuple[str, str]:
     "The dog in the park is brown"
     noun, many = pick(rng, NOUNS[pick(rng, ("animal", "vehicle", "load"))]), rng.random() < 0.3
     what, adjective = Phrase(("der", "the"), None, noun, many), pick(rng, adjectives_of(noun.kind))
     german, english = pick_place(rng, PLACES, Subject("", "", "", NOUNS["animal"][0]))
-    return words(what.german("nominative"), german, "sind" if many else "ist", adjective[0]), words(what.english(), english, "are" if many else "is", adjective[1])
+    sind, are = ("sind", "are") if many else ("ist", "is")
+    german = words(what.german("nominative"), german, sind, adjective[0])
+    return german, words(what.english(), english, are, adjective[1])
 
 # %% ../nbs/03_text.ipynb #7f929c15
 def meanwhile(rng: random.Random) -> tuple[str, str]:
@@ -559,27 +615,33 @@ def meanwhile(rng: random.Random) -> tuple[str, str]:
     if rng.random() < 0.4: return main_clause(a, p, german + ","), f"{english}, {says(a, p)}"
     return f"{main_clause(a, p)}, {german}", f"{says(a, p)} {english}"
 
+# %% ../nbs/03_text.ipynb #5c5df775
 def who_does(rng: random.Random) -> tuple[str, str]:
     "A man who is reading a book is sitting in the park"
     who = pick_subject(rng, pick(rng, (PEOPLE, PEOPLE, NOUNS["animal"])), plain=True)
     p, q = pick_predicate(rng, who, False, ("does",)), pick_predicate(rng, who, True, ("is", "moves"))
     if p.verb.plural == q.verb.plural: return who_does(rng)
     relative = who._replace(english=f"{who.english} {'who' if who.is_person() else 'that'}")
-    german = f"{who.german}, {THE['nominative'][who.gender]} {verb_last(who, p)}, {words(who.does(q.verb), q.german, q.verb.particle)}"
+    then = words(who.does(q.verb), q.german, q.verb.particle)
+    german = f"{who.german}, {THE['nominative'][who.gender]} {verb_last(who, p)}, {then}"
     return german, f"{says(relative, p)} {who.be()} {words(q.verb.english, q.english)}"
 
+# %% ../nbs/03_text.ipynb #ca19846d
 def whom(rng: random.Random) -> tuple[str, str]:
     "The dog that a man is petting is brown"
     verb = pick(rng, [v for v in VERBS["person does"] if not v.preposition])
-    options = [n for kind in verb.objects if kind in ("toy", "load", "food", "animal", "device") for n in NOUNS[kind] if n.gender in "mw"]
+    things = [kind for kind in verb.objects if kind in ("toy", "load", "food", "animal", "device")]
+    options = [n for kind in things for n in NOUNS[kind] if n.gender in "mw"]
     if not options: return whom(rng)
     what, who = Phrase(("der", "the"), None, pick(rng, options)), pick_subject(rng, plain=True, adjective=0.3)
     german, english = pick(rng, adjectives_of(what.noun.kind))
-    return f"{what.german('nominative')}, den {who.german} {verb.particle}{who.does(verb)}, ist {german}", f"{what.english()} that {who.english} {who.be()} {verb.english} is {english}"
+    return (f"{what.german('nominative')}, den {who.german} {verb.particle}{who.does(verb)}, ist {german}",
+        f"{what.english()} that {who.english} {who.be()} {verb.english} is {english}")
 
 # %% ../nbs/03_text.ipynb #f04fd02e
 REASONS = {verb: reason for verb, *reason in entries(
-    "schlafen müde tired, liegen müde tired, sitzen müde tired, lachen glücklich happy, tanzen glücklich happy, singen glücklich happy, "
+    "schlafen müde tired, liegen müde tired, sitzen müde tired, "
+    "lachen glücklich happy, tanzen glücklich happy, singen glücklich happy, "
     "weinen traurig sad, fressen hungrig hungry, einschlafen müde tired")} # of a verb: why
 
 def because(rng: random.Random) -> tuple[str, str]:
@@ -591,10 +653,12 @@ def because(rng: random.Random) -> tuple[str, str]:
     german, english = REASONS[verb.particle + verb.plural]
     er, he = {"m": ("er", "he"), "f": ("sie", "she"), "n": ("es", "it"), "p": ("sie", "they")}[who.gender]
     if kind == "animal" and not who.is_many(): he = "it"
-    return f"{main_clause(who, p)}, weil {er} {german} {'sind' if who.is_many() else 'ist'}", f"{says(who, p)} because {he} {who.be()} {english}"
+    sind = "sind" if who.is_many() else "ist"
+    return f"{main_clause(who, p)}, weil {er} {german} {sind}", f"{says(who, p)} because {he} {who.be()} {english}"
 
 # %% ../nbs/03_text.ipynb #cb9bea98
-KINDS = [simple]*5 + [place_first]*3 + [meanwhile]*3 + [who_does]*3 + [because]*2 + [both]*2 + [whom, described] # how often each is drawn
+# how often each is drawn
+KINDS = [simple]*5 + [place_first]*3 + [meanwhile]*3 + [who_does]*3 + [because]*2 + [both]*2 + [whom, described]
 
 def draw(
     rng: random.Random
@@ -618,7 +682,8 @@ def load_captions(
     "The embedded corpus: 5,000 pairs for training, 500 for validation, 500 for the test"
     sides = dict(zip(("de", "en"), map(list, zip(*captions()))))
     pairs = Pairs(*(sides[l] for l in languages))
-    return TextData("captions_" + "_".join(languages), languages, pairs[:5_000], pairs[5_000:5_500], {"test": pairs[5_500:]})
+    name = "captions_" + "_".join(languages)
+    return TextData(name, languages, pairs[:5_000], pairs[5_000:5_500], {"test": pairs[5_500:]})
 
 # %% ../nbs/03_text.ipynb #d6c4454a
 def own_files(
@@ -632,7 +697,8 @@ def own_files(
         if tsv := there(f"{path}_{'_'.join(languages)}.tsv") or there(f"{path}.tsv"): return {"all": [tsv]}
         if not (folder := find_path(path)) or not folder.is_dir(): return {}
         names = {split: [f"{path}/{split}.{l}" for l in languages] for split in ("train", "valid", "test")}
-    if missing := [n for both in names.values() for n in both if not there(n)]: raise BadInput(f"data: {', '.join(missing)}: no such file, nor with .gz behind it")
+    if missing := [n for both in names.values() for n in both if not there(n)]:
+        raise BadInput(f"data: {', '.join(missing)}: no such file, nor with .gz behind it")
     return {split: [f for n in both if (f := there(n))] for split, both in names.items()}
 
 # %% ../nbs/03_text.ipynb #7f69d9d2
@@ -642,7 +708,8 @@ def read_tsv(
     "Source and target lines; raises `BadInput` naming a line without exactly two columns"
     rows = [line.split("\t") for line in read_lines(path)]
     for i, row in enumerate(rows, 1):
-        if len(row) != 2: raise BadInput(f"data: {path}: line {i}: found {len(row)} column(s), allowed: source, a tab and target")
+        if len(row) != 2:
+            raise BadInput(f"data: {path}: line {i}: found {len(row)} column(s), allowed: source, a tab and target")
     return [s for s, _ in rows], [t for _, t in rows]
 
 # %% ../nbs/03_text.ipynb #d11e6074
@@ -664,14 +731,18 @@ def load_own(
     "A person's own corpus; raises `BadInput` as the functions above do"
     stem = Path(path).name
     name = f"{'own ' if stem in ('captions', 'multi30k', 'iwslt') else ''}{stem}_{'_'.join(languages)}"
-    lines = {split: read_tsv(*both) if len(both) == 1 else [*map(read_lines, both)] for split, both in own_files(path, languages).items()}
+    files = own_files(path, languages)
+    lines = {s: read_tsv(*both) if len(both) == 1 else [*map(read_lines, both)] for s, both in files.items()}
     if "all" not in lines: return gather(name, languages, lines)
     source, target = lines["all"]
     pairs, empty = align(source, target, name)
-    return replace(gather(name, languages, split_pairs(pairs)), notes=(f"{empty:,} pair(s) with an empty side left out",)*bool(empty))
+    notes = (f"{empty:,} pair(s) with an empty side left out",)*bool(empty)
+    return replace(gather(name, languages, split_pairs(pairs)), notes=notes)
 
 # %% ../nbs/03_text.ipynb #ea9f826e
-CORPORA = ("captions_de_en", "captions_en_de", "multi30k_de_en", "multi30k_en_de", "iwslt_en_de", "iwslt_de_it", "iwslt_it_en") # names with a fixed meaning
+CORPORA = ( # names with a fixed meaning
+    "captions_de_en", "captions_en_de", "multi30k_de_en", "multi30k_en_de",
+    "iwslt_en_de", "iwslt_de_it", "iwslt_it_en")
 
 @cache
 def known_languages() -> set[str]: # empty where spaCy is not installed
@@ -686,14 +757,16 @@ def corpus_name(
     "One spelling for a corpus; raises `BadInput` where there is none of that name"
     if data == "captions": return CORPORA[0]
     if data in CORPORA: return data
-    allowed = ", ".join(CORPORA) + ", or PATH_de_en for your own PATH.de and PATH.en, PATH.tsv or folder PATH (any languages of spaCy)"
+    own = "PATH_de_en for your own PATH.de and PATH.en, PATH.tsv or folder PATH (any languages of spaCy)"
+    allowed = f"{', '.join(CORPORA)}, or {own}"
     if not (parts := re.fullmatch("(.+)_([a-z]{2,3})_([a-z]{2,3})", data)): raise BadInput.found("data", data, allowed)
     path, source, target = parts.groups()
     for where in (Path.cwd(), study_home()):
         absolute = os.path.abspath(where/os.path.expanduser(path))
         if own_files(absolute, (source, target)): break
     else: raise BadInput.found("data", data, allowed)
-    if wrong := [l for l in (source, target) if known_languages() and l not in known_languages()]: raise BadInput.found("data", data, f"languages that spaCy knows, not {' and '.join(wrong)}")
+    if wrong := [l for l in (source, target) if known_languages() and l not in known_languages()]:
+        raise BadInput.found("data", data, f"languages that spaCy knows, not {' and '.join(wrong)}")
     return f"{absolute}_{source}_{target}"
 
 # %% ../nbs/03_text.ipynb #30048a12
@@ -702,7 +775,8 @@ def load_text(
 ) -> TextData:
     "Any parallel corpus; raises `BadInput` where it cannot be had"
     path, source, target = (name := corpus_name(data)).rsplit("_", 2)
-    if name in CORPORA: return {"captions": load_captions, "multi30k": load_multi30k, "iwslt": load_iwslt}[path]((source, target))
+    if name in CORPORA:
+        return {"captions": load_captions, "multi30k": load_multi30k, "iwslt": load_iwslt}[path]((source, target))
     return load_own(path, (source, target))
 
 # %% ../nbs/03_text.ipynb #87fd1583
@@ -914,8 +988,10 @@ def make_fields(
     "The fields of source and target, without vocabularies yet; raises `BadInput` as `tokenizer` does"
     need_text()
     from torchtext.data import Field
-    make = lambda language, **more: Field(tokenize=tokenizer(language), tokenizer_language=language, lower=lower, batch_first=True, **more)
-    return make(languages[0], include_lengths=True), make(languages[1], init_token="<bos>", eos_token="<eos>", is_target=True)
+    make = lambda language, **more: Field(
+        tokenize=tokenizer(language), tokenizer_language=language, lower=lower, batch_first=True, **more)
+    source = make(languages[0], include_lengths=True)
+    return source, make(languages[1], init_token="<bos>", eos_token="<eos>", is_target=True)
 
 # %% ../nbs/03_text.ipynb #74f6cb78
 def examples(
@@ -945,17 +1021,22 @@ def save_vocabularies(
     fields: tuple # with vocabularies
 ) -> dict: # fit for JSON
     "All that is needed to make the fields again"
-    return {"languages": [f.tokenizer_args[1] for f in fields], "lower": fields[0].lower, "tokens": [f.vocab.itos for f in fields]}
+    return {
+        "languages": [f.tokenizer_args[1] for f in fields],
+        "lower": fields[0].lower,
+        "tokens": [f.vocab.itos for f in fields]}
 
+# %% ../nbs/03_text.ipynb #9e1787e6
 def load_vocabularies(
     saved: dict # of `save_vocabularies`
 ) -> tuple: # two Fields with their vocabularies
-    "The fields again; raises `BadInput` as `make_fields` does, and where the tokens are not two lists that `build_vocabularies` could have made"
+    "The fields again; raises `BadInput` as `make_fields` does, and for tokens as `build_vocabularies` makes none"
     source, target = saved["languages"]
     fields = make_fields((source, target), bool(saved["lower"]))
     specials = ["<unk>", "<pad>", "<bos>", "<eos>"]
     for tokens, first in zip(saved["tokens"], (specials[:2], specials), strict=True):
-        if tokens[:len(first)] != first or {*map(type, tokens)} != {str} or len({*tokens}) < len(tokens): raise BadInput(f"tokens: allowed: {' '.join(first)} and then others, none twice")
+        if tokens[:len(first)] != first or {*map(type, tokens)} != {str} or len({*tokens}) < len(tokens):
+            raise BadInput(f"tokens: allowed: {' '.join(first)} and then others, none twice")
     from torchtext.vocab import Vocab
     for f, tokens in zip(fields, saved["tokens"]): f.vocab = Vocab(Counter(), specials=tokens)
     return fields
@@ -992,4 +1073,5 @@ def even_batches(
     from torchtext.data import Iterator as InOrder
     length = lambda e: max(len(e.src), len(e.trg))
     most = max([words, *map(length, dataset)])
-    return iter(InOrder(dataset, most, length, batch_size_fn=lambda new, count, _: count*length(new), train=False, sort=True))
+    size = lambda new, count, _: count*length(new)
+    return iter(InOrder(dataset, most, length, batch_size_fn=size, train=False, sort=True))

@@ -8,10 +8,11 @@ __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'CROSSOVER', 'COLUMNS'
            'Engine', 'batch_loss', 'MusicEngine', 'on_device', 'processor', 'check_precision', 'build_model',
            'build_translator', 'copy_weights', 'TorchTraining', 'TorchEngine', 'sum_up', 'no_kernel', 'is_compiled',
            'announce', 'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'tensors', 'training_set',
-           'vocabulary_sizes', 'score_words', 'score_sentences', 'TranslateEngine', 'fuses', 'make_engine',
-           'history_csv', 'Progress', 'data_digest', 'views', 'save_checkpoint', 'load_checkpoint', 'load_fields',
-           'load_weights', 'load_model', 'load_translator', 'cut_text', 'experiment_data', 'Result', 'provenance',
-           'result_facts', 'Events', 'one_epoch', 'train_epochs', 'print_row', 'lost_views', 'earlier', 'fit']
+           'vocabulary_sizes', 'score_words', 'score_sentences', 'TranslateTraining', 'TranslateEngine', 'fuses',
+           'make_engine', 'history_csv', 'Progress', 'data_digest', 'views', 'save_checkpoint', 'load_checkpoint',
+           'load_fields', 'load_weights', 'load_model', 'load_translator', 'cut_text', 'experiment_data', 'Result',
+           'provenance', 'result_facts', 'Events', 'one_epoch', 'train_epochs', 'print_row', 'lost_views', 'earlier',
+           'fit']
 
 # %% ../nbs/08_train.ipynb #15c9232d
 import io, platform, sys, threading, time, warnings
@@ -32,13 +33,15 @@ from torch import Tensor, nn
 from .base import BadInput, Failed, digest
 from .cells import CELLS, get_cell
 from .experiment import Experiment, Run, advice, clear_run, difference, locked, open_run
-from gru_study.kernels import (KINDS, Hyper, Layout, Sparse, add_noise, can_keep, make_layout, make_sparse, make_work, pack, run_epoch, run_scores, torch_views,
-    unpack)
+from .kernels import (KINDS, Hyper, Layout, Sparse, add_noise, can_keep, make_layout, make_sparse, make_work,
+    pack, run_epoch, run_scores, torch_views, unpack)
 from .generate import LONGEST, translate
-from .metrics import MusicScores, TokenScores, baseline_scores, bleu_scores, evaluate_music, evaluate_translator, frame_nll, translation_loss
+from .metrics import (MusicScores, TokenScores, baseline_scores, bleu_scores, evaluate_music,
+    evaluate_translator, frame_nll, translation_loss)
 from .models import MusicLM, OneThread, Translator, pad_rolls
 from .music import MusicData, SPLITS, load_music
-from .text import Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies, make_fields, need_text, not_tested, save_vocabularies, text_batches
+from .text import (Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies,
+    make_fields, need_text, not_tested, save_vocabularies, text_batches)
 
 # %% ../nbs/08_train.ipynb #bf8aa43f
 def epoch_rng(
@@ -101,7 +104,8 @@ def noisy(
     "Within the block the weights carry noise; after it they are, bit for bit, as before"
     clean = {k: weights[k].detach().clone() for k in noise}
     with torch.no_grad():
-        for k, n in noise.items(): weights[k].add_((n.pin_memory() if weights[k].is_cuda else n).to(weights[k].device, non_blocking=True))
+        for k, n in noise.items():
+            weights[k].add_((n.pin_memory() if weights[k].is_cuda else n).to(weights[k].device, non_blocking=True))
     try: yield
     finally:
         with torch.no_grad():
@@ -109,7 +113,8 @@ def noisy(
 
 # %% ../nbs/08_train.ipynb #1a77b8a0
 OPTIMIZERS = { # name: (weights, experiment) -> optimizer
-    "rmsprop": lambda w, e: torch.optim.RMSprop(w, in_float32(e.lr), alpha=0.99, eps=1e-8, momentum=e.mtm, weight_decay=in_float32(e.wd)),
+    "rmsprop": lambda w, e: torch.optim.RMSprop(
+        w, in_float32(e.lr), alpha=0.99, eps=1e-8, momentum=e.mtm, weight_decay=in_float32(e.wd)),
     "sgd": lambda w, e: torch.optim.SGD(w, in_float32(e.lr), momentum=e.mtm, weight_decay=in_float32(e.wd)),
     "adamw": lambda w, e: torch.optim.AdamW(w, in_float32(e.lr), weight_decay=in_float32(e.wd), fused=True)}
 
@@ -229,9 +234,11 @@ class MusicEngine(Engine):
 
     def scores(self) -> dict: # of the three splits, of each test sequence, and of the baselines
         found = {s: self.evaluate(self.data[s]) for s in SPLITS}
-        each = [dict(name=n, frames=int(f), nll=x) for n, f, x in zip(self.data.names["test"], found["test"].frames, found["test"].nll_sum)]
+        names, test = self.data.names["test"], found["test"]
+        each = [dict(name=n, frames=int(f), nll=x) for n, f, x in zip(names, test.frames, test.nll_sum)]
         baselines = {k: v.averages() for k, v in baseline_scores(self.data.train, self.data.test).items()}
-        return {s: v.averages() for s, v in found.items()} | dict(test_sequences=each, baselines=baselines, notes=[*self.data.notes])
+        more = dict(test_sequences=each, baselines=baselines, notes=[*self.data.notes])
+        return {s: v.averages() for s, v in found.items()} | more
 
 # %% ../nbs/08_train.ipynb #bf81d055
 def on_device(
@@ -240,7 +247,8 @@ def on_device(
 ) -> nn.Module: # the same, moved
     "Move a model; raises `BadInput` where there is no such device"
     try: return model.to(device)
-    except (RuntimeError, AssertionError) as e: raise BadInput(f"device: {device!r} cannot be used here ({str(e).splitlines()[0]})") from None
+    except (RuntimeError, AssertionError) as e:
+        raise BadInput(f"device: {device!r} cannot be used here ({str(e).splitlines()[0]})") from None
 
 # %% ../nbs/08_train.ipynb #4375de10
 def processor() -> str:
@@ -290,7 +298,7 @@ def copy_weights(
 
 # %% ../nbs/08_train.ipynb #94bb0617
 class TorchTraining(Engine):
-    "Model and optimizer of torch, and epochs of `updates`, which differ by task; raises `BadInput` where the device is not there or cannot compute so"
+    "Torch's model and optimizer, epochs of a task's `updates`; raises `BadInput` where the device cannot compute so"
     name = "torch"
     model: nn.Module
 
@@ -307,7 +315,9 @@ class TorchTraining(Engine):
         self.optimizer = OPTIMIZERS[e.optim](self.model.parameters(), e)
 
     @abstractmethod
-    def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]: # objective, NLL, norm of the gradient, scored frames or words
+    def updates(self,
+        epoch: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]: # objective, NLL, norm of the gradient, scored frames or words
         "Train on every batch of an epoch"
 
     def train_epoch(self, epoch: int) -> Epoch:
@@ -334,7 +344,8 @@ class TorchEngine(MusicEngine, TorchTraining):
         data: MusicData
     ):
         super().__init__(experiment, data, lambda: build_model(experiment))
-        self.train = [torch.from_numpy(r).to(experiment.device) for r in data.train] # sent once, so that no step waits for a copy
+        # sent once, so that no step waits for a copy
+        self.train = [torch.from_numpy(r).to(experiment.device) for r in data.train]
 
     def updates(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
         e = self.experiment
@@ -342,7 +353,8 @@ class TorchEngine(MusicEngine, TorchTraining):
             loss, norm, frames = update(self.model, self.optimizer, [self.train[i] for i in batch], e, epoch, step)
             yield loss, loss, norm, frames
 
-    def evaluate(self, rolls: list[np.ndarray]) -> MusicScores: return evaluate_music(self.model, rolls, self.experiment.device)
+    def evaluate(self, rolls: list[np.ndarray]) -> MusicScores:
+        return evaluate_music(self.model, rolls, self.experiment.device)
 
 # %% ../nbs/08_train.ipynb #54d885cf
 def sum_up(
@@ -354,7 +366,10 @@ def sum_up(
 ) -> Epoch:
     "An epoch's averages; raises `Diverged` at the first update whose loss or gradient is not finite"
     bad = ~(np.isfinite(losses) & np.isfinite(norms))
-    if bad.any(): raise Diverged(f"training diverged in epoch {epoch}, step {bad.argmax() + 1}: loss {losses[bad.argmax()]}, gradient norm {norms[bad.argmax()]}")
+    if bad.any():
+        at = bad.argmax()
+        raise Diverged(f"training diverged in epoch {epoch}, step {at + 1}: "
+            f"loss {losses[at]}, gradient norm {norms[at]}")
     return Epoch(losses.mean(), np.average(nll, weights=frames), norms.mean())
 
 # %% ../nbs/08_train.ipynb #350ed4ae
@@ -377,16 +392,21 @@ def is_compiled(
     file, processor = getattr(kernel._cache, "_cache_file", None), cpu_target.target_context.codegen().magic_tuple()
     return file is not None and any(kind == processor for _, kind, _ in file._load_index())
 
+# %% ../nbs/08_train.ipynb #11c770cc
 def announce(
     kernel # a compiled function, about to be called
 ) -> None:
     "Say so where it has to be compiled first, once on each machine where that can be kept"
     often = "once on this machine"
-    if not can_keep(): often = "and each time anew, since no folder for it can be written (NUMBA_CACHE_DIR may name one)"
-    if not is_compiled(kernel): print(f"compiling the fused engine, {often}: about half a minute", file=sys.stderr, flush=True)
+    if not can_keep():
+        often = "and each time anew, since no folder for it can be written (NUMBA_CACHE_DIR may name one)"
+    if not is_compiled(kernel):
+        print(f"compiling the fused engine, {often}: about half a minute", file=sys.stderr, flush=True)
 
 # %% ../nbs/08_train.ipynb #7da30196
-SLOTS = {"rmsprop": {"square_avg": 0, "momentum_buffer": 1}, "sgd": {"momentum_buffer": 1}, "adamw": {"exp_avg": 0, "exp_avg_sq": 1}} # rows of the kernels' optimizer state
+SLOTS = { # rows of the kernels' optimizer state
+    "rmsprop": {"square_avg": 0, "momentum_buffer": 1}, "sgd": {"momentum_buffer": 1},
+    "adamw": {"exp_avg": 0, "exp_avg_sq": 1}}
 
 def to_optimizer(
     optimizer: torch.optim.Optimizer, # fresh, for the settings
@@ -396,9 +416,12 @@ def to_optimizer(
     updates: int # done so far
 ) -> dict: # a state dict
     "The state as torch's optimizer would give it"
-    parts = {slot: unpack(lay, moments[row]) for slot, row in SLOTS[e.optim].items() if e.mtm or slot != "momentum_buffer"}
+    slots = {slot: row for slot, row in SLOTS[e.optim].items() if e.mtm or slot != "momentum_buffer"}
+    parts = {slot: unpack(lay, moments[row]) for slot, row in slots.items()}
     step = {} if e.optim == "sgd" else {"step": torch.tensor(float(updates))}
-    each = {i: step | {slot: torch.from_numpy(part[k]) for slot, part in parts.items()} for i, k in enumerate(torch_views(lay, moments[0]))}
+    each = {
+        i: step | {slot: torch.from_numpy(part[k]) for slot, part in parts.items()}
+        for i, k in enumerate(torch_views(lay, moments[0]))}
     return optimizer.state_dict() | {"state": each if updates else {}}
 
 # %% ../nbs/08_train.ipynb #d6c03eb8
@@ -411,7 +434,8 @@ def from_optimizer(
     "The kernels' state from torch's"
     stored, moments[:] = state["state"], 0
     for slot, row in SLOTS[e.optim].items() if stored else ():
-        if slot in stored[0]: moments[row] = pack(lay, {k: stored[i][slot] for i, k in enumerate(torch_views(lay, moments[0]))})
+        if slot in stored[0]:
+            moments[row] = pack(lay, {k: stored[i][slot] for i, k in enumerate(torch_views(lay, moments[0]))})
     return int(stored[0].get("step", 1)) if stored else 0
 
 # %% ../nbs/08_train.ipynb #412414ba
@@ -431,14 +455,16 @@ class KernelState:
 
     def state(self) -> dict: # in torch's own format
         "A copy of weights and optimizer"
-        return {"model": self.weights_now(), "optimizer": to_optimizer(self.torch.optimizer, self.experiment, self.lay, self.moments, self.updates)}
+        optimizer = to_optimizer(self.torch.optimizer, self.experiment, self.lay, self.moments, self.updates)
+        return {"model": self.weights_now(), "optimizer": optimizer}
 
     def load(self,
         state: dict # as `state` gives it, of either engine; with weights alone, the optimizer stays
     ) -> None:
         "Go on from a state"
         self.vector[:] = pack(self.lay, state["model"])
-        if "optimizer" in state: self.updates = from_optimizer(state["optimizer"], self.experiment, self.lay, self.moments)
+        if "optimizer" in state:
+            self.updates = from_optimizer(state["optimizer"], self.experiment, self.lay, self.moments)
 
 # %% ../nbs/08_train.ipynb #ff3e5860
 class FusedEngine(KernelState, MusicEngine):
@@ -454,7 +480,8 @@ class FusedEngine(KernelState, MusicEngine):
         super().__init__(e, TorchEngine(e, data))
         self.noisy, self.gradient = np.zeros_like(self.vector), np.zeros_like(self.vector)
         self.scale = np.full(self.lay.size if e.weight_noise else 0, in_float32(e.weight_noise), np.float32)
-        if e.weight_noise: self.scale *= pack(self.lay, {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()})
+        if e.weight_noise:
+            self.scale *= pack(self.lay, {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()})
         self.lengths, longest = np.array([len(r) for r in data.train]), max(len(r) for s in SPLITS for r in data[s])
         self.sparse: dict[int, tuple[list[np.ndarray], Sparse]] = {} # by the identity of the split
         self.work = make_work(self.lay, max(longest, np.sort(self.lengths)[-e.bs:].sum()))
@@ -469,8 +496,10 @@ class FusedEngine(KernelState, MusicEngine):
     def run(self, order: list[np.ndarray], epoch: int) -> np.ndarray: # batches x 3: objective, gradient norm, frames
         "Train on some batches"
         e, out = self.experiment, np.zeros((len(order), 3))
-        hyper = Hyper(list(OPTIMIZERS).index(e.optim), self.updates, *np.array([in_float32(e.lr), e.mtm, in_float32(e.wd), in_float32(e.clip) or np.inf], np.float32))
-        run_epoch(self.lay, self.rolls(self.data.train), np.concatenate([np.zeros(0, np.int64), *order]), np.cumsum([len(b) for b in order], dtype=np.int64),
+        numbers = np.array([in_float32(e.lr), e.mtm, in_float32(e.wd), in_float32(e.clip) or np.inf], np.float32)
+        hyper = Hyper(list(OPTIMIZERS).index(e.optim), self.updates, *numbers)
+        run_epoch(self.lay, self.rolls(self.data.train),
+            np.concatenate([np.zeros(0, np.int64), *order]), np.cumsum([len(b) for b in order], dtype=np.int64),
             self.vector, self.moments, hyper, self.scale, (e.seed, epoch), self.noisy, self.gradient, self.work, out)
         return out
 
@@ -502,11 +531,12 @@ def training_set(
     e: Experiment,
     data: TextData
 ) -> tuple: # torchtext's Fields with vocabularies; the data set; how many pairs were left out
-    "The sentences that are trained on: longer lines are no sentences, and one would cost as much as a whole batch; raises `BadInput` where none is left"
+    "What is trained on: longer lines are no sentences and cost a whole batch; raises `BadInput` where none is left"
     fields = make_fields(data.languages, e.lower)
     train = examples(data.train, fields)
     train.examples = [pair for pair in train if max(len(pair.src), len(pair.trg)) <= LONGEST]
-    if not train.examples: raise BadInput.found("data", data.name, f"a training split with sentences of at most {LONGEST} tokens")
+    if not train.examples:
+        raise BadInput.found("data", data.name, f"a training split with sentences of at most {LONGEST} tokens")
     build_vocabularies(train, fields, e.min_freq)
     return fields, train, len(data.train) - len(train)
 
@@ -540,8 +570,8 @@ def score_sentences(
     return bleu_scores([t.tokens for t in found], pairs.target, fields[1].tokenizer_args[1]), [t.text for t in found]
 
 # %% ../nbs/08_train.ipynb #46b859f8
-class TranslateEngine(TorchTraining):
-    "Trains a translator"
+class TranslateTraining(TorchTraining):
+    "How a translator is trained"
     model: Translator
     data: TextData
 
@@ -550,7 +580,8 @@ class TranslateEngine(TorchTraining):
         data: TextData
     ):
         self.fields, self.train, left_out = training_set(experiment, data)
-        self.notes = [*data.notes, *[f"{left_out:,} training pair(s) of more than {LONGEST} tokens left out"]*bool(left_out), *not_tested(data.languages[1])]
+        too_long = f"{left_out:,} training pair(s) of more than {LONGEST} tokens left out"
+        self.notes = [*data.notes, *[too_long]*bool(left_out), *not_tested(data.languages[1])]
         super().__init__(experiment, data, lambda: build_translator(experiment, vocabulary_sizes(self.fields)))
 
     def step(self,
@@ -560,7 +591,8 @@ class TranslateEngine(TorchTraining):
     ) -> tuple[Tensor, Tensor, Tensor, int]: # objective, NLL, norm of the gradient, scored words
         "One update"
         e = self.experiment
-        for group in self.optimizer.param_groups: group["lr"] = float(e.lr*SCHEDULES[e.schedule](done)) # torch.load refuses numpy's
+        # a float, since torch.load refuses numpy's
+        for group in self.optimizer.param_groups: group["lr"] = float(e.lr*SCHEDULES[e.schedule](done))
         self.optimizer.zero_grad()
         with products(e): loss, nll, words = translation_loss(self.model, *batch, e.label_smoothing, rng)
         loss.backward()
@@ -572,20 +604,33 @@ class TranslateEngine(TorchTraining):
         for i, batch in enumerate(tensors(text_batches(self.train, e.bs, e.seed, epoch), e.device), 1):
             yield self.step(batch, rng, (epoch - 1 + i/steps)/e.epoch)
 
-    def evaluate(self, pairs: Pairs) -> TokenScores: return score_words(self.model, self.fields, pairs, self.experiment.label_smoothing)
+# %% ../nbs/08_train.ipynb #c2800c26
+class TranslateEngine(TranslateTraining):
+    "Trains a translator, and scores it"
+    def evaluate(self, pairs: Pairs) -> TokenScores:
+        return score_words(self.model, self.fields, pairs, self.experiment.label_smoothing)
 
     def validate(self) -> dict[str, float]:
         scores = self.evaluate(self.data.valid)
-        return {"valid_loss": scores.loss, "valid_nll": scores.nll} | ({"valid_bleu": score_sentences(self.model, self.fields, self.data.valid)[0]["bleu"]} if self.experiment.select == "bleu" else {})
+        found = {"valid_loss": scores.loss, "valid_nll": scores.nll}
+        if self.experiment.select == "bleu":
+            found["valid_bleu"] = score_sentences(self.model, self.fields, self.data.valid)[0]["bleu"]
+        return found
 
     def scores(self) -> dict: # perplexity of every split, BLEU and chrF of every test set, and the translations
-        said = {name: score_sentences(self.model, self.fields, pairs, self.experiment.beam) for name, pairs in self.data.tests.items()}
-        greedy = lambda pairs: {"greedy_bleu_tokens": score_sentences(self.model, self.fields, pairs)[0]["bleu_tokens"]}
-        tests = {name: self.evaluate(pairs).averages() | said[name][0] | greedy(pairs) for name, pairs in self.data.tests.items()}
-        return {s: self.evaluate(self.data[s]).averages() for s in ("train", "valid")} | dict(notes=self.notes, test=next(iter(tests.values())), tests=tests, translations={name: text for name, (_, text) in said.items()})
+        score = lambda pairs, *beam: score_sentences(self.model, self.fields, pairs, *beam)
+        said = {name: score(pairs, self.experiment.beam) for name, pairs in self.data.tests.items()}
+        greedy = lambda pairs: {"greedy_bleu_tokens": score(pairs)[0]["bleu_tokens"]}
+        tests = {
+            name: self.evaluate(pairs).averages() | said[name][0] | greedy(pairs)
+            for name, pairs in self.data.tests.items()}
+        translations = {name: text for name, (_, text) in said.items()}
+        found = {s: self.evaluate(self.data[s]).averages() for s in ("train", "valid")}
+        return found | dict(notes=self.notes, test=next(iter(tests.values())), tests=tests, translations=translations)
 
 # %% ../nbs/08_train.ipynb #ce3a2a60
-CROSSOVER = {"tanh": (1536, 768), "gru": (1024, 400), "lstm": (512, 280)} # units up to which fused is faster: with one sequence a batch, with more
+# units up to which fused is faster: with one sequence a batch, with more
+CROSSOVER = {"tanh": (1536, 768), "gru": (1024, 400), "lstm": (512, 280)}
 
 def fuses(
     e: Experiment # of music
@@ -601,7 +646,8 @@ def make_engine(
 ) -> Engine:
     "The engine that `e.engine` names; raises `BadInput` where it cannot train this"
     if isinstance(data, TextData): return TranslateEngine(e, data)
-    if e.engine == "auto" and not hasattr(run_epoch, "signatures"): print(f"torch trains, since {no_kernel(e)}", file=sys.stderr)
+    if e.engine == "auto" and not hasattr(run_epoch, "signatures"):
+        print(f"torch trains, since {no_kernel(e)}", file=sys.stderr)
     return (FusedEngine if fuses(e) else TorchEngine)(e, data)
 
 # %% ../nbs/08_train.ipynb #50118eb9
@@ -650,7 +696,9 @@ def data_digest(
     data: MusicData | TextData
 ) -> str:
     "A hash of what is trained on and selected by"
-    if isinstance(data, TextData): parts = ("\n".join(lines).encode() for split in (data.train, data.valid) for lines in (split.source, split.target))
+    if isinstance(data, TextData):
+        texts = (lines for split in (data.train, data.valid) for lines in (split.source, split.target))
+        parts = ("\n".join(lines).encode() for lines in texts)
     else: parts = (r.tobytes() for r in (*data.train, *data.valid))
     return digest(b"".join(digest(p).encode() for p in parts))
 
@@ -681,7 +729,7 @@ def load_checkpoint(
     run: Run,
     engine: Engine
 ) -> Progress: # a new one where there is no checkpoint
-    "Put the engine where the run stopped; raises `BadInput` where checkpoint.pt is damaged, or of another experiment or data"
+    "Put the engine where the run stopped; raises `BadInput` for a checkpoint damaged, or of another experiment or data"
     path = run.path("checkpoint.pt")
     if (stored := run.read("checkpoint.pt")) is None: return Progress()
     try:
@@ -692,31 +740,39 @@ def load_checkpoint(
         if set(other) <= {"epoch"} and same_data: engine.load(state)
         progress = Progress(**{k: state[k] for k in vars(Progress())})
     except Exception as e: raise BadInput(f"{path}: damaged ({type(e).__name__}); {advice('checkpoint.pt')}") from None
-    if not same_data: raise BadInput(f"data: what {engine.experiment.data} holds has changed since {path} was written; allowed: the same, another --save_dir, or --overwrite")
-    if not set(other) <= {"epoch"}: raise BadInput(f"{path}: is of a run with other {', '.join(other)}; start anew with --overwrite, or in another --save_dir")
+    if not same_data:
+        raise BadInput(f"data: what {engine.experiment.data} holds has changed since {path} was written; "
+            "allowed: the same, another --save_dir, or --overwrite")
+    if not set(other) <= {"epoch"}:
+        raise BadInput(f"{path}: is of a run with other {', '.join(other)}; "
+            "start anew with --overwrite, or in another --save_dir")
     return progress
 
 # %% ../nbs/08_train.ipynb #330c3336
 def load_fields(
     run: Run
 ) -> tuple: # torchtext's Fields of source and target
-    "The vocabularies of a translation run; raises `BadInput` where they are missing or damaged, or torchtext is not installed"
+    "The vocabularies of a translation run; raises `BadInput` where they or torchtext are missing, or they are damaged"
     need_text()
-    if (stored := run.read_json("vocabulary.json")) is None: raise BadInput(f"{run.exp/'vocabulary.json'}: does not exist")
+    if (stored := run.read_json("vocabulary.json")) is None:
+        raise BadInput(f"{run.exp/'vocabulary.json'}: does not exist")
     try: return load_vocabularies(stored)
-    except (KeyError, TypeError, ValueError) as e: raise BadInput(f"{run.exp/'vocabulary.json'}: damaged ({e if isinstance(e, BadInput) else type(e).__name__})") from None
+    except (KeyError, TypeError, ValueError) as e:
+        why = e if isinstance(e, BadInput) else type(e).__name__
+        raise BadInput(f"{run.exp/'vocabulary.json'}: damaged ({why})") from None
 
 # %% ../nbs/08_train.ipynb #a020d1a3
 def load_weights(
     model: nn.Module, # of the run's shape
     run: Run
 ) -> None:
-    "Give a model the weights that were best on validation; raises `BadInput` where there are none or their file is damaged"
+    "Give a model the weights that were best on validation; raises `BadInput` where there are none or they are damaged"
     from safetensors.torch import load
     path = run.path("model.safetensors")
     if (weights := run.read("model.safetensors")) is None: raise BadInput(f"{path}: there is no trained model")
     try: model.load_state_dict(load(weights))
-    except Exception as error: raise BadInput(f"{path}: damaged or of another network ({type(error).__name__})") from error
+    except Exception as error:
+        raise BadInput(f"{path}: damaged or of another network ({type(error).__name__})") from error
     model.eval()
 
 # %% ../nbs/08_train.ipynb #baa9b2f2
@@ -732,7 +788,7 @@ def load_model(
 def load_translator(
     run: Run
 ) -> tuple[Translator, tuple]: # on the CPU; torchtext's Fields of source and target
-    "A trained translator and its vocabularies; raises `BadInput` where the run is of another task, and as `load_fields` and `load_weights` do"
+    "A translator and its vocabularies; raises `BadInput` for another task, and as `load_fields` and `load_weights` do"
     if run.experiment.task != "translate": raise BadInput.found("run", run.save_dir, "a run of task translate")
     fields = load_fields(run)
     load_weights(model := build_translator(run.experiment, vocabulary_sizes(fields)), run)
@@ -745,18 +801,21 @@ def cut_text(
     valid: int | None
 ) -> TextData:
     "The first pairs of training and validation, with a note where there are fewer than asked for"
-    notes = [f"{split}_subset {n:,}: all {len(data[split]):,} pairs" for split, n in (("train", train), ("valid", valid)) if n and n > len(data[split])]
+    notes = [
+        f"{split}_subset {n:,}: all {len(data[split]):,} pairs"
+        for split, n in (("train", train), ("valid", valid)) if n and n > len(data[split])]
     return replace(data, train=data.train[:train], valid=data.valid[:valid], notes=(*data.notes, *notes))
 
 # %% ../nbs/08_train.ipynb #0e0f587c
 def experiment_data(
     e: Experiment
 ) -> MusicData | TextData:
-    "Its data set, cut to `train_subset` and `valid_subset`; raises `BadInput` where those are larger than a split of music"
+    "Its data set, cut to `train_subset` and `valid_subset`; raises `BadInput` where they are larger than a music split"
     if e.task == "translate": return cut_text(load_text(e.data), e.train_subset, e.valid_subset)
     data = load_music(e.data)
     def first(split, n):
-        if n and n > len(data[split]): raise BadInput.found(f"{split}_subset", n, f"1 to {len(data[split])}, the sequences of {data.name}")
+        if n and n > len(data[split]):
+            raise BadInput.found(f"{split}_subset", n, f"1 to {len(data[split])}, the sequences of {data.name}")
         return data[split][:n]
     return MusicData(data.name, first("train", e.train_subset), first("valid", e.valid_subset), data.test,
         {s: data.names[s][:n] for s, n in zip(SPLITS, (e.train_subset, e.valid_subset, None))}, data.step, data.notes)
@@ -773,9 +832,14 @@ class Result:
     def __str__(self) -> str:
         f = self.facts
         what = f"{f['cell']}-{f['units']} ({f['parameters']:,} parameters) on {f['data']}: "
-        if "accuracy" in f["test"]: scores = "NLL " + "  ".join(f"{s} {f[s]['nll']:.4f}" for s in SPLITS) + f", test accuracy {f['test']['accuracy']:.3f}"
-        else: scores = "perplexity " + "  ".join(f"{s} {f[s]['perplexity']:.2f}" for s in SPLITS) + f", test BLEU {f['test']['bleu']:.2f} (lowercased spaCy tokens {f['test']['bleu_tokens']:.2f})"
-        return f"{what}{scores}; best of {f['epochs']} epochs: {f['best_epoch']}; {f['seconds']:.1f} s" + "".join(f"; {n}" for n in f.get("notes", []))
+        of = lambda score, digits: "  ".join(f"{s} {f[s][score]:.{digits}f}" for s in SPLITS)
+        if "accuracy" in f["test"]:
+            scores = f"NLL {of('nll', 4)}, test accuracy {f['test']['accuracy']:.3f}"
+        else:
+            tokens = f"lowercased spaCy tokens {f['test']['bleu_tokens']:.2f}"
+            scores = f"perplexity {of('perplexity', 2)}, test BLEU {f['test']['bleu']:.2f} ({tokens})"
+        notes = "".join(f"; {n}" for n in f.get("notes", []))
+        return f"{what}{scores}; best of {f['epochs']} epochs: {f['best_epoch']}; {f['seconds']:.1f} s{notes}"
 
 # %% ../nbs/08_train.ipynb #85d45b17
 def provenance(
@@ -783,8 +847,10 @@ def provenance(
 ) -> dict: # what a reader needs to trust or repeat the figures
     "Versions and machine"
     from gru_study import __version__
-    versions = dict(gru_study=__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, scipy=version("scipy"))
-    return dict(engine=engine.name, device=engine.experiment.device, threads=torch.get_num_threads(), processor=processor(), versions=versions)
+    versions = dict(gru_study=__version__, python=platform.python_version(), torch=torch.__version__,
+        numpy=np.__version__, scipy=version("scipy"))
+    return dict(engine=engine.name, device=engine.experiment.device, threads=torch.get_num_threads(),
+        processor=processor(), versions=versions)
 
 # %% ../nbs/08_train.ipynb #0ad4d998
 def result_facts(
@@ -793,10 +859,12 @@ def result_facts(
     data: MusicData | TextData,
     progress: Progress
 ) -> dict:
-    "What result.json holds: clean scores of the three splits at the weights that were best on validation, sizes, time, origin"
+    "What result.json holds: clean scores of the three splits at the weights best on validation, sizes, time, origin"
     return dict(config=e.model_dump(), cell=get_cell(e.rnn).name, data=data.name, summary=str(data), units=e.units,
-        parameters=sum(w.numel() for w in engine.weights_now().values()), epochs=progress.epoch, best_epoch=progress.best_epoch,
-        stopped="patience" if progress.stale(e.patience) else "epoch", seconds=progress.seconds, **engine.scores(), provenance=provenance(engine))
+        parameters=sum(w.numel() for w in engine.weights_now().values()),
+        epochs=progress.epoch, best_epoch=progress.best_epoch,
+        stopped="patience" if progress.stale(e.patience) else "epoch",
+        seconds=progress.seconds, **engine.scores(), provenance=provenance(engine))
 
 # %% ../nbs/08_train.ipynb #2f577ba3
 class Events:
@@ -819,13 +887,17 @@ def one_epoch(
 ) -> dict[str, float]: # the epoch's row
     "Train on every sequence once, then validate; raises `Diverged`"
     e, n = engine.experiment, progress.epoch + 1
-    clock = time.perf_counter if e.device != "cpu" else time.thread_time if e.task == "music_lm" else lambda: time.process_time()/torch.get_num_threads()
+    clock = (time.perf_counter if e.device != "cpu" else time.thread_time if e.task == "music_lm"
+        else lambda: time.process_time()/torch.get_num_threads())
     start = clock()
     train = engine.train_epoch(n)
     seconds = progress.seconds + clock() - start
     valid = engine.validate()
-    if not np.isfinite(valid["valid_nll"]): raise Diverged(f"training diverged in epoch {n}, step {-(-len(engine.data.train)//e.bs)}: validation NLL {valid['valid_nll']}")
-    return dict(epoch=n, train_loss=float(train.loss), train_nll=float(train.nll), **valid, grad_norm=float(train.grad_norm), seconds=seconds)
+    if not np.isfinite(valid["valid_nll"]):
+        step = -(-len(engine.data.train)//e.bs)
+        raise Diverged(f"training diverged in epoch {n}, step {step}: validation NLL {valid['valid_nll']}")
+    return dict(epoch=n, train_loss=float(train.loss), train_nll=float(train.nll), **valid,
+        grad_norm=float(train.grad_norm), seconds=seconds)
 
 # %% ../nbs/08_train.ipynb #31671c6f
 def train_epochs(
@@ -834,7 +906,7 @@ def train_epochs(
     progress: Progress,
     watchers: list[Callable[[dict], object]] # each is given every row
 ) -> None:
-    "Train to the last epoch or until patience runs out, saving on the way; raises `Diverged`, after saving the last good epoch"
+    "Train to the last epoch or until patience runs out, saving on the way; raises `Diverged`, the last good epoch kept"
     e, saved = engine.experiment, time.monotonic()
     while progress.epoch < e.epoch and not progress.stale(e.patience):
         good = engine.state()
@@ -850,7 +922,8 @@ def train_epochs(
         except BaseException: # a watcher may end the run: this epoch is kept
             save_checkpoint(run, engine, progress)
             raise
-        if progress.epoch == e.epoch or progress.stale(e.patience) or progress.epoch % 100 == 0 or time.monotonic() - saved > 1:
+        last = progress.epoch == e.epoch or progress.stale(e.patience)
+        if last or progress.epoch % 100 == 0 or time.monotonic() - saved > 1:
             save_checkpoint(run, engine, progress)
             saved = time.monotonic()
 
@@ -859,7 +932,8 @@ def print_row(
     row: dict[str, float]
 ) -> None:
     "What `-v` prints of an epoch"
-    print("epoch {epoch}: train loss {train_loss:.4f} NLL {train_nll:.4f}, valid loss {valid_loss:.4f} NLL {valid_nll:.4f}, {seconds:.1f} s".format(**row), flush=True)
+    print("epoch {epoch}: train loss {train_loss:.4f} NLL {train_nll:.4f}, "
+        "valid loss {valid_loss:.4f} NLL {valid_nll:.4f}, {seconds:.1f} s".format(**row), flush=True)
 
 # %% ../nbs/08_train.ipynb #0ddc6639
 def lost_views(
@@ -888,7 +962,8 @@ def fit(
     "Train, resume or extend a run, or give the result of a finished one; raises `BadInput`, `Diverged`"
     run, result = earlier(e)
     if result: return result
-    if e.tensorboard and not find_spec("tensorboard"): raise BadInput('tensorboard: it is not installed; install gru-study with its extra "tensorboard"')
+    if e.tensorboard and not find_spec("tensorboard"):
+        raise BadInput('tensorboard: it is not installed; install gru-study with its extra "tensorboard"')
     data = experiment_data(e)
     engine = make_engine(e, data)
     with locked(run), OneThread() if e.task == "music_lm" else nullcontext():
@@ -897,7 +972,9 @@ def fit(
         progress = load_checkpoint(run, engine)
         run.write_json("config.json", e.model_dump())
         if isinstance(engine, TranslateEngine): run.write_json("vocabulary.json", save_vocabularies(engine.fields))
-        watchers = [w for w in (watch, print_row if e.verbose else None, Events(run, progress.epoch + 1) if e.tensorboard else None) if w]
+        printing = print_row if e.verbose else None
+        events = Events(run, progress.epoch + 1) if e.tensorboard else None
+        watchers = [w for w in (watch, printing, events) if w]
         train_epochs(run, engine, progress, watchers)
         run.write(views(progress)) # a kill may have come between the last checkpoint and them
         engine.load({"model": progress.best})
