@@ -555,7 +555,7 @@ def attention_map(
 
 # %% ../nbs/11_plots.ipynb #4c6bf2e6
 def length_figure(
-    lengths: pd.DataFrame, # of a test set, run after run: model, cell, attention, words (a range), sentences, bleu_lower
+    lengths: pd.DataFrame, # of a test set, run after run: model, cell, attention, words (range), sentences, bleu_lower
     title: str = "BLEU by length of the source"
 ) -> go.Figure:
     "A line a model through the means over its runs, with their range; dashed without attention"
