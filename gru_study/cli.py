@@ -196,6 +196,7 @@ def standard_input() -> Iterator[str]: # lines
         try: yield line.decode("utf-8-sig" if i == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError: raise BadInput(f"standard input: line {i} is not UTF-8") from None
 
+# %% ../nbs/15_cli.ipynb #fd9b3f9d
 def in_groups(
     items: Iterable[str],
     size: int # of a group

@@ -834,6 +834,7 @@ def said_by(
     "The best translation by each"
     return {name: translate(*read_translator(name, stamp_of(name)), [sentence], beam)[0][0] for name in names}
 
+# %% ../nbs/13_lab.ipynb #5612c079
 class Speak(App):
     "Type a sentence; see its translations, and where the networks looked"
     def __init__(self,

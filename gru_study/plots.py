@@ -50,6 +50,7 @@ STYLE = go.layout.Template(layout=dict(
 pio.templates["gru_study"] = pio.templates.merge_templates(pio.templates["plotly"], STYLE) # once, not for each figure
 pio.templates.default = "gru_study"
 
+# %% ../nbs/11_plots.ipynb #6fea3776
 class Shown(MimetypeRenderer):
     "A figure for a notebook: to be drawn, to be looked at, to be read"
     def to_mimebundle(self, figure): return outputs(json.loads(pio.to_json(figure, validate=False)))

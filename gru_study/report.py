@@ -79,12 +79,13 @@ def usable(
 class Study:
     "What is known of some runs; `run` names a run in each table"
     runs: pd.DataFrame # a row a run
-    sequences: pd.DataFrame # data, run, sequence, frames, nll over all of them: test sequences; of runs with role seed
+    sequences: pd.DataFrame # data, run, sequence, frames, nll summed over frames: test sequences of runs with role seed
     curves: pd.DataFrame # data, run, epoch, seconds, train_nll, valid_nll; of runs with role seed
     baselines: pd.DataFrame # data, model, nll, nll_on, accuracy on the test split
     provenance: dict[str, dict] # data -> versions, machine, time, commit
     damaged: tuple[str, ...] = () # a sentence for each run that was left out
 
+# %% ../nbs/12_report.ipynb #605ec708
 TABLES = { # name: columns of text; of numbers
     "runs": "data run role cell sizes settings state message; units parameters lr seed train_nll valid_nll test_nll "
         "test_nll_seq nll_on accuracy best_epoch epochs seconds",
@@ -246,6 +247,7 @@ def read_table(
 # %% ../nbs/12_report.ipynb #2bebb2f6
 RECORDED: dict[Task, str] = {"music_lm": "table2", "translate": "multi30k"} # folder in results/, and target of make
 
+# %% ../nbs/12_report.ipynb #398b2af1
 def write_tables(
     study, # a dataclass of tables with a column `data`, among them `runs`; and `provenance`
     old, # what the folder holds, or None
@@ -265,6 +267,7 @@ def write_tables(
     write_file(folder/"provenance.json", json.dumps(made, indent=1) + "\n")
     return folder
 
+# %% ../nbs/12_report.ipynb #ba9e5c23
 def read_tables(
     kind: type, # of the study
     tables: dict[str, str], # name -> columns of text; of numbers
@@ -296,6 +299,7 @@ def write_study(
     old = read_tables(Study, TABLES, "music_lm", folder) if (folder/"runs.csv").is_file() else None
     return write_tables(study, old, dict.fromkeys(TABLES, ["data"]), folder)
 
+# %% ../nbs/12_report.ipynb #eb0903ef
 def read_study(
     folder: Path | None = None # default: the recorded study of the project, results/table2
 ) -> Study:
@@ -361,6 +365,7 @@ DIGITS = {
     "train NLL": 3, "valid NLL": 3, "test NLL": 3, "± sd": 3, "nll_on": 3, "frame accuracy": 3,
     "best epoch": 0, "epochs": 0, "seconds": 1}
 
+# %% ../nbs/12_report.ipynb #9189ab78
 def readable(
     table: pd.DataFrame # of `study_table`
 ) -> pd.DataFrame: # of strings
@@ -605,6 +610,7 @@ FAULTS = { # what is known to be wrong with the canonical rolls
     "Nottingham": "three sequences are there twice.",
     "Piano-midi": "only 25 test pieces of very different lengths, so intervals over pieces are wide."}
 
+# %% ../nbs/12_report.ipynb #29e4197a
 def data_notes(
     study: Study
 ) -> list[str]: # in Markdown

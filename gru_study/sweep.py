@@ -63,6 +63,7 @@ class Word(str):
 
 NO_LITERAL = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) # what `literal_eval` raises
 
+# %% ../nbs/10_sweep.ipynb #f886e764
 def typed(
     value, # of a grid
     text: bool = False # does the parameter hold text?
@@ -465,6 +466,7 @@ def run_notebook(
 # %% ../nbs/10_sweep.ipynb #defbd878
 RUNNING: set[subprocess.Popen] = set() # processes of `execute` in this process
 
+# %% ../nbs/10_sweep.ipynb #75924779
 @contextmanager
 def started(
     arguments: dict, # of `notebook_process`
