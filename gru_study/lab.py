@@ -7,8 +7,9 @@ __all__ = ['TOLD', 'COMPILING', 'ALIVE', 'DONE_BY', 'FIELDS', 'MORE', 'TRAININGS
            'Drawn', 'Plot', 'show', 'give_sound', 'Number', 'values', 'App', 'facts', 'row', 'saying', 'music',
            'list_pieces', 'score', 'statistics_table', 'Browse', 'finished', 'read_model', 'stamp_of', 'network',
            'title', 'field', 'helped', 'spec', 'Stopped', 'to_compile', 'Training', 'hold', 'stop', 'RunRow',
-           'learning', 'mixed', 'RunList', 'Train', 'free_folder', 'Compose', 'insides', 'LookInside', 'piece_scatter',
-           'Pieces', 'Compare', 'read_translator', 'said_by', 'Speak']
+           'learning', 'mixed', 'RunList', 'show_expected', 'Train', 'free_folder', 'compose_controls', 'Compose',
+           'insides', 'unit_order', 'inside_controls', 'LookInside', 'piece_scatter', 'Pieces', 'Compare',
+           'read_translator', 'said_by', 'Speak']
 
 # %% ../nbs/13_lab.ipynb #aef87a61
 import html
@@ -27,7 +28,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import traitlets
-from ipywidgets import HTML, Accordion, Box, Button, Checkbox, Combobox, Dropdown, HBox, Layout, SelectMultiple, Text, ToggleButtons, VBox, Widget, widget_serialization
+from ipywidgets import (
+    HTML, Accordion, Box, Button, Checkbox, Combobox, Dropdown, HBox, Layout, SelectMultiple, Text, ToggleButtons,
+    VBox, Widget, widget_serialization)
 from plotly.offline import get_plotlyjs
 from pydantic import ValidationError
 
@@ -35,13 +38,16 @@ from .base import BadInput, Failed, asset
 from .cells import CELLS, get_cell
 from .experiment import Experiment, Run, Task, explain, find_run, is_shipped, open_run, pretrained
 from .generate import Translation, harmonise, roll_statistics, sample_music, to_wav, translate
-from .inside import Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants
+from .inside import (
+    Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants)
 from .kernels import run_epoch
 from .models import MusicLM, OneThread, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
 from .pictures import INK, in_words
-from .plots import attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll
-from .report import differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable
+from .plots import (
+    attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll)
+from .report import (
+    differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable)
 from .train import fit, fuses, is_compiled, load_model, load_translator
 
 # %% ../nbs/13_lab.ipynb #45ef96f2
@@ -95,7 +101,10 @@ def give_sound(
     "Let a piano roll be heard, and kept as WAV, as MIDI and as a data set"
     with plot.drawn.hold_sync():
         plot.drawn.clock, plot.drawn.music = [1 - step/2, tempo/60], zlib.crc32(np.packbits(roll > 0).tobytes())
-        plot.drawn.files = {f"{name}.wav": to_wav(roll, step, tempo), f"{name}.mid": to_midi(roll, step, tempo), f"{name}.npz": to_npz(sampled_set([roll], step))}
+        plot.drawn.files = {
+            f"{name}.wav": to_wav(roll, step, tempo),
+            f"{name}.mid": to_midi(roll, step, tempo),
+            f"{name}.npz": to_npz(sampled_set([roll], step))}
 
 # %% ../nbs/13_lab.ipynb #b622d292
 class Number(Text):
@@ -107,14 +116,17 @@ class Number(Text):
         high: int | float
     ):
         self.kind, self.low, self.high = type(value), low, high
-        super().__init__(str(value), description=name, continuous_update=False, style=dict(description_width="100px"), layout=Layout(width="215px"))
+        super().__init__(
+            str(value), description=name, continuous_update=False,
+            style=dict(description_width="100px"), layout=Layout(width="215px"))
 
     def read(self) -> int | float:
         "What was typed; raises `BadInput` where it is no such number"
         try: found = self.kind(self.value)
         except ValueError: found = float("nan")
         if self.low <= found <= self.high: return found
-        raise BadInput.found(self.description, self.value, f"a {'whole ' if self.kind is int else ''}number from {self.low} to {self.high}")
+        whole = "whole " if self.kind is int else ""
+        raise BadInput.found(self.description, self.value, f"a {whole}number from {self.low} to {self.high}")
 
 # %% ../nbs/13_lab.ipynb #7760e239
 def values(
@@ -193,10 +205,13 @@ def score(
     frames: int
 ) -> go.Figure: # the same
     "Mark every fourth beat, in all panels"
-    lines = [dict(type="line", x0=b, x1=b, y0=0, y1=1, xref="x", yref="paper", line=dict(color=INK, width=0.6), opacity=0.4) for b in np.arange(1 - step/2, 1 + step*frames, 4)]
+    style = dict(type="line", y0=0, y1=1, xref="x", yref="paper", line=dict(color=INK, width=0.6), opacity=0.4)
+    lines = [dict(x0=b, x1=b, **style) for b in np.arange(1 - step/2, 1 + step*frames, 4)]
     return figure.update_layout(shapes=lines[:500], coloraxis_showscale=len(figure.data) > 1)
 
-TOLD = {"pieces": "{pieces:,}", "frames": "{frames:,}", "notes a frame": "{notes:.2f} ± {spread:.2f}", "silent": "{silent:.1%}", "held from before": "{held:.1%}", "with a minor second": "{clash:.1%}"}
+TOLD = {
+    "pieces": "{pieces:,}", "frames": "{frames:,}", "notes a frame": "{notes:.2f} ± {spread:.2f}",
+    "silent": "{silent:.1%}", "held from before": "{held:.1%}", "with a minor second": "{clash:.1%}"}
 
 # %% ../nbs/13_lab.ipynb #53aae927
 def statistics_table(
@@ -205,7 +220,9 @@ def statistics_table(
     "What pieces are like, in numbers, a row a label"
     found = {label: roll_statistics(r) | dict(frames=sum(map(len, r)), pieces=len(r)) for label, r in rolls.items()}
     keys = lambda f: " to ".join(note_name(f[k]) for k in ("lowest", "highest") if f[k])
-    return styled(pd.DataFrame([{"music": label} | {name: form.format(**f) for name, form in TOLD.items()} | {"range": keys(f)} for label, f in found.items()]), ("music",)).to_html()
+    told = lambda f: {name: form.format(**f) for name, form in TOLD.items()} | {"range": keys(f)}
+    table = pd.DataFrame([{"music": label} | told(f) for label, f in found.items()])
+    return styled(table, ("music",)).to_html()
 
 # %% ../nbs/13_lab.ipynb #cd060e82
 class Browse(App):
@@ -214,13 +231,18 @@ class Browse(App):
         data: str = "chorales" # what is shown first
     ):
         self.plot, self.facts = Plot(), facts()
-        super().__init__(dict(data=Combobox(value=data, options=DATASETS, description="data", ensure_option=False, continuous_update=False),
-            split=Dropdown(options=SPLITS, value="test", description="split"), piece=Dropdown(description="piece"), tempo=Number("tempo", 96, 30, 240)), self.plot, self.facts)
+        super().__init__(dict(
+            data=Combobox(
+                value=data, options=DATASETS, description="data", ensure_option=False, continuous_update=False),
+            split=Dropdown(options=SPLITS, value="test", description="split"),
+            piece=Dropdown(description="piece"), tempo=Number("tempo", 96, 30, 240)
+        ), self.plot, self.facts)
 
     def update(self, data, split, piece, tempo):
         roll, whole = list_pieces(self.controls["piece"], data, split), music(data)
         name = whole.names[split][self.controls["piece"].value]
-        show(self.plot, score(piano_roll(roll, step=whole.step, title=f"{name} ({whole.name}, {split})"), whole.step, len(roll)), f"{data} {split} {name}")
+        figure = piano_roll(roll, step=whole.step, title=f"{name} ({whole.name}, {split})")
+        show(self.plot, score(figure, whole.step, len(roll)), f"{data} {split} {name}")
         give_sound(self.plot, roll, name, whole.step, tempo)
         self.facts.value = statistics_table({"this piece": [roll], f"{whole.name}, {split}": whole[split]})
 
@@ -289,7 +311,9 @@ def helped(
 ) -> HBox:
     "A control and a question mark that opens what the spec says of its field"
     told = html.escape(Experiment.model_fields[name].description or "")
-    mark = f'<details class="gru-help"><summary title="{told}" aria-label="what {name} means">?</summary><div>{told}</div></details>'
+    mark = (
+        f'<details class="gru-help"><summary title="{told}" aria-label="what {name} means">?</summary>'
+        f'<div>{told}</div></details>')
     return HBox([control, HTML(mark)], layout=Layout(align_items="flex-start", flex_flow="row wrap"))
 
 # %% ../nbs/13_lab.ipynb #2cac5771
@@ -382,7 +406,10 @@ def stop(
     training.free.set()
 
 # %% ../nbs/13_lab.ipynb #e24a2be7
-DONE_BY = {"Pause": "wait after the epoch that is under way", "Resume": "train on from where it stands", "Stop": "end after the epoch that is under way; what is trained is kept, and Resume goes on from it",
+DONE_BY = {
+    "Pause": "wait after the epoch that is under way",
+    "Resume": "train on from where it stands",
+    "Stop": "end after the epoch that is under way; what is trained is kept, and Resume goes on from it",
     "Remove": "take this line off the list; the run's files stay where they are"}
 
 # %% ../nbs/13_lab.ipynb #92212836
@@ -394,22 +421,30 @@ class RunRow(HBox):
     ):
         self.training, self.told = training, HTML(layout=Layout(flex="1 1 20em"))
         self.shown = Checkbox(True, description="show", indent=False, layout=Layout(width="auto"))
-        self.pause, self.end, self.gone = (Button(description=d, tooltip=DONE_BY[d], layout=Layout(width="84px")) for d in ("Pause", "Stop", "Remove"))
+        button = lambda d: Button(description=d, tooltip=DONE_BY[d], layout=Layout(width="84px"))
+        self.pause, self.end, self.gone = map(button, ("Pause", "Stop", "Remove"))
         self.pause.on_click(lambda _: hold(training))
         self.end.on_click(lambda _: stop(training))
         self.end.on_click(lambda _: self.refresh())
         self.gone.on_click(lambda _: remove(self))
-        super().__init__([self.shown, self.told, self.pause, self.end, self.gone], layout=Layout(align_items="center", flex_flow="row wrap"))
+        super().__init__(
+            [self.shown, self.told, self.pause, self.end, self.gone],
+            layout=Layout(align_items="center", flex_flow="row wrap"))
         self.refresh()
 
     def refresh(self) -> None:
-        self.state, t, f, alive = self.training.told, self.training, self.training.rows[-1:], self.training.state in ALIVE
-        far = f"epoch {f[0]['epoch']:.0f} of {t.e.epoch}, validation NLL {f[0]['valid_nll']:.3f} (best {min(r['valid_nll'] for r in t.rows):.3f})" if f else ""
+        self.state, t = self.training.told, self.training
+        f, alive, far = t.rows[-1:], t.state in ALIVE, ""
+        if f:
+            best = min(r["valid_nll"] for r in t.rows)
+            far = f"epoch {f[0]['epoch']:.0f} of {t.e.epoch}, validation NLL {f[0]['valid_nll']:.3f} (best {best:.3f})"
         mark = f'<span aria-hidden="true" style="color: {colour(title(t.run, t.e)[0])}">■</span>'
-        self.told.value = f"{mark} <b>{html.escape(t.e.save_dir)}</b> {t.told} {far} {html.escape(t.message if t.state == 'failed' else '')}"
+        message = html.escape(t.message if t.state == "failed" else "")
+        self.told.value = f"{mark} <b>{html.escape(t.e.save_dir)}</b> {t.told} {far} {message}"
         self.pause.description = "Resume" if t.state in ("paused", "stopped") else "Pause"
         self.pause.tooltip = DONE_BY[self.pause.description]
-        self.pause.disabled, self.end.disabled, self.gone.disabled = t.stopping and alive or t.state not in ("training", "paused", "stopped"), t.stopping or not alive, alive
+        self.pause.disabled = t.stopping and alive or t.state not in ("training", "paused", "stopped")
+        self.end.disabled, self.gone.disabled = t.stopping or not alive, alive
 
 # %% ../nbs/13_lab.ipynb #3b0de797
 def learning(
@@ -419,12 +454,15 @@ def learning(
     figure, more = curves(runs), 24*len(runs)
     for column, measure in enumerate(("nll", "loss"), 1):
         lines = [h[f"{split}_{measure}"] for _, h in runs.values() for split in ("train", "valid")]
-        figure.update_yaxes(range=[0.98*min(map(min, lines)), max(max(1.35*min(y), 1.02*y[-1]) for y in lines)], col=column)
-    return figure.update_layout(height=430 + more, margin_b=80 + more, legend=dict(yref="container", y=0, yanchor="bottom"))
+        low, high = min(map(min, lines)), max(max(1.35*min(y), 1.02*y[-1]) for y in lines)
+        figure.update_yaxes(range=[0.98*low, high], col=column)
+    legend = dict(yref="container", y=0, yanchor="bottom")
+    return figure.update_layout(height=430 + more, margin_b=80 + more, legend=legend)
 
 # %% ../nbs/13_lab.ipynb #b113153e
 FIELDS = ("rnn", "data", "match", "hidden", "lr", "epoch", "patience", "weight_noise", "seed") # shown at once
-MORE = ("layers", "bs", "optim", "mtm", "wd", "clip", "train_subset", "valid_subset", "engine", "precision", "tensorboard")
+MORE = (
+    "layers", "bs", "optim", "mtm", "wd", "clip", "train_subset", "valid_subset", "engine", "precision", "tensorboard")
 
 # %% ../nbs/13_lab.ipynb #a878864d
 def mixed(
@@ -433,7 +471,9 @@ def mixed(
     "Name the data sets where there is more than one"
     names = {d: music(d).name for d in data}
     if len(names) < 2: return "", lambda label, data: label
-    return (f"<p>Several data sets share these axes: {html.escape(', '.join(names.values()))}. The figures of different data cannot be compared.</p>",
+    told = html.escape(", ".join(names.values()))
+    return (
+        f"<p>Several data sets share these axes: {told}. The figures of different data cannot be compared.</p>",
         lambda label, data: f"{label} on {names[data]}")
 
 # %% ../nbs/13_lab.ipynb #16f0d3e1
@@ -468,28 +508,49 @@ class RunList(VBox):
             self.draw()
             self.drawn = time.monotonic()
 
+# %% ../nbs/13_lab.ipynb #43744742
+def show_expected(
+    plot: Plot,
+    training: Training, # whose weights are written
+    piece: Dropdown # of test pieces
+) -> None:
+    "What a run expects of a test piece"
+    e, data = training.e, music(training.e.data)
+    roll = list_pieces(piece, e.data)
+    expected = {title(training.run, e)[1]: predict(network(e.save_dir), roll)}
+    figure = piano_roll(roll, expected, data.step, f"{data.names['test'][piece.value]} ({data.name}, test)")
+    show(plot, figure, f"{e.data} {piece.value}")
+
 # %% ../nbs/13_lab.ipynb #ff3f74e0
 class Train(RunList):
     "Start runs, hold them, watch them learn and what they expect of a piece they do not train on"
     def __init__(self,
         **given # fields of `Experiment` that begin with another value
     ):
-        if unknown := given.keys() - {*FIELDS, *MORE}: raise BadInput.found("fields", ", ".join(unknown), ", ".join((*FIELDS, *MORE)))
-        self.fields, self.runs, self.lock, self.drawn = {k: field(k, given.get(k)) for k in (*FIELDS, *MORE)}, [], threading.Lock(), 0.
-        self.begin, self.status, self.list, self.note = Button(description="Start", button_style="primary", tooltip="train with these settings, or go on with the run that has them"), HTML(), VBox(), HTML()
+        if unknown := given.keys() - {*FIELDS, *MORE}:
+            raise BadInput.found("fields", ", ".join(unknown), ", ".join((*FIELDS, *MORE)))
+        self.fields = {k: field(k, given.get(k)) for k in (*FIELDS, *MORE)}
+        self.runs, self.lock, self.drawn = [], threading.Lock(), 0.
+        what = "train with these settings, or go on with the run that has them"
+        self.begin = Button(description="Start", button_style="primary", tooltip=what)
+        self.status, self.list, self.note = HTML(), VBox(), HTML()
         self.piece, self.curves, self.roll = Dropdown(description="test piece"), Plot(), Plot()
         self.begin.on_click(lambda _: self.add())
         self.piece.observe(lambda _: self.draw(), "value")
         more = Accordion([row(*(helped(k, self.fields[k]) for k in MORE))], titles=["more fields"])
-        super().__init__([row(*(helped(k, self.fields[k]) for k in FIELDS)), more, row(self.begin, self.piece), self.status, self.list, self.note, self.curves, self.roll])
+        first = row(*(helped(k, self.fields[k]) for k in FIELDS))
+        super().__init__([
+            first, more, row(self.begin, self.piece), self.status, self.list, self.note, self.curves, self.roll])
         list_pieces(self.piece, "chorales")
 
     def add(self) -> None:
-        "Start a run in the first folder of its kind where it fits; a run that was stopped goes on, and the same settings are the same run"
+        "Start a run in the first folder of its kind where it fits; one that was stopped or has these settings goes on"
         with saying(self.status):
             e = free_folder(self.fields)
             training = TRAININGS.setdefault(Run(e.save_dir).exp, Training(e, self.progress))
-            if training.state in (*ALIVE, "finished"): self.status.value = f"{html.escape(e.save_dir)} is the run with these settings, see its line below; another seed makes another run."
+            if training.state in (*ALIVE, "finished"):
+                same = f"{html.escape(e.save_dir)} is the run with these settings, see its line below"
+                self.status.value = f"{same}; another seed makes another run."
             if training not in [r.training for r in self.runs]: self.list_run(training)
             if training.state in ALIVE: return
             training.e = e
@@ -500,12 +561,12 @@ class Train(RunList):
         for r in self.runs: r.refresh()
         on = [r.training for r in self.runs if r.shown.value and r.training.rows]
         self.note.value, label = mixed([t.e.data for t in on])
-        told = {label(title(t.run, t.e)[1], t.e.data): (title(t.run, t.e)[0], pd.DataFrame(t.rows).to_dict("list")) for t in on}
+        told = {label(title(t.run, t.e)[1], t.e.data): (title(t.run, t.e)[0], pd.DataFrame(t.rows).to_dict("list"))
+            for t in on}
         show(self.curves, learning(told) if told else None, "curves")
-        if not (on and (on[-1].run.exp/"model.safetensors").exists()): return show(self.roll, None)
-        e, data = on[-1].e, music(on[-1].e.data)
-        roll = list_pieces(self.piece, e.data)
-        show(self.roll, piano_roll(roll, {title(on[-1].run, e)[1]: predict(network(e.save_dir), roll)}, data.step, f"{data.names['test'][self.piece.value]} ({data.name}, test)"), f"{e.data} {self.piece.value}")
+        ready = on and (on[-1].run.exp/"model.safetensors").exists()
+        if ready: show_expected(self.roll, on[-1], self.piece)
+        else: show(self.roll, None)
 
 # %% ../nbs/13_lab.ipynb #fcddfae4
 TRAININGS: dict[Path, Training] = {} # of this kernel, whichever app began them, by folder
@@ -522,22 +583,34 @@ def free_folder(
         known = TRAININGS.get(Run(e.save_dir).exp)
         try:
             open_run(e)
-            if known and known.state in ALIVE and known.e.model_dump() != e.model_dump(): raise BadInput("save_dir: taken by a run that has written nothing yet")
+            taken = known and known.state in ALIVE and known.e.model_dump() != e.model_dump()
+            if taken: raise BadInput("save_dir: taken by a run that has written nothing yet")
         except BadInput: n += 1 # there is another run
         else: return e
 
 # %% ../nbs/13_lab.ipynb #c6a65b89
 WAYS = ("from nothing", "continue the piece", "harmonise the piece")
 
+# %% ../nbs/13_lab.ipynb #82e1cad2
+def compose_controls(
+    names: list[str] # of runs
+) -> dict[str, Widget]:
+    "What `Compose` is told"
+    return dict(
+        run=Dropdown(options=names, description="model", layout=Layout(width="340px")),
+        way=ToggleButtons(options=WAYS, style=dict(button_width="175px")), piece=Dropdown(description="test piece"),
+        beats=Number("first beats", 8, 1, 64), length=Number("beats in all", 64, 8, 400),
+        temperature=Number("temperature", 1., 0., 2.), most=Number("notes at most", 6, 1, 12),
+        tempo=Number("tempo", 96, 30, 240), seed=Number("seed", 1, 0, 2**63 - 1))
+
 # %% ../nbs/13_lab.ipynb #32b4ed41
 class Compose(VBox):
     "Let a trained network compose; see it, hear it, keep it"
     def __init__(self):
         self.left_out = HTML()
-        self.controls = dict(run=Dropdown(options=finished("music_lm", self.left_out), description="model", layout=Layout(width="340px")), way=ToggleButtons(options=WAYS, style=dict(button_width="175px")),
-            piece=Dropdown(description="test piece"), beats=Number("first beats", 8, 1, 64), length=Number("beats in all", 64, 8, 400),
-            temperature=Number("temperature", 1., 0., 2.), most=Number("notes at most", 6, 1, 12), tempo=Number("tempo", 96, 30, 240), seed=Number("seed", 1, 0, 2**63 - 1))
-        self.begin, self.status, self.plot, self.facts = Button(description="Compose", button_style="primary"), HTML(), Plot(), facts()
+        self.controls = compose_controls(finished("music_lm", self.left_out))
+        self.begin = Button(description="Compose", button_style="primary")
+        self.status, self.plot, self.facts = HTML(), Plot(), facts()
         self.begin.on_click(lambda _: self.compose())
         self.controls["run"].observe(lambda _: self.offer(), "value")
         self.controls["tempo"].observe(lambda _: self.play(), "value")
@@ -547,7 +620,8 @@ class Compose(VBox):
 
     def offer(self) -> None:
         "Offer the pieces that the model was not trained on"
-        with saying(self.status): list_pieces(self.controls["piece"], find_run(self.controls["run"].value).experiment.data)
+        with saying(self.status):
+            list_pieces(self.controls["piece"], find_run(self.controls["run"].value).experiment.data)
 
     def compose(self) -> None:
         "Do what the controls say"
@@ -556,7 +630,8 @@ class Compose(VBox):
             data = music(find_run(c["run"]).experiment.data)
             roll = self.sampled(network(c["run"]), data, c)
             name = f"{c['run'].replace('/', '-')} seed {c['seed']}"
-            show(self.plot, score(piano_roll(roll, step=data.step, title=f"{c['way'].capitalize()}: {name}"), data.step, len(roll)), str(c))
+            figure = piano_roll(roll, step=data.step, title=f"{c['way'].capitalize()}: {name}")
+            show(self.plot, score(figure, data.step, len(roll)), str(c))
             self.composed = roll, name, data.step
             self.play()
             self.facts.value = statistics_table({"this sample": [roll], f"{data.name}, test": data.test})
@@ -568,55 +643,84 @@ class Compose(VBox):
     def sampled(self, net, data: MusicData, c: dict) -> np.ndarray: # frames x 88
         "The music"
         piece, frames = data.test[c["piece"]], lambda beats: max(1, round(beats/data.step))
-        if c["way"] == WAYS[2]: return harmonise(net, piece[:frames(c["length"])], 1, c["temperature"], c["most"], seed=c["seed"])[0]
-        if c["way"] == WAYS[1] and c["beats"] > c["length"]: raise BadInput.found("first beats", c["beats"], f"at most {c['length']}, the beats in all")
+        how = 1, c["temperature"], c["most"]
+        if c["way"] == WAYS[2]: return harmonise(net, piece[:frames(c["length"])], *how, seed=c["seed"])[0]
+        if c["way"] == WAYS[1] and c["beats"] > c["length"]:
+            raise BadInput.found("first beats", c["beats"], f"at most {c['length']}, the beats in all")
         begin = piece[:frames(c["beats"])] if c["way"] == WAYS[1] else None
-        return sample_music(net, frames(c["length"]), begin, 1, c["temperature"], c["most"], seed=c["seed"])[0]
+        return sample_music(net, frames(c["length"]), begin, *how, seed=c["seed"])[0]
 
 # %% ../nbs/13_lab.ipynb #b5ce9a54
 @lru_cache(64)
 def insides(
     name: str, # a run
     stamp: int # of its weights, see `stamp_of`
-) -> tuple[list[Inside], list[pd.DataFrame], pd.DataFrame]: # over pieces: what happens inside, the events; how far back the gradient reaches
+) -> tuple[list[Inside], list[pd.DataFrame], pd.DataFrame]: # of each piece; its events; how far the gradient reaches
     "What a network does on the first test pieces of its data, worked out once"
     net, data = read_model(name, stamp), music(find_run(name).experiment.data)
-    return [look_inside(net, r) for r in data.test[:20]], [events(r, data.step) for r in data.test[:20]], gradient_flow([gradient_norms(net, r) for r in data.test[:5]])
+    inside, happened = [look_inside(net, r) for r in data.test[:20]], [events(r, data.step) for r in data.test[:20]]
+    return inside, happened, gradient_flow([gradient_norms(net, r) for r in data.test[:5]])
+
+# %% ../nbs/13_lab.ipynb #b4330439
+def unit_order(
+    found: list[Inside],
+    happened: list[pd.DataFrame],
+    sort: str, # "number", "time constant" or an event
+    of: str # a gate or state
+) -> tuple[np.ndarray | None, str]:
+    "The units from top to bottom, and in words by what"
+    if sort == "number": return None, "as numbered"
+    if sort == "time constant": return ordered(time_constants(found)), "from the longest time constant to the shortest"
+    r = correlations([i.panels[of] for i in found], happened)
+    return ordered(r[sort]) if sort in r else None, f"by correlation of {of} with {sort}, from + to -"
+
+# %% ../nbs/13_lab.ipynb #2552dd3b
+def inside_controls(
+    names: list[str] # of runs
+) -> dict[str, Widget]:
+    "What `LookInside` is told"
+    happens = list(events(music("chorales").test[0]))
+    return dict(
+        run=Dropdown(options=names, description="model", layout=Layout(width="340px")),
+        piece=Dropdown(description="test piece"),
+        sort=Dropdown(options=["number", "time constant", *happens], description="sort by"),
+        of=Dropdown(options=["hidden"], description="as seen in"),
+        event=Dropdown(options=happens, value="phrase end", description="event"))
 
 # %% ../nbs/13_lab.ipynb #b106be98
 class LookInside(App):
     "Gates and states of every unit under a piece; what they do at phrase ends; how far back the gradient reaches"
     def __init__(self):
-        self.inside, self.about, self.flow, self.last, self.note, self.left_out = Plot(), Plot(), Plot(), None, HTML(), HTML()
-        names = finished("music_lm", self.left_out)
-        happens = list(events(music("chorales").test[0]))
-        super().__init__(dict(run=Dropdown(options=names, description="model", layout=Layout(width="340px")), piece=Dropdown(description="test piece"), sort=Dropdown(options=["number", "time constant", *happens], description="sort by"),
-            of=Dropdown(options=["hidden"], description="as seen in"), event=Dropdown(options=happens, value="phrase end", description="event")), self.inside, self.about, self.note, self.flow, self.left_out)
+        self.inside, self.about, self.flow = Plot(), Plot(), Plot()
+        self.last, self.note, self.left_out = None, HTML(), HTML()
+        controls = inside_controls(finished("music_lm", self.left_out))
+        super().__init__(controls, self.inside, self.about, self.note, self.flow, self.left_out)
 
     def update(self, run, piece, sort, of, event):
         data = music(find_run(run).experiment.data)
-        roll, (found, happened, _) = list_pieces(self.controls["piece"], find_run(run).experiment.data), insides(run, stamp_of(run))
+        roll = list_pieces(self.controls["piece"], find_run(run).experiment.data)
+        found, happened, _ = insides(run, stamp_of(run))
         panels, marks = look_inside(network(run), roll).panels, events(roll, data.step)[event]
-        if self.controls["of"].options != tuple(panels): self.controls["of"].options, self.controls["of"].value = tuple(panels), "hidden"
-        order, by = self.ordered(found, happened, sort, self.controls["of"].value)
+        of = self.controls["of"]
+        if of.options != tuple(panels): of.options, of.value = tuple(panels), "hidden"
+        order, by = unit_order(found, happened, sort, of.value)
         cell, label = title(find_run(run))
-        show(self.inside, inside_figure(roll, panels, order, by, data.step, marks if marks.isin((0, 1)).all() else None, f"Inside {label}"), f"{run} {roll.shape}")
+        shown = marks if marks.isin((0, 1)).all() else None
+        figure = inside_figure(roll, panels, order, by, data.step, shown, f"Inside {label}")
+        show(self.inside, figure, f"{run} {roll.shape}")
         give_sound(self.inside, roll, "piece", data.step, 96.)
         if (run, event) == self.last: return # the others do not depend on the rest
         self.last = run, event
-        courses = {g: (cell, around([i.panels[g].mean(1) for i in found], [h[event] >= 1 if event != "change" else h[event] > 0.5 for h in happened])) for g in panels}
+        at = [h[event] >= 1 if event != "change" else h[event] > 0.5 for h in happened]
+        courses = {g: (cell, around([i.panels[g].mean(1) for i in found], at)) for g in panels}
         what = "Gates and states" if found[0].gates else "The state"
-        show(self.about, event_figure(courses, event, f"{what} about a {event}: mean ± 2 standard errors; dashed: mean of all frames"), event)
+        told = f"{what} about a {event}: mean ± 2 standard errors; dashed: mean of all frames"
+        show(self.about, event_figure(courses, event, told), event)
         others = {n: find_run(n) for n in dict.fromkeys((*(r.save_dir for r in pretrained("music_lm")), run))}
         self.note.value, named = mixed([r.experiment.data for r in others.values()])
-        show(self.flow, flow_figure({named(title(r)[1], r.experiment.data): (title(r)[0], insides(n, stamp_of(n))[2]) for n, r in others.items()}), "flow")
-
-    def ordered(self, found: list[Inside], happened: list[pd.DataFrame], sort: str, of: str) -> tuple[np.ndarray | None, str]:
-        "The units from top to bottom, and in words by what"
-        if sort == "number": return None, "as numbered"
-        if sort == "time constant": return ordered(time_constants(found)), "from the longest time constant to the shortest"
-        r = correlations([i.panels[of] for i in found], happened)
-        return ordered(r[sort]) if sort in r else None, f"by correlation of {of} with {sort}, from + to -"
+        flows = {named(title(r)[1], r.experiment.data): (title(r)[0], insides(n, stamp_of(n))[2])
+            for n, r in others.items()}
+        show(self.flow, flow_figure(flows), "flow")
 
 # %% ../nbs/13_lab.ipynb #12fd4fd5
 def piece_scatter(
@@ -628,15 +732,22 @@ def piece_scatter(
     nll = lambda rows: [s["nll"]/s["frames"] for s in rows]
     line = [min(nll(x) + nll(y)) - 0.3, max(nll(x) + nll(y)) + 0.3]
     better = sum(v < u for u, v in zip(nll(x), nll(y)))
-    dots = go.Scatter(x=nll(x), y=nll(y), mode="markers", name="a test piece", customdata=list(range(len(x))), text=[in_figure(s["name"]) for s in x], marker=dict(size=9, color=[colour((p if u < v else q)[0]) for u, v in zip(nll(x), nll(y))], line=dict(width=0.5, color=INK)),
+    won = [colour((p if u < v else q)[0]) for u, v in zip(nll(x), nll(y))]
+    dots = go.Scatter(
+        x=nll(x), y=nll(y), mode="markers", name="a test piece", customdata=list(range(len(x))),
+        text=[in_figure(s["name"]) for s in x], marker=dict(size=9, color=won, line=dict(width=0.5, color=INK)),
         hovertemplate="<b>%{text}</b><br>%{x:.3f} and %{y:.3f} nats a frame<extra></extra>")
-    figure = go.Figure([go.Scatter(x=line, y=line, mode="lines", line=dict(color=INK, dash="dot"), hoverinfo="skip"), dots])
+    diagonal = go.Scatter(x=line, y=line, mode="lines", line=dict(color=INK, dash="dot"), hoverinfo="skip")
+    figure = go.Figure([diagonal, dots])
     across, up = in_figure(p[1]), in_figure(q[1])
-    figure.update_xaxes(title_text=f"NLL a frame, {across}", range=line).update_yaxes(title_text=f"NLL a frame, {up}", range=line)
-    return figure.update_layout(title=f"{up} is better on {better} of {len(x)} test pieces", height=480, showlegend=False, hovermode="closest")
+    figure.update_xaxes(title_text=f"NLL a frame, {across}", range=line)
+    figure.update_yaxes(title_text=f"NLL a frame, {up}", range=line)
+    told = f"{up} is better on {better} of {len(x)} test pieces"
+    return figure.update_layout(title=told, height=480, showlegend=False, hovermode="closest")
 
 # %% ../nbs/13_lab.ipynb #56ef515f
-SHOWN = ("model", "parameters", "rate", "train NLL", "valid NLL", "test NLL", "frame accuracy", "best epoch", "seconds") # columns of `study_table`
+SHOWN = ( # columns of `study_table`
+    "model", "parameters", "rate", "train NLL", "valid NLL", "test NLL", "frame accuracy", "best epoch", "seconds")
 
 # %% ../nbs/13_lab.ipynb #93124733
 class Pieces(App):
@@ -656,7 +767,8 @@ class Pieces(App):
         data = music(self.pair[0].experiment.data)
         roll, name = data.test[piece], data.names["test"][piece]
         expected = {title(r)[1]: predict(network(r.save_dir), roll) for r in self.pair}
-        show(self.roll, score(piano_roll(roll, expected, data.step, f"{name} ({data.name}, test)"), data.step, len(roll)), name)
+        figure = piano_roll(roll, expected, data.step, f"{name} ({data.name}, test)")
+        show(self.roll, score(figure, data.step, len(roll)), name)
         give_sound(self.roll, roll, name, data.step, 96.)
 
 # %% ../nbs/13_lab.ipynb #53818f96
@@ -670,23 +782,30 @@ class Compare(Pieces):
         self.again.on_click(lambda _: self.look())
         self.piece = Dropdown(description="test piece", layout=wide)
         self.piece.observe(lambda change: self.chosen(change.new), "value")
-        super().__init__(dict(runs=SelectMultiple(options=names, value=names[:3], description="runs", rows=8, layout=wide), across=Dropdown(description="horizontal", layout=wide), up=Dropdown(description="vertical", layout=wide)),
+        runs = SelectMultiple(options=names, value=names[:3], description="runs", rows=8, layout=wide)
+        across, up = Dropdown(description="horizontal", layout=wide), Dropdown(description="vertical", layout=wide)
+        super().__init__(
+            dict(runs=runs, across=across, up=up),
             row(self.again), self.left_out, self.tables, self.curves, self.scatter, self.piece, self.roll)
         self.scatter.drawn.observe(lambda change: self.piece.set_trait("value", change.new["custom"]), "clicked")
 
     def update(self, runs, across, up):
         found, told = [find_run(name) for name in runs], list[str]()
         if len(usable(found, told)) < len(found): raise BadInput("; ".join(told))
-        if len({r.result["data"] for r in found}) != 1: raise BadInput.found("runs", ", ".join(runs) or "none", "one or more on the same data")
+        if len({r.result["data"] for r in found}) != 1:
+            raise BadInput.found("runs", ", ".join(runs) or "none", "one or more on the same data")
         study = study_of(found)
         told = differences(study, study.runs.data[0])
-        self.tables.value = styled(readable(study_table(study))[[*SHOWN]]).to_html() + (styled(readable_differences(told)).to_html() if len(told) else "<p>No two of these differ in the cell alone, so there is no verdict.</p>"*(len(runs) > 1))
+        none = "<p>No two of these differ in the cell alone, so there is no verdict.</p>"*(len(runs) > 1)
+        verdicts = styled(readable_differences(told)).to_html() if len(told) else none
+        self.tables.value = styled(readable(study_table(study))[[*SHOWN]]).to_html() + verdicts
         show(self.curves, learning({title(r)[1]: (title(r)[0], history(r)) for r in found}), "curves")
         for control, first in ((self.controls["across"], 0), (self.controls["up"], -1)):
             if control.options != runs: control.options, control.value = runs, runs[first]
         self.pair = [find_run(self.controls[k].value) for k in ("across", "up")]
         show(self.scatter, piece_scatter(*self.pair), str(self.pair))
-        self.piece.options = [("none", -1), *((s["name"], i) for i, s in enumerate(self.pair[0].result["test_sequences"]))]
+        pieces = self.pair[0].result["test_sequences"]
+        self.piece.options = [("none", -1), *((s["name"], i) for i, s in enumerate(pieces))]
         self.piece.value = -1
 
     def look(self) -> None:
@@ -715,6 +834,7 @@ def said_by(
     "The best translation by each"
     return {name: translate(*read_translator(name, stamp_of(name)), [sentence], beam)[0][0] for name in names}
 
+# %% ../nbs/13_lab.ipynb #5612c079
 class Speak(App):
     "Type a sentence; see its translations, and where the networks looked"
     def __init__(self,
@@ -722,14 +842,20 @@ class Speak(App):
     ):
         self.table, self.maps, self.left_out = facts(), Plot(), HTML()
         names = finished("translate", self.left_out)
-        super().__init__(dict(sentence=Text(sentence, description="sentence", continuous_update=False, layout=Layout(width="620px")), runs=SelectMultiple(options=names, value=names[:3], description="models", layout=Layout(width="420px")),
-            beam=Number("beam", 5, 1, 20), look=Dropdown(options=names, description="map of", layout=Layout(width="420px"))), self.table, self.maps, self.left_out)
+        super().__init__(dict(
+            sentence=Text(sentence, description="sentence", continuous_update=False, layout=Layout(width="620px")),
+            runs=SelectMultiple(options=names, value=names[:3], description="models", layout=Layout(width="420px")),
+            beam=Number("beam", 5, 1, 20),
+            look=Dropdown(options=names, description="map of", layout=Layout(width="420px"))
+        ), self.table, self.maps, self.left_out)
 
     def update(self, sentence, runs, beam, look):
-        if not sentence.strip() or not runs: raise BadInput("sentence: found nothing, allowed: a sentence, and a model to translate it")
+        if not sentence.strip() or not runs:
+            raise BadInput("sentence: found nothing, allowed: a sentence, and a model to translate it")
         found = said_by(list(dict.fromkeys((*runs, look))), sentence, beam)
         rows = [{"model": title(find_run(n))[1], "translation": t.text, "log-probability a word": f"{t.score:.3f}",
                  "not in its vocabulary": ", ".join(t.unknown) or "none"} for n, t in found.items() if n in runs]
         self.table.value = styled(pd.DataFrame(rows), ("translation", "not in its vocabulary")).to_html()
         t, name = found[look], title(find_run(look))[1]
-        show(self.maps, attention_map(t.source, t.tokens, t.attention, name) if t.attention is not None and t.tokens else None, sentence + look)
+        figure = attention_map(t.source, t.tokens, t.attention, name) if t.attention is not None and t.tokens else None
+        show(self.maps, figure, sentence + look)

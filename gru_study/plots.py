@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'OTHERS', 'CAME', 'CLEAR', 'GRID', 'STYLE', 'SIGNS', 'NOTES_SCALE', 'SCALES', 'colour', 'Shown',
-           'in_figure', 'fading', 'keys_used', 'roll_trace', 'came_trace', 'piano_roll', 'curve_traces', 'curves',
-           'study_curves', 'study_trace', 'dash', 'seeds_figure', 'seeds_traces', 'rate_figure', 'rate_trace',
-           'scale_of', 'unit_trace', 'inside_figure', 'colour_bars', 'time_constant_figure', 'correlation_figure',
-           'event_figure', 'band_traces', 'flow_figure', 'attention_map', 'length_figure', 'notebook_progress']
+           'in_figure', 'fading', 'keys_used', 'roll_trace', 'came_trace', 'piano_roll', 'curve_traces',
+           'by_epoch_or_seconds', 'curves', 'study_curves', 'study_trace', 'dash', 'seeds_figure', 'seeds_traces',
+           'rate_figure', 'rate_trace', 'scale_of', 'unit_trace', 'inside_figure', 'colour_bars',
+           'time_constant_figure', 'correlation_figure', 'event_figure', 'band_traces', 'flow_figure', 'attention_map',
+           'length_figure', 'notebook_progress']
 
 # %% ../nbs/11_plots.ipynb #dedcb127
 import json, math
@@ -40,12 +41,16 @@ def colour(
 # %% ../nbs/11_plots.ipynb #6512c5d5
 CLEAR, GRID = "rgba(0,0,0,0)", "rgba(117,117,117,0.25)"
 STYLE = go.layout.Template(layout=dict(
-    font=dict(family="system-ui, sans-serif", size=13, color=INK), title=dict(x=0, xref="paper", font_size=17, xanchor="left"), margin=dict(l=70, r=30, t=90, b=60),
+    font=dict(family="system-ui, sans-serif", size=13, color=INK),
+    title=dict(x=0, xref="paper", font_size=17, xanchor="left"), margin=dict(l=70, r=30, t=90, b=60),
     plot_bgcolor=CLEAR, paper_bgcolor=CLEAR, xaxis=dict(gridcolor=GRID, zeroline=False, showline=True, linecolor=INK),
-    yaxis=dict(gridcolor=GRID, zeroline=False, showline=True, linecolor=INK), modebar=dict(bgcolor=CLEAR, color=INK, activecolor=COLOURS["gru"]), hoverlabel=dict(font_size=13), legend=dict(orientation="h", y=1.02, yanchor="bottom", x=0)))
+    yaxis=dict(gridcolor=GRID, zeroline=False, showline=True, linecolor=INK),
+    modebar=dict(bgcolor=CLEAR, color=INK, activecolor=COLOURS["gru"]), hoverlabel=dict(font_size=13),
+    legend=dict(orientation="h", y=1.02, yanchor="bottom", x=0)))
 pio.templates["gru_study"] = pio.templates.merge_templates(pio.templates["plotly"], STYLE) # once, not for each figure
 pio.templates.default = "gru_study"
 
+# %% ../nbs/11_plots.ipynb #6fea3776
 class Shown(MimetypeRenderer):
     "A figure for a notebook: to be drawn, to be looked at, to be read"
     def to_mimebundle(self, figure): return outputs(json.loads(pio.to_json(figure, validate=False)))
@@ -68,7 +73,8 @@ def fading(
     low: str = "" # of the lowest, where nothing lies in between
 ) -> list[list]: # as plotly takes it
     "A scale of colours for light and dark pages"
-    clear = [[0., f"rgba({high},0)"]] if not low else [[0., f"rgb({low})"], [0.5, f"rgba({low},0)"], [0.5, f"rgba({high},0)"]]
+    lowest = [[0., f"rgb({low})"], [0.5, f"rgba({low},0)"], [0.5, f"rgba({high},0)"]]
+    clear = lowest if low else [[0., f"rgba({high},0)"]]
     return [*clear, [1., f"rgb({high})"]]
 
 NOTES_SCALE = fading("42,131,197") # blue
@@ -103,7 +109,9 @@ def came_trace(
 ) -> go.Scatter:
     "The notes that really came, as small squares"
     t, k = roll[1:, keys].nonzero()
-    return go.Scatter(x=1 + step*(t + 1), y=[note_name(LOWEST + keys.start + i) for i in k], mode="markers", name="notes that came",
+    notes = [note_name(LOWEST + keys.start + i) for i in k]
+    return go.Scatter(
+        x=1 + step*(t + 1), y=notes, mode="markers", name="notes that came",
         marker=dict(symbol="square-open", size=5, color=CAME, line_width=1.2), hoverinfo="skip")
 
 # %% ../nbs/11_plots.ipynb #ff468f94
@@ -117,19 +125,23 @@ def piano_roll(
     "A piece, and below it what models expected: note names on the axis, beats, zoom shared by all panels"
     expected, keys = expected or {}, keys_used([roll])
     rows = 1 + len(expected)
-    fig = make_subplots(rows, 1, shared_xaxes=True, vertical_spacing=0.22/rows, subplot_titles=["The piece", *(f"Expected by {in_figure(label)}" for label in expected)])
+    titles = ["The piece", *(f"Expected by {in_figure(label)}" for label in expected)]
+    fig = make_subplots(rows, 1, shared_xaxes=True, vertical_spacing=0.22/rows, subplot_titles=titles)
     fig.add_trace(roll_trace(roll, keys, step, "sounding:"), 1, 1)
     for row, (label, p) in enumerate(expected.items(), 2):
         fig.add_trace(roll_trace(p, keys, step, "probability"), row, 1)
         fig.add_trace(came_trace(roll, keys, step).update(showlegend=row == 2, legendgroup="came"), row, 1)
     beats = [1 - step/2, 1 + step*(len(roll) - 0.5)]
-    fig.update_yaxes(matches="y", title_text="note", showgrid=False, tickfont_size=10, range=[-0.5, keys.stop - keys.start - 0.5])
+    notes = [-0.5, keys.stop - keys.start - 0.5]
+    fig.update_yaxes(matches="y", title_text="note", showgrid=False, tickfont_size=10, range=notes)
     fig.update_xaxes(matches="x", showgrid=False, showticklabels=True, range=beats)
     fig.update_xaxes(title_text="beat (quarter note)", row=rows)
     fig.update_annotations(font_size=13, x=0, xanchor="left")
     fig.layout.xaxis.matches = fig.layout.yaxis.matches = None # the others follow these
     bar = dict(title="probability", len=min(1, 300/(height*rows)), y=1, yanchor="top", thickness=14)
-    return fig.update_layout(title=in_figure(title), height=110 + height*rows, coloraxis=dict(colorscale=NOTES_SCALE, cmin=0, cmax=1, colorbar=bar),
+    return fig.update_layout(
+        title=in_figure(title), height=110 + height*rows,
+        coloraxis=dict(colorscale=NOTES_SCALE, cmin=0, cmax=1, colorbar=bar),
         legend=dict(orientation="h", x=1, xanchor="right", y=1 + 12/(height*rows)))
 
 # %% ../nbs/11_plots.ipynb #0acd3b50
@@ -143,13 +155,31 @@ def curve_traces(
     "The two curves of a run"
     label = in_figure(label)
     def trace(split, dash, name):
-        hover = f"<b>{label}</b> {name}<br>epoch %{{customdata[0]}}, %{{customdata[1]:.1f}} s<br>{measure.replace('nll', 'NLL')} %{{y:.4f}}<extra></extra>"
+        hover = (
+            f"<b>{label}</b> {name}<br>epoch %{{customdata[0]}}, %{{customdata[1]:.1f}} s<br>"
+            f"{measure.replace('nll', 'NLL')} %{{y:.4f}}<extra></extra>")
         y = history[f"{split}_{measure}"]
         best = [9*(split == "valid" and i == int(np.argmin(y))) for i in range(len(y))]
-        return go.Scatter(x=history["epoch"], y=y, name=f"{label}, {name}", legendgroup=f"{label} {split}", mode="lines+markers" if any(best) else "lines",
-            marker=dict(size=best, opacity=1, line_width=0), line=dict(color=colour(cell), dash=dash, width=max(1, 2 - 0.4*repeat)), customdata=list(zip(history["epoch"], history["seconds"])), hovertemplate=hover)
+        line = dict(color=colour(cell), dash=dash, width=max(1, 2 - 0.4*repeat))
+        return go.Scatter(
+            x=history["epoch"], y=y, name=f"{label}, {name}", legendgroup=f"{label} {split}",
+            mode="lines+markers" if any(best) else "lines", marker=dict(size=best, opacity=1, line_width=0), line=line,
+            customdata=list(zip(history["epoch"], history["seconds"])), hovertemplate=hover)
     dashes = ("longdashdot", "longdash") if cell.endswith("_paper") else ("solid", "dash", "dashdot")
-    return [trace("train", "dot", "training (running mean)"), trace("valid", dashes[repeat % len(dashes)], "validation")]
+    valid = dashes[repeat % len(dashes)]
+    return [trace("train", "dot", "training (running mean)"), trace("valid", valid, "validation")]
+
+# %% ../nbs/11_plots.ipynb #8cf0781c
+def by_epoch_or_seconds(
+    values: Callable[[str], list] # what the traces have in a column, each a list
+) -> dict: # a menu, as plotly takes it
+    "Two buttons for the axis below both panels"
+    def button(text, column, axis):
+        titles = {"xaxis.title.text": axis, "xaxis2.title.text": axis}
+        return dict(label=text, method="update", args=[{"x": values(column)}, titles])
+    return dict(
+        type="buttons", direction="right", x=1, xanchor="right", y=1.32, yanchor="top", showactive=True,
+        buttons=[button("by epoch", "epoch", "epoch"), button("by seconds", "seconds", "seconds of training")])
 
 # %% ../nbs/11_plots.ipynb #246250aa
 def curves(
@@ -158,44 +188,47 @@ def curves(
     per: str = "frame" # what NLL is counted by: in translation a word
 ) -> go.Figure:
     "NLL and loss of any number of runs, by epoch or by seconds of training"
-    fig = make_subplots(1, 2, subplot_titles=(f"NLL: {per}s pooled", "Loss: mean over batches" if per == "frame" else "Loss: with label smoothing"), horizontal_spacing=0.1)
+    loss = "Loss: mean over batches" if per == "frame" else "Loss: with label smoothing"
+    fig = make_subplots(1, 2, subplot_titles=(f"NLL: {per}s pooled", loss), horizontal_spacing=0.1)
     seen = Counter[str]()
     for label, (cell, history) in runs.items():
         for column, measure in enumerate(("nll", "loss"), 1):
-            for trace in curve_traces(label, cell, history, measure, seen[cell]): fig.add_trace(trace.update(showlegend=column == 1), 1, column)
+            for trace in curve_traces(label, cell, history, measure, seen[cell]):
+                fig.add_trace(trace.update(showlegend=column == 1), 1, column)
         seen[cell] += 1
-    by = lambda column: [history[column] for _, history in runs.values() for _ in range(4)]
-    button = lambda text, column, axis: dict(label=text, method="update", args=[{"x": by(column)}, {"xaxis.title.text": axis, "xaxis2.title.text": axis}])
-    menu = dict(type="buttons", direction="right", x=1, xanchor="right", y=1.32, yanchor="top", showactive=True,
-        buttons=[button("by epoch", "epoch", "epoch"), button("by seconds", "seconds", "seconds of training")])
+    menu = by_epoch_or_seconds(lambda column: [history[column] for _, history in runs.values() for _ in range(4)])
     fig.update_xaxes(title_text="epoch").update_yaxes(title_text=f"nats a {per}", col=1)
     fig.update_annotations(font_size=13)
-    return fig.update_layout(title=in_figure(title), height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=110),
+    return fig.update_layout(
+        title=in_figure(title), height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=110),
         legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
 
 # %% ../nbs/11_plots.ipynb #11d1f246
 def study_curves(
-    curves: pd.DataFrame, # of one data set: model, cell, seed, epoch, seconds, train_nll, valid_nll; the rows of a run together
+    curves: pd.DataFrame, # of one data set: model, cell, seed, epoch, seconds, train_nll, valid_nll; run after run
     title: str = "Learning curves",
     per: str = "frame" # what NLL is counted by: in translation a word
 ) -> go.Figure:
     "Training and validation NLL of every run, by epoch or by seconds"
-    fig = make_subplots(1, 2, subplot_titles=("Training (running mean)", "Validation (clean weights)"), horizontal_spacing=0.08)
+    titles = "Training (running mean)", "Validation (clean weights)"
+    fig = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.08)
     runs = list(curves.groupby(["model", "seed"], sort=False))
     shown = set()
     for (model, seed), run in runs:
         for column, split in enumerate(("train", "valid"), 1):
-            fig.add_trace(study_trace(run, model, seed, split).update(showlegend=column == 1 and model not in shown), 1, column)
+            first = column == 1 and model not in shown
+            fig.add_trace(study_trace(run, model, seed, split).update(showlegend=first), 1, column)
         shown.add(model)
-    by = lambda column: [run[column].tolist() for _, run in runs for _ in range(2)]
-    button = lambda text, column, axis: dict(label=text, method="update", args=[{"x": by(column)}, {"xaxis.title.text": axis, "xaxis2.title.text": axis}])
-    menu = dict(type="buttons", direction="right", x=1, xanchor="right", y=1.32, yanchor="top", showactive=True,
-        buttons=[button("by epoch", "epoch", "epoch"), button("by seconds", "seconds", "seconds of training")])
+    menu = by_epoch_or_seconds(lambda column: [run[column].tolist() for _, run in runs for _ in range(2)])
     low = curves[["train_nll", "valid_nll"]].min().min()
-    fig.update_xaxes(title_text="epoch", type="log", dtick="D2").update_yaxes(type="log", range=np.log10([0.98*low, (1.5 if per == "frame" else 2.5)*low]).tolist(), tickformat="~g", nticks=10)
+    reach = np.log10([0.98*low, (1.5 if per == "frame" else 2.5)*low]).tolist()
+    fig.update_xaxes(title_text="epoch", type="log", dtick="D2")
+    fig.update_yaxes(type="log", range=reach, tickformat="~g", nticks=10)
     fig.update_yaxes(title_text=f"NLL, nats a {per}", col=1)
     fig.update_annotations(font_size=13)
-    return fig.update_layout(title=in_figure(title), height=470, updatemenus=[menu], hovermode="closest", margin=dict(t=120, b=100), legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
+    return fig.update_layout(
+        title=in_figure(title), height=470, updatemenus=[menu], hovermode="closest",
+        margin=dict(t=120, b=100), legend=dict(orientation="h", x=0, y=-0.2, yanchor="top"))
 
 # %% ../nbs/11_plots.ipynb #f23780ad
 def study_trace(
@@ -207,16 +240,19 @@ def study_trace(
     "One thin line; on validation with a dot at the best epoch"
     y, cell, label = run[f"{split}_nll"].to_numpy(), run.cell.iloc[0], in_figure(model)
     best = [8*(split == "valid" and i == int(np.argmin(y))) for i in range(len(y))]
-    return go.Scatter(x=run.epoch.tolist(), y=y.tolist(), name=label, legendgroup=label, mode="lines+markers" if any(best) else "lines", opacity=0.9, marker=dict(size=best, opacity=1, line_width=0),
+    return go.Scatter(
+        x=run.epoch.tolist(), y=y.tolist(), name=label, legendgroup=label, opacity=0.9,
+        mode="lines+markers" if any(best) else "lines", marker=dict(size=best, opacity=1, line_width=0),
         line=dict(color=colour(cell), width=1.4, dash=dash(model, cell)), customdata=list(zip(run.epoch, run.seconds)),
-        hovertemplate=f"<b>{label}</b>, seed {in_figure(seed)}<br>epoch %{{customdata[0]}}, %{{customdata[1]:.1f}} s<br>NLL %{{y:.4f}}<extra></extra>")
+        hovertemplate=f"<b>{label}</b>, seed {in_figure(seed)}<br>"
+            "epoch %{customdata[0]}, %{customdata[1]:.1f} s<br>NLL %{y:.4f}<extra></extra>")
 
 # %% ../nbs/11_plots.ipynb #fbdecd05
 def dash(
     model: str, # its label
     cell: str
 ) -> str:
-    "The kind of line: the paper's variants, other sizes of a cell and translators without attention share its colour, so they are dashed"
+    "The kind of line, for what shares the colour of a cell: the paper's variants, other sizes, no attention"
     return "dash" if cell.endswith("_paper") or "no attention" in model else "dot" if "total" in model else "solid"
 
 # %% ../nbs/11_plots.ipynb #e5d2c9ce
@@ -228,18 +264,25 @@ def seeds_figure(
 ) -> go.Figure:
     "What each seed reached, and the mean, a panel for each data set"
     place = {cell: i for i, cell in enumerate(COLOURS)}
-    runs = runs.sort_values("cell", key=lambda c: c.str.removesuffix("_paper").map(place).fillna(len(place)), kind="stable")
+    places = lambda cells: cells.str.removesuffix("_paper").map(place).fillna(len(place))
+    runs = runs.sort_values("cell", key=places, kind="stable")
     names, models = sorted(set(runs.data)), list(dict.fromkeys(runs.model))
     columns = min(2, len(names))
     rows = -(-len(names)//columns)
-    fig = make_subplots(rows, columns, subplot_titles=[*map(in_figure, names)], shared_yaxes=True, horizontal_spacing=0.05, vertical_spacing=0.42/rows)
+    fig = make_subplots(
+        rows, columns, subplot_titles=[*map(in_figure, names)], shared_yaxes=True,
+        horizontal_spacing=0.05, vertical_spacing=0.42/rows)
     for i, name in enumerate(names):
         for model, seeds in runs[runs.data == name].groupby("model", sort=False):
             for trace in seeds_traces(model, seeds, score): fig.add_trace(trace, i//columns + 1, i % columns + 1)
     fig.update_xaxes(nticks=6).update_xaxes(title_text=in_figure(what), row=rows)
-    fig.update_yaxes(categoryorder="array", categoryarray=[*map(in_figure, models[::-1])], range=[-0.6, len(models) - 0.4], showgrid=False, ticklabelstandoff=6)
+    fig.update_yaxes(
+        categoryorder="array", categoryarray=[*map(in_figure, models[::-1])], range=[-0.6, len(models) - 0.4],
+        showgrid=False, ticklabelstandoff=6)
     fig.update_annotations(font_size=13)
-    return fig.update_layout(title=in_figure(title), height=110 + rows*(75 + 26*len(models)), showlegend=False, hovermode="closest", margin=dict(l=110))
+    return fig.update_layout(
+        title=in_figure(title), height=110 + rows*(75 + 26*len(models)),
+        showlegend=False, hovermode="closest", margin=dict(l=110))
 
 # %% ../nbs/11_plots.ipynb #74cad19a
 def seeds_traces(
@@ -250,9 +293,15 @@ def seeds_traces(
     "A line at the mean, a dot a seed"
     mean, kind, model = float(seeds[score].mean()), colour(seeds.cell.iloc[0]), in_figure(model)
     line = dict(symbol="line-ns", size=24, line=dict(width=2.5, color=kind))
-    hover = f"<b>{model}</b><br>mean {mean:.4f} ± {seeds[score].std():.4f}, {len(seeds)} seeds<extra></extra>" if len(seeds) > 1 else "<extra></extra>"
-    return [go.Scatter(x=[mean], y=[model], name=f"{model}, mean", mode="markers", marker=line, hovertemplate=hover),
-        go.Scatter(x=seeds[score].tolist(), y=[model]*len(seeds), name=model, mode="markers", marker=dict(size=9, color=kind, opacity=0.9), customdata=[*map(in_figure, seeds.seed)], hovertemplate=f"<b>{model}</b>, seed %{{customdata}}<br>%{{x:.4f}}<extra></extra>")]
+    spread = f"<b>{model}</b><br>mean {mean:.4f} ± {seeds[score].std():.4f}, {len(seeds)} seeds"
+    return [
+        go.Scatter(
+            x=[mean], y=[model], name=f"{model}, mean", mode="markers", marker=line,
+            hovertemplate=(spread if len(seeds) > 1 else "") + "<extra></extra>"),
+        go.Scatter(
+            x=seeds[score].tolist(), y=[model]*len(seeds), name=model, mode="markers",
+            marker=dict(size=9, color=kind, opacity=0.9), customdata=[*map(in_figure, seeds.seed)],
+            hovertemplate=f"<b>{model}</b>, seed %{{customdata}}<br>%{{x:.4f}}<extra></extra>")]
 
 # %% ../nbs/11_plots.ipynb #be0302ba
 def rate_figure(
@@ -263,15 +312,20 @@ def rate_figure(
     names = list(dict.fromkeys(runs.data))
     columns = min(2, len(names))
     rows = -(-len(names)//columns)
-    fig = make_subplots(rows, columns, subplot_titles=[*map(in_figure, names)], horizontal_spacing=0.1, vertical_spacing=0.32/rows)
+    fig = make_subplots(
+        rows, columns, subplot_titles=[*map(in_figure, names)], horizontal_spacing=0.1, vertical_spacing=0.32/rows)
     shown = set()
     for i, name in enumerate(names):
         for model, trials in runs[runs.data == name].sort_values("lr").groupby("model", sort=False):
-            fig.add_trace(rate_trace(model, trials, runs[runs.data == name].valid_nll.max()).update(showlegend=model not in shown), i//columns + 1, i % columns + 1)
+            trace = rate_trace(model, trials, runs[runs.data == name].valid_nll.max())
+            fig.add_trace(trace.update(showlegend=model not in shown), i//columns + 1, i % columns + 1)
             shown.add(model)
-    fig.update_xaxes(type="log", title_text="learning rate", exponentformat="power", dtick=1).update_yaxes(title_text="nats a frame")
+    fig.update_xaxes(type="log", title_text="learning rate", exponentformat="power", dtick=1)
+    fig.update_yaxes(title_text="nats a frame")
     fig.update_annotations(font_size=13)
-    return fig.update_layout(title=in_figure(title), height=110 + 330*rows, hovermode="closest", margin=dict(b=90), legend=dict(orientation="h", x=0, y=-0.26/rows, yanchor="top"))
+    return fig.update_layout(
+        title=in_figure(title), height=110 + 330*rows, hovermode="closest",
+        margin=dict(b=90), legend=dict(orientation="h", x=0, y=-0.26/rows, yanchor="top"))
 
 # %% ../nbs/11_plots.ipynb #2a34cc62
 def rate_trace(
@@ -281,20 +335,29 @@ def rate_trace(
 ) -> go.Scatter:
     "The trials of one search"
     bad, label = (trials.state == "diverged").to_numpy(), in_figure(model)
-    say = [in_figure(r.message) if r.state == "diverged" else f"NLL {r.valid_nll:.4f}, best epoch {r.best_epoch:.0f} of {r.epochs:.0f}" if r.state == "finished" else f"NLL {r.valid_nll:.4f}, pruned" for r in trials.itertuples()]
-    return go.Scatter(x=trials.lr.tolist(), y=trials.valid_nll.fillna(top).tolist(), name=label, legendgroup=label, mode="lines+markers", line=dict(color=colour(trials.cell.iloc[0]), width=1.2, dash=dash(model, trials.cell.iloc[0])),
-        marker=dict(size=8, symbol=np.where(bad, "x", "circle").tolist()), customdata=say, hovertemplate=f"<b>{label}</b><br>rate %{{x:.3g}}<br>%{{customdata}}<extra></extra>")
+    def say(r):
+        if r.state == "diverged": return in_figure(r.message)
+        end = f"best epoch {r.best_epoch:.0f} of {r.epochs:.0f}" if r.state == "finished" else "pruned"
+        return f"NLL {r.valid_nll:.4f}, {end}"
+    cell = trials.cell.iloc[0]
+    return go.Scatter(
+        x=trials.lr.tolist(), y=trials.valid_nll.fillna(top).tolist(), name=label, legendgroup=label,
+        mode="lines+markers", line=dict(color=colour(cell), width=1.2, dash=dash(model, cell)),
+        marker=dict(size=8, symbol=np.where(bad, "x", "circle").tolist()), customdata=[*map(say, trials.itertuples())],
+        hovertemplate=f"<b>{label}</b><br>rate %{{x:.3g}}<br>%{{customdata}}<extra></extra>")
 
 # %% ../nbs/11_plots.ipynb #fe0b386d
 SCALES = { # colours by the range of the values: lowest, highest (None: by the values), scale, title of the bar
-    "coloraxis2": (0., 1., fading("0,140,110"), "gate"), "coloraxis3": (-1., 1., fading("213,70,40", "42,131,197"), "state"),
+    "coloraxis2": (0., 1., fading("0,140,110"), "gate"),
+    "coloraxis3": (-1., 1., fading("213,70,40", "42,131,197"), "state"),
     "coloraxis4": (None, None, fading("196,116,0", "135,90,210"), "cell")}
 
 def scale_of(
     values: np.ndarray # frames x units
 ) -> str: # one of `SCALES`
     "The colours for a gate, for a state, for what has no bound"
-    return "coloraxis2" if values.min() >= 0 and values.max() <= 1 else "coloraxis3" if np.abs(values).max() <= 1 else "coloraxis4"
+    if values.min() >= 0 and values.max() <= 1: return "coloraxis2"
+    return "coloraxis3" if np.abs(values).max() <= 1 else "coloraxis4"
 
 # %% ../nbs/11_plots.ipynb #8d555818
 def unit_trace(
@@ -323,20 +386,30 @@ def inside_figure(
     keys, units = keys_used([roll]), next(iter(panels.values())).shape[1]
     order, height = np.arange(units) if order is None else order, height or max(150, 3*units)
     heights, total = [260, *[height]*len(panels)], 130 + 260 + (height + 45)*len(panels)
-    labels = [in_figure(f"{name} gate" if scale_of(v) == "coloraxis2" else name if name == "candidate" else f"{name} state") for name, v in panels.items()]
+    kind = lambda name, v: " gate" if scale_of(v) == "coloraxis2" else "" if name == "candidate" else " state"
+    labels = [in_figure(name + kind(name, v)) for name, v in panels.items()]
     first = "The piece" if marks is None else f"The piece; dotted: {in_figure(marks.name)}"
-    fig = make_subplots(1 + len(panels), 1, shared_xaxes=True, row_heights=heights, vertical_spacing=45/(total - 130), subplot_titles=[first, *(l[0].upper() + l[1:] for l in labels)])
+    titles = [first, *(l[0].upper() + l[1:] for l in labels)]
+    fig = make_subplots(
+        1 + len(panels), 1, shared_xaxes=True, row_heights=heights,
+        vertical_spacing=45/(total - 130), subplot_titles=titles)
     fig.add_trace(roll_trace(roll, keys, step, "sounding:"), 1, 1)
     for row, (label, values) in enumerate(zip(labels, panels.values()), 2):
         fig.add_trace(unit_trace(values, order, step, label), row, 1)
         fig.update_yaxes(matches="y2", type="category", range=[units - 0.5, -0.5], nticks=8, title_text="unit", row=row)
     fig.update_yaxes(title_text="note", tickfont_size=10, range=[-0.5, keys.stop - keys.start - 0.5], row=1)
-    fig.update_xaxes(matches="x", showticklabels=True, range=[1 - step/2, 1 + step*(len(roll) - 0.5)]).update_xaxes(title_text=f"beat (quarter note); units {in_figure(by)}", row=1 + len(panels))
-    dotted = [dict(type="line", xref=f"x{row}", yref=f"y{row} domain", x0=b, x1=b, y0=0, y1=1, line=dict(dash="dot", width=1, color=INK))
-        for b in ([] if marks is None else 1 + step*(np.flatnonzero(marks) - 0.5)) for row in ("", *range(2, 2 + len(panels)))]
+    fig.update_xaxes(matches="x", showticklabels=True, range=[1 - step/2, 1 + step*(len(roll) - 0.5)])
+    fig.update_xaxes(title_text=f"beat (quarter note); units {in_figure(by)}", row=1 + len(panels))
+    at = np.array([]) if marks is None else 1 + step*(np.flatnonzero(marks) - 0.5)
+    style = dict(type="line", y0=0, y1=1, line=dict(dash="dot", width=1, color=INK))
+    dotted = [dict(style, xref=f"x{row}", yref=f"y{row} domain", x0=b, x1=b)
+        for b in at for row in ("", *range(2, 2 + len(panels)))]
     fig.update_xaxes(showgrid=False).update_yaxes(showgrid=False).update_annotations(font_size=13, x=0, xanchor="left")
     fig.layout.xaxis.matches = fig.layout.yaxis2.matches = None # the others follow these
-    return fig.update_layout(title=in_figure(title), height=total, shapes=dotted, margin=dict(t=80, b=50), coloraxis=dict(colorscale=NOTES_SCALE, cmin=0, cmax=1, showscale=False), **colour_bars(fig, panels, height/(total - 130)))
+    return fig.update_layout(
+        title=in_figure(title), height=total, shapes=dotted, margin=dict(t=80, b=50),
+        coloraxis=dict(colorscale=NOTES_SCALE, cmin=0, cmax=1, showscale=False),
+        **colour_bars(fig, panels, height/(total - 130)))
 
 # %% ../nbs/11_plots.ipynb #f0b05971
 def colour_bars(
@@ -348,9 +421,11 @@ def colour_bars(
     axes: dict[str, dict[str, Any]] = {}
     for row, values in enumerate(panels.values(), 2):
         low, high, scale, title = SCALES[name := scale_of(values)]
-        reach = max(float(np.quantile(np.abs(values), 0.9)), axes[name]["cmax"] if name in axes else 0) if high is None else high
+        widest = axes[name]["cmax"] if name in axes else 0
+        reach = max(float(np.quantile(np.abs(values), 0.9)), widest) if high is None else high
         y = axes[name]["colorbar"]["y"] if name in axes else fig.layout[f"yaxis{row}"].domain[1]
-        axes[name] = dict(colorscale=scale, cmin=-reach if low is None else low, cmax=reach, colorbar=dict(title=title, y=y, yanchor="top", len=length, thickness=14))
+        bar = dict(title=title, y=y, yanchor="top", len=length, thickness=14)
+        axes[name] = dict(colorscale=scale, cmin=-reach if low is None else low, cmax=reach, colorbar=bar)
     return axes
 
 # %% ../nbs/11_plots.ipynb #adbbdb2b
@@ -362,10 +437,15 @@ def time_constant_figure(
     fig = go.Figure()
     for label, (cell, tau) in networks.items():
         say = [f"unit {u}: {t:.3g} frames" for u, t in enumerate(tau)]
-        fig.add_trace(go.Box(x=np.clip(tau, 0.1, 1000), name=in_figure(label), text=say, hovertemplate=f"<b>{in_figure(label)}</b> %{{text}}<extra></extra>", hoveron="points", boxpoints="all", jitter=0.7, pointpos=0,
-            marker=dict(color=colour(cell), size=6, opacity=0.9), line_width=1.2, fillcolor="rgba(0,0,0,0)", showlegend=False))
+        fig.add_trace(go.Box(
+            x=np.clip(tau, 0.1, 1000), name=in_figure(label), text=say, hoveron="points",
+            hovertemplate=f"<b>{in_figure(label)}</b> %{{text}}<extra></extra>",
+            boxpoints="all", jitter=0.7, pointpos=0, marker=dict(color=colour(cell), size=6, opacity=0.9),
+            line_width=1.2, fillcolor="rgba(0,0,0,0)", showlegend=False))
     top = max(10, *(np.clip(tau, 0, 1000).max() for _, tau in networks.values()))
-    fig.update_xaxes(type="log", range=[-1.05, math.log10(top) + 0.05], tickvals=[0.1, 1, 10, 100, 1000], title_text="time constant, frames").update_yaxes(autorange="reversed", showgrid=False)
+    reach = [-1.05, math.log10(top) + 0.05]
+    fig.update_xaxes(type="log", range=reach, tickvals=[0.1, 1, 10, 100, 1000], title_text="time constant, frames")
+    fig.update_yaxes(autorange="reversed", showgrid=False)
     return fig.update_layout(title=in_figure(title), height=150 + 90*len(networks), margin=dict(t=60, l=110))
 
 # %% ../nbs/11_plots.ipynb #56c7f2b2
@@ -376,9 +456,12 @@ def correlation_figure(
 ) -> go.Figure:
     "The correlation of every unit with every event"
     shown = r.iloc[np.arange(len(r)) if order is None else order].T.dropna(how="all")
-    fig = go.Figure(go.Heatmap(z=shown.to_numpy().round(3), x=[str(u) for u in shown], y=[*map(in_figure, shown.index)], colorscale=SCALES["coloraxis3"][2], zmin=-1, zmax=1, xgap=1, ygap=1,
+    fig = go.Figure(go.Heatmap(
+        z=shown.to_numpy().round(3), x=[str(u) for u in shown], y=[*map(in_figure, shown.index)],
+        colorscale=SCALES["coloraxis3"][2], zmin=-1, zmax=1, xgap=1, ygap=1,
         colorbar=dict(title="r", thickness=14), hovertemplate="unit %{x}, %{y}: r = %{z:.2f}<extra></extra>"))
-    fig.update_xaxes(type="category", title_text="unit", showgrid=False).update_yaxes(autorange="reversed", showgrid=False)
+    fig.update_xaxes(type="category", title_text="unit", showgrid=False)
+    fig.update_yaxes(autorange="reversed", showgrid=False)
     return fig.update_layout(title=in_figure(title), height=170 + 36*len(shown), margin=dict(t=60, l=130))
 
 # %% ../nbs/11_plots.ipynb #32a6e775
@@ -390,14 +473,19 @@ def event_figure(
     "What gates do about an event, a panel each"
     columns = 2 if len(courses) == 4 else min(3, len(courses))
     rows = -(-len(courses)//columns)
-    fig = make_subplots(rows, columns, subplot_titles=[*map(in_figure, courses)], horizontal_spacing=0.08, vertical_spacing=0.4/rows)
+    fig = make_subplots(
+        rows, columns, subplot_titles=[*map(in_figure, courses)], horizontal_spacing=0.08, vertical_spacing=0.4/rows)
+    hover = f"{in_figure(event)} %{{x:+d}} frames: %{{y:.3f}}"
     for i, (label, (cell, table)) in enumerate(courses.items()):
-        for trace in band_traces(table.index, table["mean"], table["mean"] - 2*table.error, table["mean"] + 2*table.error, label, cell, f"{in_figure(event)} %{{x:+d}} frames: %{{y:.3f}}"):
-            fig.add_trace(trace.update(showlegend=False), i//columns + 1, i % columns + 1)
-        fig.add_hline(table.overall.iloc[0], line=dict(dash="dash", width=1.2, color=INK), row=i//columns + 1, col=i % columns + 1)
+        row, column = i//columns + 1, i % columns + 1
+        low, high = table["mean"] - 2*table.error, table["mean"] + 2*table.error
+        for trace in band_traces(table.index, table["mean"], low, high, label, cell, hover):
+            fig.add_trace(trace.update(showlegend=False), row, column)
+        fig.add_hline(table.overall.iloc[0], line=dict(dash="dash", width=1.2, color=INK), row=row, col=column)
     fig.add_vline(0, line=dict(dash="dot", width=1, color=INK))
     fig.update_xaxes(title_text=f"frames after the {in_figure(event)}").update_annotations(font_size=13)
-    return fig.update_layout(title=in_figure(title or f"Gates about a {event}: mean ± 2 standard errors; dashed: mean of all frames"), height=130 + 270*rows, margin=dict(t=80))
+    title = title or f"Gates about a {event}: mean ± 2 standard errors; dashed: mean of all frames"
+    return fig.update_layout(title=in_figure(title), height=130 + 270*rows, margin=dict(t=80))
 
 # %% ../nbs/11_plots.ipynb #9c5a0622
 def band_traces(
@@ -413,8 +501,12 @@ def band_traces(
     known = (low.notna() & high.notna()).to_numpy()
     x, edge = np.asarray(x), np.asarray(x)[known]
     line, label = dict(color=colour(cell), width=2, dash=dash(label, cell)), in_figure(label)
-    band = go.Scatter(x=np.append(edge, edge[::-1]), y=np.append(high[known], low[known][::-1]), fill="toself", fillcolor=line["color"], opacity=0.18, line_width=0, mode="lines", hoverinfo="skip", legendgroup=label, showlegend=False)
-    return [band, go.Scatter(x=x, y=np.asarray(y), name=label, mode="lines+markers", marker_size=5, line=line, legendgroup=label, hovertemplate=f"<b>{label}</b><br>{hover}<extra></extra>")]
+    band = go.Scatter(
+        x=np.append(edge, edge[::-1]), y=np.append(high[known], low[known][::-1]), mode="lines", line_width=0,
+        fill="toself", fillcolor=line["color"], opacity=0.18, hoverinfo="skip", legendgroup=label, showlegend=False)
+    return [band, go.Scatter(
+        x=x, y=np.asarray(y), name=label, mode="lines+markers", marker_size=5, line=line, legendgroup=label,
+        hovertemplate=f"<b>{label}</b><br>{hover}<extra></extra>")]
 
 # %% ../nbs/11_plots.ipynb #402e25f2
 def flow_figure(
@@ -425,10 +517,16 @@ def flow_figure(
     "The norm of the gradient k frames back, as a share of that at k = 0"
     fig = go.Figure()
     for label, (cell, table) in flows.items():
-        low, high = (table[c].clip(lower=least/10) for c in ("low", "high")) # a logarithm of nothing would break the band
-        for trace in band_traces(table.index, table["median"], low, high, label, cell, "%{x} frames back: %{y:.2~g} of the gradient is left"): fig.add_trace(trace.update(mode="lines"))
+        # a logarithm of nothing would break the band
+        low, high = (table[c].clip(lower=least/10) for c in ("low", "high"))
+        hover = "%{x} frames back: %{y:.2~g} of the gradient is left"
+        for trace in band_traces(table.index, table["median"], low, high, label, cell, hover):
+            fig.add_trace(trace.update(mode="lines"))
     top = max(1., *(float(t.high.max()) for _, t in flows.values()))
-    fig.update_xaxes(title_text="k, frames back", rangemode="tozero").update_yaxes(type="log", range=[math.log10(least), math.log10(top) + 0.1], exponentformat="power", dtick=1, title_text="norm at k / norm at k = 0")
+    fig.update_xaxes(title_text="k, frames back", rangemode="tozero")
+    fig.update_yaxes(
+        type="log", range=[math.log10(least), math.log10(top) + 0.1], exponentformat="power", dtick=1,
+        title_text="norm at k / norm at k = 0")
     return fig.update_layout(title=in_figure(title), height=460, hovermode="closest", margin=dict(t=90))
 
 # %% ../nbs/11_plots.ipynb #aa3707e5
@@ -441,27 +539,43 @@ def attention_map(
     "Attention as a heatmap, the source above, the translation from top to bottom"
     longest = max(map(len, (*source, "source")))
     source, translation = ([*map(in_figure, words)] for words in (source, translation))
-    hover = [[f"<b>{t}</b> looked at <b>{s}</b>: {w:.1%}" for s, w in zip(source, row)] for t, row in zip(translation, weights)]
-    fig = go.Figure(go.Heatmap(z=np.round(weights, 4), x=list(range(len(source))), y=list(range(len(translation))), text=hover, hovertemplate="%{text}<extra></extra>", zmin=0, zmax=1,
+    said = lambda t, row: [f"<b>{t}</b> looked at <b>{s}</b>: {w:.1%}" for s, w in zip(source, row)]
+    hover = [said(t, row) for t, row in zip(translation, weights)]
+    across, down = list(range(len(source))), list(range(len(translation)))
+    fig = go.Figure(go.Heatmap(
+        z=np.round(weights, 4), x=across, y=down, text=hover, hovertemplate="%{text}<extra></extra>", zmin=0, zmax=1,
         colorscale=NOTES_SCALE, xgap=1, ygap=1, colorbar=dict(title="attention", tickformat=".0%", thickness=14)))
-    fig.update_xaxes(side="top", tickvals=list(range(len(source))), ticktext=source, tickangle=-45, showgrid=False, title=dict(text="source", standoff=8))
-    fig.update_yaxes(autorange="reversed", tickvals=list(range(len(translation))), ticktext=translation, showgrid=False, title_text="translation")
-    return fig.update_layout(title=dict(text=in_figure(title), y=0.98, yanchor="top"), height=150 + 6*longest + 26*len(translation), width=max(520, 230 + 44*len(source)), margin=dict(t=100 + 6*longest, l=110))
+    fig.update_xaxes(
+        side="top", tickvals=across, ticktext=source, tickangle=-45, showgrid=False,
+        title=dict(text="source", standoff=8))
+    fig.update_yaxes(
+        autorange="reversed", tickvals=down, ticktext=translation, showgrid=False, title_text="translation")
+    return fig.update_layout(
+        title=dict(text=in_figure(title), y=0.98, yanchor="top"), height=150 + 6*longest + 26*len(translation),
+        width=max(520, 230 + 44*len(source)), margin=dict(t=100 + 6*longest, l=110))
 
 # %% ../nbs/11_plots.ipynb #4c6bf2e6
 def length_figure(
-    lengths: pd.DataFrame, # of one test set: model, cell, attention, words (range of source lengths), sentences, bleu_lower; several runs of a model one after the other
+    lengths: pd.DataFrame, # of a test set, run after run: model, cell, attention, words (range), sentences, bleu_lower
     title: str = "BLEU by length of the source"
 ) -> go.Figure:
     "A line a model through the means over its runs, with their range; dashed without attention"
     fig = go.Figure()
     for (model, cell, attention), part in lengths.groupby(["model", "cell", "attention"], sort=False):
         runs = part.groupby("words", sort=False)
-        mean, low, high, n = runs.bleu_lower.mean(), runs.bleu_lower.min(), runs.bleu_lower.max(), runs.sentences.first()
-        fig.add_trace(go.Scatter(x=[*map(in_figure, mean.index)], y=mean, name=in_figure(model), mode="lines+markers", line=dict(color=colour(cell), dash="dash" if attention == "none" else "solid"), marker=dict(size=8, symbol="circle-open" if attention == "none" else "circle"),
-            error_y=dict(type="data", symmetric=False, array=high - mean, arrayminus=mean - low, thickness=1), customdata=n, hovertemplate=f"<b>{in_figure(model)}</b><br>%{{x}} words, %{{customdata}} sentences<br>BLEU %{{y:.1f}}<extra></extra>"))
-    fig.update_xaxes(title_text="words of the source sentence", type="category").update_yaxes(title_text="BLEU (lowercased)", rangemode="tozero")
-    return fig.update_layout(title=in_figure(title), height=430, margin=dict(t=70, b=110), legend=dict(orientation="h", x=0, y=-0.25, yanchor="top"))
+        mean, low, high = runs.bleu_lower.mean(), runs.bleu_lower.min(), runs.bleu_lower.max()
+        dash, symbol = ("dash", "circle-open") if attention == "none" else ("solid", "circle")
+        fig.add_trace(go.Scatter(
+            x=[*map(in_figure, mean.index)], y=mean, name=in_figure(model), mode="lines+markers",
+            line=dict(color=colour(cell), dash=dash), marker=dict(size=8, symbol=symbol),
+            error_y=dict(type="data", symmetric=False, array=high - mean, arrayminus=mean - low, thickness=1),
+            customdata=runs.sentences.first(), hovertemplate=f"<b>{in_figure(model)}</b><br>"
+                "%{x} words, %{customdata} sentences<br>BLEU %{y:.1f}<extra></extra>"))
+    fig.update_xaxes(title_text="words of the source sentence", type="category")
+    fig.update_yaxes(title_text="BLEU (lowercased)", rangemode="tozero")
+    return fig.update_layout(
+        title=in_figure(title), height=430, margin=dict(t=70, b=110),
+        legend=dict(orientation="h", x=0, y=-0.25, yanchor="top"))
 
 # %% ../nbs/11_plots.ipynb #6c5ad443
 def notebook_progress(
@@ -475,6 +589,9 @@ def notebook_progress(
         if row["valid_nll"] < best[0]: best[:] = row["valid_nll"], row["epoch"]
         if row["epoch"] < epochs and time.monotonic() - shown[0] < 0.5: return
         shown[0] = time.monotonic()
-        if handle: handle.update(HTML(f"<progress value={row['epoch']} max={epochs} aria-label='epochs done'></progress> epoch {row['epoch']} of {epochs}, {row['seconds']:.1f} s: "
-            f"training NLL {row['train_nll']:.3f}, validation {row['valid_nll']:.3f} (best {best[0]:.3f} in epoch {best[1]})"))
+        if not handle: return
+        bar = f"<progress value={row['epoch']} max={epochs} aria-label='epochs done'></progress>"
+        handle.update(HTML(
+            f"{bar} epoch {row['epoch']} of {epochs}, {row['seconds']:.1f} s: training NLL {row['train_nll']:.3f}, "
+            f"validation {row['valid_nll']:.3f} (best {best[0]:.3f} in epoch {best[1]})"))
     return watch

@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .base import DIGESTS, BadInput, Failed, asset, brief, digest, parse_json, project_file, study_home, write_file
+from .base import (
+    DIGESTS, BadInput, Failed, asset, brief, digest, parse_json, project_file, study_home, write_file)
 from .cells import count_parameters, get_cell, match_hidden, paper_count
 from .experiment import Experiment, Run, Search, Task, advice, finished, inside_exp
 from .metrics import Interval, paired_difference, seed_difference
@@ -48,7 +49,8 @@ def history(
 ) -> dict[str, list[float]]: # column -> values, an epoch each
     "The columns of metrics.csv; raises `BadInput` where it is missing or damaged"
     path, todo = run.path("metrics.csv"), advice("metrics.csv")
-    if (data := run.read("metrics.csv")) is None: raise BadInput(f"{path}: cannot be read, there is no such file; {todo}")
+    if (data := run.read("metrics.csv")) is None:
+        raise BadInput(f"{path}: cannot be read, there is no such file; {todo}")
     try:
         rows = list(csv.DictReader(data.decode().splitlines()))
         table = {k: [float(r[k]) for r in rows] for k in rows[0]}
@@ -77,12 +79,13 @@ def usable(
 class Study:
     "What is known of some runs; `run` names a run in each table"
     runs: pd.DataFrame # a row a run
-    sequences: pd.DataFrame # data, run, sequence, frames, nll: each test sequence, its NLL summed over its frames; of runs with role seed
+    sequences: pd.DataFrame # data, run, sequence, frames, nll summed over frames: test sequences of runs with role seed
     curves: pd.DataFrame # data, run, epoch, seconds, train_nll, valid_nll; of runs with role seed
     baselines: pd.DataFrame # data, model, nll, nll_on, accuracy on the test split
     provenance: dict[str, dict] # data -> versions, machine, time, commit
     damaged: tuple[str, ...] = () # a sentence for each run that was left out
 
+# %% ../nbs/12_report.ipynb #605ec708
 TABLES = { # name: columns of text; of numbers
     "runs": "data run role cell sizes settings state message; units parameters lr seed train_nll valid_nll test_nll "
         "test_nll_seq nll_on accuracy best_epoch epochs seconds",
@@ -94,10 +97,12 @@ TABLES = { # name: columns of text; of numbers
 def settings(
     config: dict # of a run
 ) -> str: # empty where all are the defaults
-    "The settings that a reader of a table must know because they are not the defaults, beyond those with a column of their own"
+    "The settings that a reader of a table must know: not the defaults, and without a column of their own"
     own = ("rnn", "data", "match", "hidden", "lr", "epoch", "seed", "save_dir", "engine", "device")
     task = config.get("task", "music_lm")
-    usual = {k: getattr(Experiment(task=task, optim=config.get("optim", Experiment(task=task).optim)), k) for k in Experiment.model_fields} | {"optim": Experiment(task=task).optim}
+    default = Experiment(task=task)
+    same_optim = Experiment(task=task, optim=config.get("optim", default.optim))
+    usual = {k: getattr(same_optim, k) for k in Experiment.model_fields} | {"optim": default.optim}
     return " ".join(f"{k}={config[k]}" for k in usual if k in config and k not in own and config[k] != usual[k])
 
 # %% ../nbs/12_report.ipynb #0614cb8f
@@ -113,9 +118,13 @@ def run_row(
 ) -> dict[str, object]: # column -> value
     "What the study knows of a finished run"
     f, c = run.result, run.result["config"]
-    return dict(data=f["data"], run=run.save_dir, role="trial" if is_trial(run) else "seed", cell=f["cell"], units=f["units"], sizes="given" if c["hidden"] else c["match"], parameters=f["parameters"],
-        settings=settings(c), lr=c["lr"], seed=c["seed"], state="finished", train_nll=f["train"]["nll"], valid_nll=f["valid"]["nll"], test_nll=f["test"]["nll"], test_nll_seq=f["test"]["nll_seq"],
-        nll_on=f["test"]["nll_on"], accuracy=f["test"]["accuracy"], best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"], message="")
+    return dict(
+        data=f["data"], run=run.save_dir, role="trial" if is_trial(run) else "seed",
+        cell=f["cell"], units=f["units"], sizes="given" if c["hidden"] else c["match"], parameters=f["parameters"],
+        settings=settings(c), lr=c["lr"], seed=c["seed"], state="finished",
+        train_nll=f["train"]["nll"], valid_nll=f["valid"]["nll"], test_nll=f["test"]["nll"],
+        test_nll_seq=f["test"]["nll_seq"], nll_on=f["test"]["nll_on"], accuracy=f["test"]["accuracy"],
+        best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"], message="")
 
 # %% ../nbs/12_report.ipynb #c991d697
 def lost_rows(
@@ -123,9 +132,15 @@ def lost_rows(
 ) -> list[dict[str, object]]:
     "The runs of a search that did not end: diverged or pruned; none as long as the search goes on"
     if not (f := run.outcome(Search)): return []
-    common = dict(data=f["data"], cell=f["cell"], units=f["units"], sizes="given" if f["config"]["hidden"] else f["config"]["match"], parameters=f["parameters"], settings=settings(f["config"]))
-    rows = [("trial", row, f["config"]["seed"]) for row in f["trials"]] + [("seed", row, f["config"]["seed"] + i) for i, row in enumerate(f["seeds"], 1)]
-    return [common | dict(run=f"{run.save_dir}/{row['run']}", role=role, seed=seed, **{k: row[k] for k in ("lr", "state", "valid_nll", "message")}) for role, row, seed in rows if row["state"] != "finished"]
+    c = f["config"]
+    common = dict(
+        data=f["data"], cell=f["cell"], units=f["units"], sizes="given" if c["hidden"] else c["match"],
+        parameters=f["parameters"], settings=settings(c))
+    trials = [("trial", row, c["seed"]) for row in f["trials"]]
+    seeds = [("seed", row, c["seed"] + i) for i, row in enumerate(f["seeds"], 1)]
+    told = lambda row: {k: row[k] for k in ("lr", "state", "valid_nll", "message")}
+    return [common | dict(run=f"{run.save_dir}/{row['run']}", role=role, seed=seed, **told(row))
+        for role, row, seed in trials + seeds if row["state"] != "finished"]
 
 # %% ../nbs/12_report.ipynb #4cfbc78b
 def ended_search(
@@ -151,15 +166,17 @@ def thinned(
 def collect(
     under: str = "" # only runs in this folder under exp/; default: all
 ) -> Study:
-    "The study of all finished runs, but those of searches that are still going on; raises `BadInput` where there is none"
+    "The study of all finished runs, but those of searches still going on; raises `BadInput` where there is none"
     exp, damaged = study_home()/"exp", list[str]()
-    searches = [Run(f.parent.relative_to(exp).as_posix()) for f in sorted((exp/(under and inside_exp(under))).glob("**/search.json"))]
+    root = exp/(under and inside_exp(under))
+    searches = [Run(f.parent.relative_to(exp).as_posix()) for f in sorted(root.glob("**/search.json"))]
     lost = {s.exp: rows for s in searches if (rows := ended_search(s, damaged)) is not None}
     going_on = {s.exp for s in searches} - lost.keys()
     runs = [run for run in finished_runs(under, damaged=damaged) if run.exp.parent not in going_on]
     if not (runs := usable(runs, damaged)):
         waiting = [f"the search in {folder} has not ended" for folder in sorted(going_on)]
-        raise BadInput("; ".join(["report: found no finished run; train one first, for instance with gru-study train", *waiting, *damaged]))
+        found = "report: found no finished run; train one first, for instance with gru-study train"
+        raise BadInput("; ".join([found, *waiting, *damaged]))
     return replace(study_of(runs, [row for rows in lost.values() for row in rows]), damaged=tuple(damaged))
 
 def study_of(
@@ -169,9 +186,14 @@ def study_of(
     "The study of these runs"
     rows = pd.DataFrame([run_row(r) for r in runs] + list(lost)).sort_values(["data", "run"], ignore_index=True)
     told = [(run, run.result) for run in runs if run.save_dir in set(rows.run[rows.role == "seed"])]
-    sequences = pd.DataFrame([dict(data=f["data"], run=run.save_dir, sequence=s["name"], frames=s["frames"], nll=s["nll"]) for run, f in told for s in f["test_sequences"]])
-    curves = pd.concat([thinned(history(run)).assign(data=f["data"], run=run.save_dir) for run, f in told] or [pd.DataFrame()], ignore_index=True)
-    return Study(rows, sequences, curves, baseline_table([f for _, f in told]), {name: provenance(part) for name, part in by_data(runs).items()})
+    sequences = pd.DataFrame([
+        dict(data=f["data"], run=run.save_dir, sequence=s["name"], frames=s["frames"], nll=s["nll"])
+        for run, f in told for s in f["test_sequences"]])
+    curves = [thinned(history(run)).assign(data=f["data"], run=run.save_dir) for run, f in told]
+    made = {name: provenance(part) for name, part in by_data(runs).items()}
+    return Study(
+        rows, sequences, pd.concat(curves or [pd.DataFrame()], ignore_index=True),
+        baseline_table([f for _, f in told]), made)
 
 
 # %% ../nbs/12_report.ipynb #c86f3f4e
@@ -188,7 +210,9 @@ def baseline_table(
 ) -> pd.DataFrame: # data, model, nll, nll_on, accuracy
     "The two baselines on each data set; where runs used parts of the training split, those of the largest part"
     largest = {f["data"]: f for f in sorted(results, key=lambda f: f["config"]["train_subset"] or float("inf"))}
-    return pd.DataFrame([dict(data=name, model=kind, **{k: s[k] for k in ("nll", "nll_on", "accuracy")}) for name, f in sorted(largest.items()) for kind, s in f["baselines"].items()])
+    return pd.DataFrame([
+        dict(data=name, model=kind, **{k: s[k] for k in ("nll", "nll_on", "accuracy")})
+        for name, f in sorted(largest.items()) for kind, s in f["baselines"].items()])
 
 # %% ../nbs/12_report.ipynb #622fea10
 def provenance(
@@ -198,8 +222,11 @@ def provenance(
     made = results[0]["provenance"]
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project_file("."), capture_output=True, text=True)
     ours = not commit.returncode and project_file("setup.py").is_file() # not that of whoever has installed the package
-    return dict(recorded=date.today().isoformat(), commit=commit.stdout.strip() if ours else "", engine=" ".join(sorted({f["provenance"]["engine"] for f in results})), processor=made["processor"],
-        versions=made["versions"], summary=results[0]["summary"], runs=len(results), core_hours=round(sum(f["seconds"] for f in results)/3600, 3))
+    return dict(
+        recorded=date.today().isoformat(), commit=commit.stdout.strip() if ours else "",
+        engine=" ".join(sorted({f["provenance"]["engine"] for f in results})),
+        processor=made["processor"], versions=made["versions"], summary=results[0]["summary"],
+        runs=len(results), core_hours=round(sum(f["seconds"] for f in results)/3600, 3))
 
 # %% ../nbs/12_report.ipynb #dc545836
 def read_table(
@@ -213,28 +240,34 @@ def read_table(
     table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=kinds, usecols=wanted.__contains__)
     if missing := wanted - {*table}: raise ValueError(f"{path.name} lacks {', '.join(sorted(missing))}")
     finite = lambda column: pd.api.types.is_numeric_dtype(column) and not np.isinf(column).any()
-    if wrong := [c for c in numbers.split() if not finite(table[c])]: raise ValueError(f"{path.name}: {', '.join(wrong)} must be numbers")
+    if wrong := [c for c in numbers.split() if not finite(table[c])]:
+        raise ValueError(f"{path.name}: {', '.join(wrong)} must be numbers")
     return table
 
 # %% ../nbs/12_report.ipynb #2bebb2f6
-RECORDED: dict[Task, str] = {"music_lm": "table2", "translate": "multi30k"} # task -> folder in results/, and target of make
+RECORDED: dict[Task, str] = {"music_lm": "table2", "translate": "multi30k"} # folder in results/, and target of make
 
+# %% ../nbs/12_report.ipynb #398b2af1
 def write_tables(
     study, # a dataclass of tables with a column `data`, among them `runs`; and `provenance`
     old, # what the folder holds, or None
-    keys: dict[str, list[str]], # name of a table -> columns; old rows equal in them to new ones, or to new runs, are replaced
+    keys: dict[str, list[str]], # table -> columns; old rows equal in them to new ones, or to new runs, are replaced
     folder: Path
 ) -> Path: # the folder
     "Keep tables as CSV files and their provenance as JSON"
     for name, key in keys.items():
         new, by = getattr(study, name), study.runs if set(key) <= set(study.runs) else getattr(study, name)
         replaced = set(by[key].itertuples(index=False, name=None))
-        kept = [t[[k not in replaced for k in t[key].itertuples(index=False, name=None)]] for t in ([getattr(old, name)] if old else []) if len(t)]
+        before = [t for t in ([getattr(old, name)] if old else []) if len(t)]
+        kept = [t[[k not in replaced for k in t[key].itertuples(index=False, name=None)]] for t in before]
         table = pd.concat([*kept, new]).sort_values("data", kind="stable")
-        write_file(folder/f"{name}.csv", table[["data", *(c for c in table if c != "data")]].to_csv(index=False, float_format="%.7g"))
-    write_file(folder/"provenance.json", json.dumps(dict(sorted(((old.provenance if old else {}) | study.provenance).items())), indent=1) + "\n")
+        columns = ["data", *(c for c in table if c != "data")]
+        write_file(folder/f"{name}.csv", table[columns].to_csv(index=False, float_format="%.7g"))
+    made = dict(sorted(((old.provenance if old else {}) | study.provenance).items()))
+    write_file(folder/"provenance.json", json.dumps(made, indent=1) + "\n")
     return folder
 
+# %% ../nbs/12_report.ipynb #ba9e5c23
 def read_tables(
     kind: type, # of the study
     tables: dict[str, str], # name -> columns of text; of numbers
@@ -244,12 +277,16 @@ def read_tables(
     "What `write_tables` has kept; raises `BadInput` where there is nothing"
     places = [folder] if folder else [study_home()/"results"/RECORDED[task], project_file(f"results/{RECORDED[task]}")]
     found = next((p for p in places if (p/"runs.csv").is_file()), None)
-    if not found: raise BadInput(f"recorded study: there is no runs.csv in {' or '.join(map(str, places))}; make {RECORDED[task]} records one")
+    if not found:
+        where = " or ".join(map(str, places))
+        raise BadInput(f"recorded study: there is no runs.csv in {where}; make {RECORDED[task]} records one")
     try:
         runs, *others = [read_table(found/f"{name}.csv", *columns.split(";")) for name, columns in tables.items()]
         made = parse_json((origin := found/"provenance.json").read_bytes(), str(origin))
-        if not all(isinstance(about, dict) for about in made.values()): raise ValueError("provenance.json: what it says of a data set is no object")
-    except (OSError, ValueError) as e: raise BadInput(f"recorded study: the files in {found} cannot be read ({brief(str(e))})") from None
+        if not all(isinstance(about, dict) for about in made.values()):
+            raise ValueError("provenance.json: what it says of a data set is no object")
+    except (OSError, ValueError) as e:
+        raise BadInput(f"recorded study: the files in {found} cannot be read ({brief(str(e))})") from None
     texts = {c: "" for c in ("settings", "message") if c in runs}
     return kind(runs.fillna(texts), *others, {data: dict(about) for data, about in made.items()})
 
@@ -259,24 +296,28 @@ def write_study(
     folder: Path
 ) -> Path: # the folder
     "Record a study; what is there of the same data sets is replaced"
-    return write_tables(study, read_tables(Study, TABLES, "music_lm", folder) if (folder/"runs.csv").is_file() else None, dict.fromkeys(TABLES, ["data"]), folder)
+    old = read_tables(Study, TABLES, "music_lm", folder) if (folder/"runs.csv").is_file() else None
+    return write_tables(study, old, dict.fromkeys(TABLES, ["data"]), folder)
 
+# %% ../nbs/12_report.ipynb #eb0903ef
 def read_study(
     folder: Path | None = None # default: the recorded study of the project, results/table2
 ) -> Study:
     "A recorded study; raises `BadInput` where there is none"
     study = read_tables(Study, TABLES, "music_lm", folder)
     if not ((study.runs.role == "seed") & (study.runs.state == "finished")).any():
-        raise BadInput(f"{folder or RECORDED['music_lm']}/runs.csv: found no finished run that is not a trial of a search, allowed: one or more")
+        raise BadInput(
+            f"{folder or RECORDED['music_lm']}/runs.csv: "
+            "found no finished run that is not a trial of a search, allowed: one or more")
     return study
 
 # %% ../nbs/12_report.ipynb #b1145cce
-GROUP = ["data", "cell", "units", "sizes", "parameters", "settings", "lr"] # what runs share that differ only in the seed
+GROUP = ["data", "cell", "units", "sizes", "parameters", "settings", "lr"] # shared by runs that differ only in the seed
 
 def reported(
     study: Study
 ) -> pd.DataFrame: # runs, with the label `model`
-    "The runs to report: finished, not trials, each seed once; labelled so that models on the same data can be told apart"
+    "The runs to report: finished, not trials, each seed once; labelled so that models on the same data differ"
     runs = study.runs[(study.runs.role == "seed") & (study.runs.state == "finished")].drop_duplicates([*GROUP, "seed"])
     return runs.assign(model=labels(runs))
 
@@ -289,7 +330,10 @@ def labels(
     def label(i):
         r, like = runs.loc[i], runs[(runs.data == runs.data[i]) & (plain == plain[i])]
         cell = runs[(runs.data == r.data) & (runs.cell == r.cell)]
-        more = [r.sizes]*(cell.sizes.nunique() > 1 and r.sizes != "paper") + [f"rate {r.lr:.4g}"]*(like.lr.nunique() > 1) + [str(r.settings)]*(like.settings.nunique() > 1)
+        more = [
+            *[r.sizes]*(cell.sizes.nunique() > 1 and r.sizes != "paper"),
+            *[f"rate {r.lr:.4g}"]*(like.lr.nunique() > 1),
+            *[str(r.settings)]*(like.settings.nunique() > 1)]
         return " ".join([plain[i], *more])
     return pd.Series({i: label(i) for i in runs.index}, dtype=object)
 
@@ -302,25 +346,39 @@ def study_table(
     rows = []
     for _, part in reported(study).groupby([*GROUP, "model"], sort=False):
         mean, first = part.mean(numeric_only=True), part.iloc[0]
-        rows.append({"data": first.data, "model": first.model, "sizes": first.sizes, "parameters": first.parameters, "rate": first.lr, "settings": first.settings, "seeds": len(part),
-            "train NLL": mean.train_nll, "valid NLL": mean.valid_nll, "test NLL": mean.test_nll, "± sd": part.test_nll.std(ddof=1), "nll_on": mean.nll_on, "frame accuracy": mean.accuracy,
+        rows.append({
+            "data": first.data, "model": first.model, "sizes": first.sizes, "parameters": first.parameters,
+            "rate": first.lr, "settings": first.settings, "seeds": len(part),
+            "train NLL": mean.train_nll, "valid NLL": mean.valid_nll, "test NLL": mean.test_nll,
+            "± sd": part.test_nll.std(ddof=1), "nll_on": mean.nll_on, "frame accuracy": mean.accuracy,
             "best epoch": mean.best_epoch, "epochs": mean.epochs, "seconds": mean.seconds})
-    base = [{"data": b.data, "model": f"{b.model} baseline", "test NLL": b.nll, "nll_on": b.nll_on, "frame accuracy": b.accuracy} for b in study.baselines.itertuples()]
-    table = pd.concat([pd.DataFrame(rows).assign(baseline=False), pd.DataFrame(base).assign(baseline=True)]).sort_values(["data", "baseline", "test NLL"])
+    base = [
+        {"data": b.data, "model": f"{b.model} baseline",
+            "test NLL": b.nll, "nll_on": b.nll_on, "frame accuracy": b.accuracy}
+        for b in study.baselines.itertuples()]
+    table = pd.concat([pd.DataFrame(rows).assign(baseline=False), pd.DataFrame(base).assign(baseline=True)])
+    table = table.sort_values(["data", "baseline", "test NLL"])
     return table.drop(columns="baseline").reset_index(drop=True).astype({"parameters": "Int64", "seeds": "Int64"})
 
 # %% ../nbs/12_report.ipynb #7aae4040
-DIGITS = {"train NLL": 3, "valid NLL": 3, "test NLL": 3, "± sd": 3, "nll_on": 3, "frame accuracy": 3, "best epoch": 0, "epochs": 0, "seconds": 1}
+DIGITS = {
+    "train NLL": 3, "valid NLL": 3, "test NLL": 3, "± sd": 3, "nll_on": 3, "frame accuracy": 3,
+    "best epoch": 0, "epochs": 0, "seconds": 1}
 
+# %% ../nbs/12_report.ipynb #9189ab78
 def readable(
     table: pd.DataFrame # of `study_table`
 ) -> pd.DataFrame: # of strings
     "The table for print and page; settings that all rows share are said by `shared_settings` instead"
     def text(column, v):
         if pd.isna(v): return ""
-        return f"{v:,.{DIGITS[column]}f}" if column in DIGITS else f"{v:.4g}" if column == "rate" else f"{v:,}" if column == "parameters" else str(v)
+        if column in DIGITS: return f"{v:,.{DIGITS[column]}f}"
+        return f"{v:.4g}" if column == "rate" else f"{v:,}" if column == "parameters" else str(v)
     shown = pd.DataFrame({c: [text(c, v) for v in table[c]] for c in table})
-    needless = {"settings": len(set(table.settings.dropna())) < 2, "± sd": not any(shown["± sd"]), "seeds": set(table.seeds.dropna()) == {1}}
+    needless = {
+        "settings": len(set(table.settings.dropna())) < 2,
+        "± sd": not any(shown["± sd"]),
+        "seeds": set(table.seeds.dropna()) == {1}}
     return shown.drop(columns=[c for c, drop in needless.items() if drop])
 
 # %% ../nbs/12_report.ipynb #164972a7
@@ -337,11 +395,14 @@ def styled(
     sentences: tuple[str, ...] = () # columns of running text
 ): # a pandas Styler
     "A table for the page: no index, words to the left, numbers to the right; its text is text, not HTML or maths"
-    words = [c for c in ("data", "model", "sizes", "settings", "run", "state", "message", "a", "b", "verdict", "cell", "attention", "source", "note", *sentences) if c in table]
-    props = lambda c: f"text-align: left; white-space: {'normal' if c in ('message', 'note', 'settings', *sentences) else 'nowrap'}"
+    texts = "data model sizes settings run state message a b verdict cell attention source note".split()
+    words = [c for c in (*texts, *sentences) if c in table]
+    space = lambda c: "normal" if c in ("message", "note", "settings", *sentences) else "nowrap"
+    props = lambda c: f"text-align: left; white-space: {space(c)}"
     left = [dict(selector=f".col{table.columns.get_loc(c)}", props=props(c)) for c in words]
     text = table.map(str).style.format(escape="html").format_index(escape="html", axis="columns").hide(axis="index")
-    cells, whole = dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right"), dict(selector="td", props="white-space: nowrap")
+    cells = dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right")
+    whole = dict(selector="td", props="white-space: nowrap")
     return text.set_table_attributes('class="mathjax_ignore"').set_table_styles([*left, cells, whole, *left])
 
 # %% ../nbs/12_report.ipynb #fa02a6e8
@@ -359,7 +420,8 @@ def tried_rates(
     "The trials of all searches"
     rows = study.runs[study.runs.role == "trial"]
     names = {(r.data, r.cell, r.units, r.sizes): r.model for r in reported(study).itertuples()}
-    return rows.assign(model=[names.get((r.data, r.cell, r.units, r.sizes), f"{r.cell}-{r.units}") for r in rows.itertuples()])
+    plain = lambda r: names.get((r.data, r.cell, r.units, r.sizes), f"{r.cell}-{r.units}")
+    return rows.assign(model=[plain(r) for r in rows.itertuples()])
 
 # %% ../nbs/12_report.ipynb #e2b19149
 def rates_table(
@@ -368,8 +430,10 @@ def rates_table(
     "Every trial: rate, best validation NLL, epochs"
     rows = tried_rates(study).sort_values(["data", "model", "lr"])
     number = lambda values, form: ["" if pd.isna(v) else form.format(v) for v in values]
-    return pd.DataFrame({"data": rows.data, "model": rows.model, "rate": number(rows.lr, "{:.4g}"), "state": rows.state, "valid NLL": number(rows.valid_nll, "{:.4f}"),
-        "best epoch": number(rows.best_epoch, "{:.0f}"), "epochs": number(rows.epochs, "{:.0f}"), "seconds": number(rows.seconds, "{:.1f}"), "message": rows.message})
+    return pd.DataFrame({
+        "data": rows.data, "model": rows.model, "rate": number(rows.lr, "{:.4g}"), "state": rows.state,
+        "valid NLL": number(rows.valid_nll, "{:.4f}"), "best epoch": number(rows.best_epoch, "{:.0f}"),
+        "epochs": number(rows.epochs, "{:.0f}"), "seconds": number(rows.seconds, "{:.1f}"), "message": rows.message})
 
 # %% ../nbs/12_report.ipynb #0e201808
 def sequence_scores(
@@ -395,8 +459,10 @@ def fair_pairs(
 ) -> list[tuple[str, str]]: # labels
     "Pairs of models of equal size and settings; GRU-46 is the same by both rules of matching"
     models = {m: part.iloc[0] for m, part in runs.groupby("model", sort=False)}
-    rules = lambda r: {r.sizes} | ({"paper", "total"} if (r.cell, r.units) == ("gru", 46) and r.sizes != "given" else set())
-    return [(a, b) for a, b in combinations(models, 2) if models[a].settings == models[b].settings and rules(models[a]) & rules(models[b])]
+    both = lambda r: (r.cell, r.units) == ("gru", 46) and r.sizes != "given"
+    rules = lambda r: {r.sizes} | ({"paper", "total"} if both(r) else set())
+    fair = lambda r, s: r.settings == s.settings and rules(r) & rules(s)
+    return [(a, b) for a, b in combinations(models, 2) if fair(models[a], models[b])]
 
 # %% ../nbs/12_report.ipynb #b0169507
 def differences(
@@ -406,8 +472,10 @@ def differences(
     "Each fair pair of models on a data set: does one predict better?"
     runs, rows = chosen(reported(study)).query("data == @data"), []
     for a, b in fair_pairs(runs):
-        (x, y), (p, q) = [runs[runs.model == m] for m in (a, b)], [sequence_scores(study, runs[runs.model == m]) for m in (a, b)]
-        pieces, seeds = paired_difference(p.nll.to_numpy(), q.nll.to_numpy(), p.frames.to_numpy()), seed_difference(x.test_nll.tolist(), y.test_nll.tolist())
+        x, y = [runs[runs.model == m] for m in (a, b)]
+        p, q = sequence_scores(study, x), sequence_scores(study, y)
+        pieces = paired_difference(p.nll.to_numpy(), q.nll.to_numpy(), p.frames.to_numpy())
+        seeds = seed_difference(x.test_nll.tolist(), y.test_nll.tolist())
         rows.append(dict(a=a, b=b, pieces=pieces, seeds=seeds, verdict=verdict(a, b, pieces, seeds)))
     return pd.DataFrame(rows, columns=["a", "b", "pieces", "seeds", "verdict"])
 
@@ -421,7 +489,8 @@ def verdict(
     "In words"
     better = a if pieces.value < 0 else b
     if np.isnan(seeds.low): return f"{better} better on these pieces, one seed" if pieces.clear else "within noise"
-    return f"{better} better" if pieces.clear and seeds.clear else f"within noise of the {'pieces' if seeds.clear else 'seeds' if pieces.clear else 'pieces and seeds'}"
+    if pieces.clear and seeds.clear: return f"{better} better"
+    return f"within noise of the {'pieces' if seeds.clear else 'seeds' if pieces.clear else 'pieces and seeds'}"
 
 # %% ../nbs/12_report.ipynb #3f2ae3ec
 def readable_differences(
@@ -429,17 +498,20 @@ def readable_differences(
 ) -> pd.DataFrame: # of strings
     "For print and page"
     text = lambda i: "" if np.isnan(i.low) else f"{i.low:+.3f} to {i.high:+.3f}"
-    return pd.DataFrame({"a": table.a, "b": table.b, "a less b": [f"{i.value:+.3f}" for i in table.pieces], "95% over pieces": [text(i) for i in table.pieces],
+    return pd.DataFrame({
+        "a": table.a, "b": table.b, "a less b": [f"{i.value:+.3f}" for i in table.pieces],
+        "95% over pieces": [text(i) for i in table.pieces],
         "95% over seeds": [text(i) for i in table.seeds], "verdict": table.verdict})
 
 # %% ../nbs/12_report.ipynb #a0b922d0
 def ranks(
     study: Study
-) -> pd.DataFrame: # cell -> rank on each data set, and the mean; only where tanh, LSTM and GRU at the paper's sizes are all there
+) -> pd.DataFrame: # cell -> rank on each data set, and the mean; only where all three at the paper's sizes are there
     "The place of each cell on each data set, by mean test NLL"
     runs = reported(study)
     plain = runs[(runs.sizes == "paper") & runs.cell.isin(["tanh", "lstm", "gru"])]
-    means = plain.groupby(["cell", "data"]).test_nll.mean().unstack("data").reindex(["tanh", "lstm", "gru"]).dropna(axis=1)
+    means = plain.groupby(["cell", "data"]).test_nll.mean().unstack("data")
+    means = means.reindex(["tanh", "lstm", "gru"]).dropna(axis=1)
     return means.rank().assign(mean=lambda t: t.mean(axis=1)) if means.shape[1] else pd.DataFrame()
 
 # %% ../nbs/12_report.ipynb #f05b3ea0
@@ -461,8 +533,11 @@ def time_to(
     goal = float(np.ceil(runs.groupby("model").valid_nll.mean().max()*100)/100)
     rows = []
     for model, part in runs.groupby("model", sort=False):
-        reached = study.curves[study.curves.run.isin(part.run) & (study.curves.valid_nll <= goal)].groupby("run").first()
-        rows.append(dict(model=model, goal=goal, reached=f"{len(reached)} of {len(part)}", epoch=reached.epoch.mean(), seconds=reached.seconds.mean()))
+        there = study.curves.run.isin(part.run) & (study.curves.valid_nll <= goal)
+        reached = study.curves[there].groupby("run").first()
+        rows.append(dict(
+            model=model, goal=goal, reached=f"{len(reached)} of {len(part)}",
+            epoch=reached.epoch.mean(), seconds=reached.seconds.mean()))
     return pd.DataFrame(rows).sort_values("seconds", ignore_index=True)
 
 # %% ../nbs/12_report.ipynb #ff5a6382
@@ -471,7 +546,10 @@ def sizes_table(
 ) -> pd.DataFrame: # rule, cell, units, recurrent weights as the paper counts them, all parameters
     "What the two rules of matching mean for some cells"
     rows = [(rule, name, match_hidden(get_cell(name), rule)) for rule in ("paper", "total") for name in cells]
-    return pd.DataFrame([{"sizes": rule, "cell": name, "units": n, "recurrent layer, as the paper counts": f"{paper_count(get_cell(name), n):,.0f}", "all parameters": f"{count_parameters(get_cell(name), n):,}"} for rule, name, n in rows])
+    return pd.DataFrame([{
+        "sizes": rule, "cell": name, "units": n,
+        "recurrent layer, as the paper counts": f"{paper_count(get_cell(name), n):,.0f}",
+        "all parameters": f"{count_parameters(get_cell(name), n):,}"} for rule, name, n in rows])
 
 # %% ../nbs/12_report.ipynb #515efefc
 PAPER, TCN, ORIGINAL = "arXiv 1412.3555 Table 2", "arXiv 1803.01271", "the original study code (395t week 6)"
@@ -487,19 +565,24 @@ def published(
 def beside_published(
     study: Study
 ) -> pd.DataFrame: # of strings; empty where nothing is published on any of its data
-    "Our table 2: each model on each canonical data set, beside what the paper, the TCN paper and the original code report"
+    "Our table 2: each model on each canonical data set, beside the paper, the TCN paper and the original code"
     rows = []
     for name in [d for d in CANONICAL if d in set(study.runs.data)]:
         table, others = study_table(study).query("data == @name"), published(name)
         def said(source, split, cell):
-            found = others[(others.source == source) & (others.split == split) & (others.model.str.split("-").str[0] == cell)].value
+            this = (others.source == source) & (others.split == split) & (others.model.str.split("-").str[0] == cell)
+            found = others[this].value
             return "" if found.empty else "diverged" if pd.isna(found.item()) else f"{found.item():.2f}"
         for r in table.to_dict("records"):
             cell, _, label = r["model"].partition("-")
             known = cell if " " not in label and not cell.endswith("_paper") else ""
             spread = "" if pd.isna(r["± sd"]) else f" ± {r['± sd']:.3f}"
-            rows.append({"data": name, "model": r["model"], "seeds": "" if pd.isna(r["seeds"]) else str(r["seeds"]), "train NLL": "" if pd.isna(r["train NLL"]) else f"{r['train NLL']:.3f}", "test NLL": f"{r['test NLL']:.3f}{spread}",
-                "paper, train": said(PAPER, "train", known), "paper, test": said(PAPER, "test", known), "TCN paper, test": said(TCN, "test", {"tanh": "rnn"}.get(known, known)),
+            rows.append({
+                "data": name, "model": r["model"], "seeds": "" if pd.isna(r["seeds"]) else str(r["seeds"]),
+                "train NLL": "" if pd.isna(r["train NLL"]) else f"{r['train NLL']:.3f}",
+                "test NLL": f"{r['test NLL']:.3f}{spread}",
+                "paper, train": said(PAPER, "train", known), "paper, test": said(PAPER, "test", known),
+                "TCN paper, test": said(TCN, "test", {"tanh": "rnn"}.get(known, known)),
                 "nll_on": f"{r['nll_on']:.3f}", "original code, nll_on": said(ORIGINAL, "test", known)})
         if tcn := said(TCN, "test", "tcn"): rows.append({"data": name, "model": "TCN", "TCN paper, test": tcn})
     return pd.DataFrame(rows).fillna("")
@@ -510,18 +593,24 @@ def about_data(
 ) -> str:
     "Where the figures of a data set may be set beside published ones, in plain words"
     if data == "chorales":
-        return ("chorales: 377 Bach chorales rebuilt from the scores in music21. It resembles JSB (95.1% of the frames are equal) but it is not JSB: "
-                "nothing has been published on it, and these figures must not be set beside published ones.")
+        return (
+            "chorales: 377 Bach chorales rebuilt from the scores in music21. "
+            "It resembles JSB (95.1% of the frames are equal) but it is not JSB: "
+            "nothing has been published on it, and these figures must not be set beside published ones.")
     if published(data).empty: return f"{data}: nothing is published on this data set; these figures stand alone."
-    return f"{data}: the canonical piano rolls, which others have published on. Our figures are selected on validation and reported on test."
+    return (
+        f"{data}: the canonical piano rolls, which others have published on. "
+        "Our figures are selected on validation and reported on test.")
 
 # %% ../nbs/12_report.ipynb #71b17863
 FAULTS = { # what is known to be wrong with the canonical rolls
-    "JSB": "valid[26] is corrupt (three voices lag the bass by three steps), and train[14] and valid[33] are one chorale.",
+    "JSB": "valid[26] is corrupt (three voices lag the bass by three steps), "
+        "and train[14] and valid[33] are one chorale.",
     "MuseData": "one sequence is there twice.",
     "Nottingham": "three sequences are there twice.",
     "Piano-midi": "only 25 test pieces of very different lengths, so intervals over pieces are wide."}
 
+# %% ../nbs/12_report.ipynb #29e4197a
 def data_notes(
     study: Study
 ) -> list[str]: # in Markdown
@@ -541,8 +630,10 @@ def readme_table(
     cells = {"tanh": "tanh, 100 units", "lstm": "LSTM, 36 units", "gru": "GRU, 46 units"}
     lines = [f"| data | {' | '.join(cells.values())} | Markov |", "| --- | ---: | ---: | ---: | ---: |"]
     for name in [d for d in CANONICAL if d in set(study.runs.data)]:
-        paper = published(name).query("source == @PAPER and split == 'test'").assign(cell=lambda d: d.model.str.split("-").str[0]).set_index("cell").value
-        nll = {cell: part.test_nll for cell, part in reported(study).query("data == @name and sizes == 'paper'").groupby("cell")}
+        paper = published(name).query("source == @PAPER and split == 'test'")
+        paper = paper.assign(cell=lambda d: d.model.str.split("-").str[0]).set_index("cell").value
+        ours = reported(study).query("data == @name and sizes == 'paper'")
+        nll = {cell: part.test_nll for cell, part in ours.groupby("cell")}
         scores = [f"{nll[c].mean():.3f} ± {nll[c].std(ddof=1):.3f} ({paper[c]:.2f})" if c in nll else "" for c in cells]
         markov = study.baselines.query("data == @name and model == 'Markov'").nll.item()
         lines.append(f"| {name} | {' | '.join(scores)} | {markov:.3f} |")
@@ -555,17 +646,25 @@ def data_finding(
 ) -> str: # Markdown
     "Order, baseline and clear differences on a data set"
     table = study_table(study).query("data == @data")
-    models, markov = table[table.model.isin(chosen(reported(study)).model)], table[table.model == "Markov baseline"]["test NLL"].item()
+    models = table[table.model.isin(chosen(reported(study)).model)]
+    markov = table[table.model == "Markov baseline"]["test NLL"].item()
     order = ", ".join(f"{in_markdown(r['model'])} {r['test NLL']:.3f}" for r in models.to_dict("records"))
     worse = [m for m, nll in zip(models.model, models["test NLL"]) if nll >= markov]
-    beaten = f"**{' and '.join(map(in_markdown, worse))} {'do' if len(worse) > 1 else 'does'} not beat** the Markov baseline ({markov:.3f})" if worse else f"all beat the Markov baseline ({markov:.3f})"
+    beaten = f"all beat the Markov baseline ({markov:.3f})"
+    if worse:
+        do = "do" if len(worse) > 1 else "does"
+        beaten = f"**{' and '.join(map(in_markdown, worse))} {do} not beat** the Markov baseline ({markov:.3f})"
     found = differences(study, data)
     best_first = lambda r: (r.a, r.b) if r.pieces.value < 0 else (r.b, r.a)
     said = lambda r: f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.pieces.value):.3f}"
     clear, hints = ([said(r) for r in found.itertuples() if r.verdict.endswith(end)] for end in (" better", "one seed"))
     hint = f"On these pieces, with one seed each: {'; '.join(hints)}. " if hints else ""
-    noise = f"{len(found) - len(clear) - len(hints)} of {len(found)} differences between models of equal size are within noise" if len(found) else "there is no pair of equal size to compare"
-    return f"**{in_markdown(data)}**: {order}; {beaten}. {'Beyond noise: ' + '; '.join(clear) + '. ' if clear else ''}{hint}{noise[0].upper() + noise[1:]}."
+    noise = "There is no pair of equal size to compare"
+    if len(found):
+        within = len(found) - len(clear) - len(hints)
+        noise = f"{within} of {len(found)} differences between models of equal size are within noise"
+    beyond = f"Beyond noise: {'; '.join(clear)}. " if clear else ""
+    return f"**{in_markdown(data)}**: {order}; {beaten}. {beyond}{hint}{noise}."
 
 # %% ../nbs/12_report.ipynb #8d0734ec
 def gating_finding(
@@ -575,13 +674,18 @@ def gating_finding(
     table = ranks(study)
     if table.empty: return []
     def score(a, b): # verdicts on a against b: better, worse, noise
-        verdicts = [r.verdict for d in table.columns[:-1] for r in differences(study, d).itertuples() if {r.a, r.b} == {a, b}]
-        return f"{a} beats {b} beyond noise on {verdicts.count(f'{a} better')} of {len(verdicts)} data sets, is beaten on {verdicts.count(f'{b} better')}"
+        on_data = [r for d in table.columns[:-1] for r in differences(study, d).itertuples()]
+        verdicts = [r.verdict for r in on_data if {r.a, r.b} == {a, b}]
+        wins, losses = (verdicts.count(f"{m} better") for m in (a, b))
+        return f"{a} beats {b} beyond noise on {wins} of {len(verdicts)} data sets, is beaten on {losses}"
     order = ", ".join(f"{cell} {mean:.2f}" for cell, mean in table["mean"].sort_values().items())
     p = chance_of_ranks(table)
-    tail = f"; ranks this far apart come by chance with probability {p:.2f} (Friedman's test), so the order over data sets is {'not ' if p > 0.05 else ''}established" if p is not None else ""
+    tail = (
+        f"; ranks this far apart come by chance with probability {p:.2f} (Friedman's test), "
+        f"so the order over data sets is {'not ' if p > 0.05 else ''}established") if p is not None else ""
     pairs = [score(a, b) for a, b in (("gru-46", "tanh-100"), ("lstm-36", "tanh-100"), ("gru-46", "lstm-36"))]
-    return [f"**Does gating help?** {'; '.join(pairs)}. Mean rank over {table.shape[1] - 1} data set{'s'*(table.shape[1] > 2)}: {order}{tail}."]
+    number = f"{table.shape[1] - 1} data set{'s'*(table.shape[1] > 2)}"
+    return [f"**Does gating help?** {'; '.join(pairs)}. Mean rank over {number}: {order}{tail}."]
 
 # %% ../nbs/12_report.ipynb #342006be
 def rate_findings(
@@ -592,10 +696,15 @@ def rate_findings(
     edge = []
     for (data, model), part in tried[tried.state == "finished"].groupby(["data", "model"]):
         best = part.lr[part.valid_nll.idxmin()]
-        if best in (part.lr.max(), part.lr.min()) and len(part) > 1: edge.append(f"{in_markdown(f'{model} on {data}')} ({'largest' if best == part.lr.max() else 'smallest'}, {best:.4g})")
-    if len(tried): told.append(f"**Rates.** The best rate lies at an edge of those drawn for {', '.join(edge)}: a better one may lie beyond." if edge else "**Rates.** No best rate lies at the edge of those drawn.")
+        if best in (part.lr.max(), part.lr.min()) and len(part) > 1:
+            end = "largest" if best == part.lr.max() else "smallest"
+            edge.append(f"{in_markdown(f'{model} on {data}')} ({end}, {best:.4g})")
+    at_edge = f"The best rate lies at an edge of those drawn for {', '.join(edge)}: a better one may lie beyond."
+    if len(tried): told.append(f"**Rates.** {at_edge if edge else 'No best rate lies at the edge of those drawn.'}")
     lost = study.runs[study.runs.state == "diverged"]
-    if len(tried): told.append("**Divergence.** " + ("; ".join(in_markdown(f"{r.cell}-{r.units} on {r.data} at rate {r.lr:.4g} ({r.message})") for r in lost.itertuples()) if len(lost) else f"None of the {len(study.runs)} runs diverged") + ".")
+    each = [in_markdown(f"{r.cell}-{r.units} on {r.data} at rate {r.lr:.4g} ({r.message})") for r in lost.itertuples()]
+    none = f"None of the {len(study.runs)} runs diverged"
+    if len(tried): told.append(f"**Divergence.** {'; '.join(each) or none}.")
     return told
 
 # %% ../nbs/12_report.ipynb #f8599f1e
@@ -606,11 +715,15 @@ def published_findings(
     told = []
     for name in [d for d in CANONICAL if d in set(study.runs.data)]:
         markov = study.baselines.query("data == @name and model == 'Markov'").nll.item()
-        paper = published(name).query("source == @PAPER and split == 'test'").assign(cell=lambda d: d.model.str.split("-").str[0]).set_index("cell")
-        ours = reported(study).query("data == @name and sizes == 'paper' and cell in ['tanh', 'lstm', 'gru']").groupby("cell").test_nll.mean()
+        paper = published(name).query("source == @PAPER and split == 'test'")
+        paper = paper.assign(cell=lambda d: d.model.str.split("-").str[0]).set_index("cell")
+        ours = reported(study).query("data == @name and sizes == 'paper' and cell in ['tanh', 'lstm', 'gru']")
+        ours = ours.groupby("cell").test_nll.mean()
         gap = [f"{cell} {ours[cell] - paper.value[cell]:+.2f}" for cell in ours.index]
         above = [c for c in paper.index if paper.value[c] > markov]
-        note = f" The paper's figures for {', '.join(above)} are worse than a first-order Markov model of the same rolls ({markov:.2f})." if above else ""
+        note = (
+            f" The paper's figures for {', '.join(above)} are worse than "
+            f"a first-order Markov model of the same rolls ({markov:.2f}).") if above else ""
         if gap: told.append(f"**{name} beside the paper**: our test NLL less the paper's: {', '.join(gap)}.{note}")
     return told
 
@@ -619,7 +732,9 @@ def findings(
     study: Study
 ) -> list[str]: # Markdown, a point each
     "All that is said in words"
-    return [*(data_finding(study, d) for d in sorted(set(reported(study).data))), *gating_finding(study), *rate_findings(study), *published_findings(study)]
+    return [
+        *(data_finding(study, d) for d in sorted(set(reported(study).data))),
+        *gating_finding(study), *rate_findings(study), *published_findings(study)]
 
 # %% ../nbs/12_report.ipynb #60df5e6b
 def seed_curves(
@@ -632,13 +747,16 @@ def seed_curves(
     return curves.sort_values(["cell", "model", "seed", "epoch"], ignore_index=True)
 
 # %% ../nbs/12_report.ipynb #1ca8ae75
-REPORTS: dict[Task, str] = {"music_lm": "nbs/experiments/summary.ipynb", "translate": "nbs/experiments/summary_translate.ipynb"}
+REPORTS: dict[Task, str] = {
+    "music_lm": "nbs/experiments/summary.ipynb",
+    "translate": "nbs/experiments/summary_translate.ipynb"}
 
 def recorded_files(
     task: Task
 ) -> list[Path]: # none where nothing is recorded
     "The recorded study of a task"
-    return next((files for root in (study_home()/"results", project_file("results")) if (files := sorted((root/RECORDED[task]).glob("*")))), [])
+    roots = study_home()/"results", project_file("results")
+    return next((files for root in roots if (files := sorted((root/RECORDED[task]).glob("*")))), [])
 
 # %% ../nbs/12_report.ipynb #7e45cd9e
 def fingerprint(
@@ -651,7 +769,8 @@ def fingerprint(
     if under is None: files += recorded_files(task)
     for r in finished_runs(under, task, damaged) if under is not None else ():
         files += [r.exp/"result.json", r.exp/DIGESTS, r.log/"metrics.csv", r.exp.parent/"search_result.json"]
-    return digest("\n".join(damaged).encode() + b"".join(digest(str(f).encode() + (f.read_bytes() if f.is_file() else b"")).encode() for f in files))
+    one = lambda f: digest(str(f).encode() + (f.read_bytes() if f.is_file() else b""))
+    return digest("\n".join(damaged).encode() + b"".join(one(f).encode() for f in files))
 
 # %% ../nbs/12_report.ipynb #4f4fc859
 def make_report(
@@ -659,13 +778,16 @@ def make_report(
     notebook: str | None = None, # default: the summary notebook of the task
     task: Task = "music_lm"
 ) -> Path: # the HTML page
-    "Run the summary notebook and write its page, if anything has changed; raises `BadInput` where there is nothing to report, `Failed` where the notebook fails"
+    "Run the summary notebook, write its page, if anything changed; raises `BadInput` without runs, or else `Failed`"
     source = notebook_file(notebook or REPORTS[task])
-    if not (recorded_files(task) if under is None else finished_runs(under, task)): raise BadInput(f"report: found no finished run of task {task}; train one first, for instance with gru-study train --task {task}")
+    if not (recorded_files(task) if under is None else finished_runs(under, task)):
+        todo = f"train one first, for instance with gru-study train --task {task}"
+        raise BadInput(f"report: found no finished run of task {task}; {todo}")
     executed = study_home()/"exp"/("recorded" if under is None else under and inside_exp(under))/source.name
     page, mark = executed.with_suffix(".html"), fingerprint(source, under, task)
     seen = executed.with_suffix(".inputs")
     if page.is_file() and seen.is_file() and seen.read_bytes() == mark.encode(): return page
-    if error := execute(source, executed, {"under": under}, study_home(), title="gru-study: report", code=False): raise Failed(f"{source.name}: {error}")
+    error = execute(source, executed, {"under": under}, study_home(), title="gru-study: report", code=False)
+    if error: raise Failed(f"{source.name}: {error}")
     write_file(seen, mark)
     return page

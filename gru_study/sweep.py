@@ -24,7 +24,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .base import BadInput, absolute, asset, brief, cores, find_path, folder_name, project_file, study_home, write_file
+from .base import (
+    BadInput, absolute, asset, brief, cores, find_path, folder_name, project_file, study_home, write_file)
 from .experiment import Experiment, Search, inside_exp, make_experiment, open_run
 from .pictures import MIME, to_draw
 
@@ -62,6 +63,7 @@ class Word(str):
 
 NO_LITERAL = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) # what `literal_eval` raises
 
+# %% ../nbs/10_sweep.ipynb #f886e764
 def typed(
     value, # of a grid
     text: bool = False # does the parameter hold text?
@@ -152,8 +154,11 @@ def load_grids(
         raise BadInput(f"grid: {path} cannot be read as YAML ({reason})") from None
     grids = content if isinstance(content, list) else [content]
     for g in grids:
-        if not isinstance(g, dict) or not g or not all(isinstance(k, str) for k in g) or any(v == [] or isinstance(v, dict) for v in g.values()):
-            raise BadInput(f"grid: {path} holds {reprlib.repr(g)}; allowed: a mapping of parameters to values, or a list of such mappings")
+        names = isinstance(g, dict) and g and all(isinstance(k, str) for k in g)
+        if not names or any(v == [] or isinstance(v, dict) for v in g.values()):
+            raise BadInput(
+                f"grid: {path} holds {reprlib.repr(g)}; "
+                "allowed: a mapping of parameters to values, or a list of such mappings")
     return grids
 
 # %% ../nbs/10_sweep.ipynb #b7039e2a
@@ -163,9 +168,12 @@ def read_grids(
     "The grids that some words mean; raises `BadInput`"
     files = [w for w in words if w.endswith((".yaml", ".yml")) and "=" not in w]
     taken = parse_grid([w for w in words if w not in files])
-    if not words or len(files) > 1: raise BadInput.found("grid", words, "name=value,value,... for some of the notebook's parameters, or one YAML file, or both")
+    if not words or len(files) > 1:
+        allowed = "name=value,value,... for some of the notebook's parameters, or one YAML file, or both"
+        raise BadInput.found("grid", words, allowed)
     if not files: return [taken]
-    if not (path := experiment_file(files[0], Path(files[0]).suffix)): raise BadInput(f"grid: found {files[0]!r}, which is no file; allowed: a YAML file")
+    if not (path := experiment_file(files[0], Path(files[0]).suffix)):
+        raise BadInput(f"grid: found {files[0]!r}, which is no file; allowed: a YAML file")
     among = lambda v, words: any(str(v) == w or same(plain(v), typed(w)) for w in words)
     def part(g):
         own = {}
@@ -209,7 +217,8 @@ def parameters_cell(
         if (size := notebook.stat().st_size) > 100_000_000:
             raise BadInput(f"notebook: {notebook} has {size:,} bytes; allowed: at most 100,000,000")
         nb = json.loads(notebook.read_bytes())
-        if nb["nbformat"] != 4: raise BadInput(f"notebook: {notebook} is of nbformat {brief(nb['nbformat'])}; allowed: 4")
+        if nb["nbformat"] != 4:
+            raise BadInput(f"notebook: {notebook} is of nbformat {brief(nb['nbformat'])}; allowed: 4")
         code = [c for c in nb["cells"] if c["cell_type"] == "code"]
         return next(("".join(c["source"]) for c in code if "parameters" in c["metadata"].get("tags", ())), "")
     except BadInput: raise
@@ -239,7 +248,9 @@ def check_names(
     "Refuse a parameter that the notebook does not have, of which papermill would only warn; raises `BadInput`"
     known = notebook_parameters(notebook)
     for name in {name: 0 for grid in grids for name in grid}:
-        if name not in known: raise BadInput.found("grid", name, f"a parameter of {notebook.name}: {', '.join(known) or 'it has none (no cell is tagged parameters)'}")
+        if name in known: continue
+        has = ", ".join(known) or "it has none (no cell is tagged parameters)"
+        raise BadInput.found("grid", name, f"a parameter of {notebook.name}: {has}")
 
 # %% ../nbs/10_sweep.ipynb #65face4f
 def notebook_kind(
@@ -297,9 +308,13 @@ def to_page(
     head = head.replace("<head>", first + policy([plotly, drawer, *own]), 1)
     body = re.sub("<meta", "<no-meta", body, flags=re.I) # of an output, that would take the reader elsewhere
     dark = exporter.environment.loader.get_source(exporter.environment, "static/theme-dark.css")[0]
-    looks = f"@media (prefers-color-scheme: dark) {{{dark}}}{asset('figures.css').read_text()}{asset('page.css').read_text()}"
+    looks = (
+        f"@media (prefers-color-scheme: dark) {{{dark}}}"
+        f"{asset('figures.css').read_text()}{asset('page.css').read_text()}")
     main, end = body.rsplit("</body>", 1)
-    return write_file(page, f"{head}<style>{looks}</style><script>{plotly}</script></head>{main}<script>{drawer}</script></body>{end}")
+    return write_file(page,
+        f"{head}<style>{looks}</style><script>{plotly}</script></head>"
+        f"{main}<script>{drawer}</script></body>{end}")
 
 # %% ../nbs/10_sweep.ipynb #e072ca3b
 @dataclass(frozen=True)
@@ -363,7 +378,9 @@ def make_jobs(
     if len({inside_exp(j.save_dir) for j in jobs}) < len(jobs):
         raise BadInput("grid: two jobs would share a folder; allowed: each combination once")
     if "save_dir" not in known: return jobs
-    return [replace(j, parameters=j.parameters | {"save_dir": j.save_dir}, spec=j.spec and j.spec.model_copy(update={"save_dir": j.save_dir})) for j in jobs]
+    place = lambda j: {"save_dir": j.save_dir}
+    spec = lambda j: j.spec and j.spec.model_copy(update=place(j))
+    return [replace(j, parameters=j.parameters | place(j), spec=spec(j)) for j in jobs]
 
 # %% ../nbs/10_sweep.ipynb #61b83ed8
 def keep_apart(
@@ -386,7 +403,7 @@ def keep_apart(
 def is_done(
     job: Job
 ) -> bool:
-    "Is the executed notebook there, of these parameters and of a finished run? raises `BadInput` for somebody else's run"
+    "Is the executed notebook there, of these parameters and a finished run? raises `BadInput` for somebody else's run"
     finished = open_run(job.spec)[1] is not None if job.spec else True
     if not finished or not job.executed.is_file(): return False
     if job.spec: return job.executed.stat().st_mtime_ns >= (job.folder/job.spec.files[1]).stat().st_mtime_ns
@@ -421,7 +438,7 @@ def end_with_parent() -> None:
 
 # %% ../nbs/10_sweep.ipynb #0a749781
 def notebook_process() -> None:
-    "The process of one job: papermill, then the page; its arguments are one JSON object, its last line says what went wrong"
+    "The process of one job: papermill, then the page; told by one JSON object, its last line says what went wrong"
     threading.Thread(target=end_with_parent, daemon=True).start()
     a = json.loads(sys.argv[1])
     run_notebook(a, Path(a["partial"]))
@@ -436,7 +453,8 @@ def run_notebook(
     from traitlets.config import Config
     try:
         with tempfile.TemporaryDirectory(prefix="gru-") as private:
-            config = Config() if sys.platform == "win32" else Config(KernelManager=dict(transport="ipc", ip=f"{private}/k"))
+            ipc = dict(transport="ipc", ip=f"{private}/k")
+            config = Config() if sys.platform == "win32" else Config(KernelManager=ipc)
             as_it_is = lambda path: str(path).replace("{", "{{").replace("}", "}}") # papermill fills in parameters
             papermill.execute_notebook(as_it_is(a["notebook"]), as_it_is(partial), a["parameters"],
                 kernel_name="python3", progress_bar=False, start_timeout=180, config=config)
@@ -448,6 +466,7 @@ def run_notebook(
 # %% ../nbs/10_sweep.ipynb #defbd878
 RUNNING: set[subprocess.Popen] = set() # processes of `execute` in this process
 
+# %% ../nbs/10_sweep.ipynb #75924779
 @contextmanager
 def started(
     arguments: dict, # of `notebook_process`
@@ -462,7 +481,8 @@ def started(
     command = [sys.executable, "-c", "from gru_study import sweep; sweep.notebook_process()", json.dumps(arguments)]
     write_file(log, f"{time.time():.3f} started on {platform.node()}\n")
     with log.open("a") as out:
-        process = subprocess.Popen(command, env=env, cwd=home, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=env, cwd=home, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True)
     RUNNING.add(process)
     try: yield process
     finally:
@@ -479,9 +499,9 @@ def execute(
     timeout: float | None = None, # seconds
     title: str = "", # of an HTML page beside the executed notebook; default: no page
     code: bool = True, # show code on the page
-    asked: float = float("inf") # if `executed` is younger than this, seconds since 1970, somebody else has done it; default: execute anyway
+    asked: float = float("inf") # seconds since 1970: what is younger was done by somebody else, and is kept
 ) -> str | None: # what went wrong; None: nothing
-    "Run a notebook by papermill in processes of its own; what failed is kept as far as it came, as NAME.failed.ipynb and NAME.failed.log"
+    "Run a notebook by papermill in processes of its own; what failed is kept, as NAME.failed.ipynb and NAME.failed.log"
     from filelock import FileLock, Timeout
     partial, log = (executed.with_name(f".{executed.stem}.{end}") for end in ("partial.ipynb", "log"))
     executed.parent.mkdir(parents=True, exist_ok=True)
@@ -489,7 +509,9 @@ def execute(
         with FileLock(executed.with_name(f".{executed.stem}.lock"), timeout=30):
             if executed.is_file() and executed.stat().st_mtime > asked: return None
             partial.unlink(missing_ok=True)
-            arguments = dict(notebook=str(notebook), executed=str(executed), partial=str(partial), parameters=parameters, title=title, code=code)
+            arguments = dict(
+                notebook=str(notebook), executed=str(executed), partial=str(partial),
+                parameters=parameters, title=title, code=code)
             with started(arguments, log, home, threads) as process: error = ended(process, log, timeout)
             keep(executed, partial, log, error)
             return error
@@ -559,7 +581,8 @@ def run_job(
 ) -> Outcome:
     "Execute the notebook of a job and write its page"
     start = time.time()
-    error = execute(job.notebook, job.executed, job.parameters, job.home, job.threads, job.timeout, job.save_dir, asked=job.asked)
+    error = execute(
+        job.notebook, job.executed, job.parameters, job.home, job.threads, job.timeout, job.save_dir, asked=job.asked)
     return Outcome("failed" if error else "done", round(time.time() - start, 1), error or "")
 
 # %% ../nbs/10_sweep.ipynb #49604a25
@@ -575,7 +598,9 @@ def cells_done(
     notebook: Path # that papermill is executing
 ) -> float: # 0 to 1
     "How many of its code cells have run"
-    try: ran = [c["execution_count"] is not None for c in json.loads(notebook.read_bytes())["cells"] if c["cell_type"] == "code"]
+    try:
+        cells = json.loads(notebook.read_bytes())["cells"]
+        ran = [c["execution_count"] is not None for c in cells if c["cell_type"] == "code"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError): return 0. # papermill may be writing it
     return sum(ran)/max(1, len(ran))
 
@@ -588,7 +613,8 @@ def fraction_done(
     log, epochs = job.home/"log"/job.save_dir, job.spec.epoch
     if not isinstance(job.spec, Search): return min(1., epochs_done(log)/epochs)
     ended = lambda run: (job.folder/run.name/"result.json").is_file()
-    return min(1., sum(1. if ended(run) else epochs_done(run)/epochs for run in log.glob("lr-*"))/(job.spec.trials + job.spec.seeds))
+    done = sum(1. if ended(run) else epochs_done(run)/epochs for run in log.glob("lr-*"))
+    return min(1., done/(job.spec.trials + job.spec.seeds))
 
 # %% ../nbs/10_sweep.ipynb #d4d140b3
 def started_at(
@@ -603,7 +629,8 @@ def clock(
     seconds: float
 ) -> str:
     "A time for people: 45 s, 12 min, 3.4 h"
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds/60:.0f} min" if seconds < 6000 else f"{seconds/3600:.1f} h"
+    if seconds < 100: return f"{seconds:.0f} s"
+    return f"{seconds/60:.0f} min" if seconds < 6000 else f"{seconds/3600:.1f} h"
 
 # %% ../nbs/10_sweep.ipynb #c9980d07
 @dataclass
@@ -614,9 +641,10 @@ class Board:
     workers: int # at a time
     since: float = 0. # a log that was begun before, seconds since 1970, was left by a kill or belongs to another sweep
 
-    def running(self) -> list[tuple[Job, float, float, float | None]]: # job, fraction done, seconds since its start, estimated seconds to go
+    def running(self) -> list[tuple[Job, float, float, float | None]]: # job, fraction done, seconds till now, to go
         "The jobs that run now"
-        started = [(j, t) for j in self.jobs if j.save_dir not in self.outcomes and (t := started_at(j.log)) and t > self.since]
+        begun = [(j, started_at(j.log)) for j in self.jobs if j.save_dir not in self.outcomes]
+        started = [(j, t) for j, t in begun if t and t > self.since]
         rows = [(j, fraction_done(j), max(0., time.time() - t)) for j, t in started]
         return [(j, f, t, t*(1 - f)/f if f > 0.02 else None) for j, f, t in rows]
 
@@ -624,9 +652,12 @@ class Board:
         "Counts, and how long it may still take"
         state = Counter(o.state for o in self.outcomes.values())
         waiting = sum(j.save_dir not in self.outcomes for j in self.jobs) - len(running)
-        each = [o.seconds for o in self.outcomes.values() if o.state == "done"] or [t + left for _, _, t, left in running if left is not None]
+        took = [o.seconds for o in self.outcomes.values() if o.state == "done"]
+        each = took or [t + left for _, _, t, left in running if left is not None]
         left = [left for *_, left in running if left is not None]
-        rest = f", about {clock((sum(left) + waiting*sum(each)/len(each))/self.workers)} to go" if each and (left or waiting) else ""
+        rest = ""
+        if each and (left or waiting):
+            rest = f", about {clock((sum(left) + waiting*sum(each)/len(each))/self.workers)} to go"
         return f"{state['done']} done, {state['failed']} failed, {len(running)} running, {waiting} waiting{rest}"
 
     def __rich__(self):
@@ -636,7 +667,9 @@ class Board:
         from rich.table import Table
         running = self.running()
         table = Table("job", "progress", "", "elapsed", "to go", box=None, pad_edge=False)
-        for job, f, t, left in running: table.add_row(job.save_dir, ProgressBar(1., f, width=20), f"{f:.0%}", clock(t), "" if left is None else clock(left))
+        for job, f, t, left in running:
+            bar, to_go = ProgressBar(1., f, width=20), "" if left is None else clock(left)
+            table.add_row(job.save_dir, bar, f"{f:.0%}", clock(t), to_go)
         return Group(self.headline(running), table)
 
 # %% ../nbs/10_sweep.ipynb #14cc53d1
@@ -657,7 +690,8 @@ def follow(
                 elif error: outcome = Outcome("failed", 0., f"{type(error).__name__}: {error}".split("\n")[0])
                 else: outcome = future.result()
                 board.outcomes[job.save_dir] = outcome
-                say(f"{outcome.state:6}  {job.save_dir}  {clock(outcome.seconds)}{outcome.error and ': ' + outcome.error}")
+                why = outcome.error and f": {outcome.error}"
+                say(f"{outcome.state:6}  {job.save_dir}  {clock(outcome.seconds)}{why}")
             if not console.is_terminal and time.monotonic() - spoke > 60:
                 spoke, running = time.monotonic(), board.running()
                 say(f"{board.headline(running)}: " + ", ".join(f"{j.save_dir} {f:.0%}" for j, f, *_ in running))
@@ -676,7 +710,8 @@ def sweep(
     "Run a notebook for every combination of a grid, what is missing only; raises `BadInput` before anything has run"
     path, grids = notebook_file(notebook), grids if isinstance(grids, list) else [grids]
     check_names(path, grids)
-    jobs = make_jobs(path, grids, under, timeout=timeout, asked=(now := time.time()), threads=1 if executor else max(1, cores()//workers))
+    now, threads = time.time(), 1 if executor else max(1, cores()//workers)
+    jobs = make_jobs(path, grids, under, timeout=timeout, asked=now, threads=threads)
     missing = [j for j in jobs if not is_done(j)]
     todo = {j.save_dir for j in missing}
     board = Board(missing, {j.save_dir: done(j) for j in jobs if j.save_dir not in todo}, workers, now)
@@ -710,12 +745,15 @@ def cluster(
         yield None
         return
     try: from distributed import Client
-    except ImportError: raise BadInput('scheduler: dask.distributed is not installed; install gru-study with its extra "cluster"') from None
+    except ImportError:
+        lacks = 'dask.distributed is not installed; install gru-study with its extra "cluster"'
+        raise BadInput(f"scheduler: {lacks}") from None
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL) # a cluster that is lost shows in each outcome
     try:
         with ThreadPoolExecutor(1) as own: # this thread has a loop already in JupyterLab
             own.submit(asyncio.run, answers(address)).result()
         client = Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError, ImportError) as e:
-        raise BadInput.found("scheduler", address, f"the address of a running dask scheduler ({type(e).__name__})") from None
+        allowed = f"the address of a running dask scheduler ({type(e).__name__})"
+        raise BadInput.found("scheduler", address, allowed) from None
     with client: yield client.get_executor(pure=False)
