@@ -89,7 +89,9 @@ def find_path(
 NOTES = 88 # keys of a piano
 
 # %% ../nbs/00_base.ipynb #58a77de6
-CELL_NAMES = ("tanh", "gru", "lstm", "gru_paper", "lstm_paper")
+CELL_NAMES = (
+    "tanh", "gru", "lstm", "gru_paper", "lstm_paper", # of the paper and of torch
+    "cifg", "mgu", "ran", "janet", "indrnn", "ligru", "sru", "lstm_norm", "mingru", "minlstm", "slstm") # since
 
 # %% ../nbs/00_base.ipynb #d2c5b1a9
 def asset(

@@ -259,6 +259,7 @@ def get_cell(
     rnn: str # a registered name, "module:name" or "file.py:name"
 ) -> Cell:
     "Find a cell; raises `BadInput` where there is none of that name, or its module is not trusted or no module"
+    importlib.import_module(BUILT_IN[1]) # the cells of the gallery are registered there
     if rnn in CELLS: return CELLS[rnn]
     where, _, name = rnn.rpartition(":")
     if not where: raise BadInput.found("rnn", rnn, ", ".join(CELLS) + ", module:name or file.py:name")

@@ -49,7 +49,7 @@ def cell_name(
 def plain_name(
     path: str # a cell or a data set, perhaps a path
 ) -> str: # fit for a folder
-    "The last part of a path, without its ending: `cells/mgu.py:mgu` is mgu, `rolls/mine.npz` mine"
+    "The last part of a path, without its ending: `cells/mine.py:leaky` is leaky, `rolls/mine.npz` mine"
     return Path(path.rpartition(":")[2]).stem
 
 def task_data_rnn(
@@ -107,7 +107,8 @@ class Common(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     task: Task = Field("music_lm", description="what is learned: music_lm, the next frame of a piano roll, or translate")
-    rnn: Annotated[str, AfterValidator(cell_name)] = Field("gru", description="the cell: tanh, gru, lstm, gru_paper, lstm_paper, module:name or file.py:name")
+    rnn: Annotated[str, AfterValidator(cell_name)] = Field(
+        "gru", description=f"the cell: {', '.join(CELL_NAMES)}, module:name or file.py:name")
     data: Annotated[str, AfterValidator(data_name)] = Field(default_factory=by_task("chorales", "captions_de_en"), description="chorales, JSB, Nottingham, MuseData, Piano-midi, all, a folder of MIDI files or an .npz; captions_de_en, multi30k_de_en, iwslt_en_de, ... or PATH_SRC_TGT")
     match: Literal["paper", "total"] = Field(default_factory=by_task("paper", "total"), description="how sizes are matched: recurrent weights as the paper counts, or all parameters like the GRU's")
     hidden: int | None = Field(None, ge=1, le=100_000, description="units of a layer; wins over match")
