@@ -24,7 +24,7 @@ from .base import CELL_NAMES, BadInput, find_path
 # %% ../nbs/00_cells.ipynb #2a0ef18f
 @dataclass(frozen=True)
 class Cell:
-    "A recurrent cell: its step function and what is needed to build, size and label a layer of it; pickled by its `place`"
+    "A recurrent cell: its step function and what is needed to build, size and label a layer of it"
     step: Callable # step(wx, state, U, b) -> state; with `vectors`, step(wx, state, U, b, V)
     gates: tuple[str, ...] # names, in the order in which the weights are stacked
     states: int = 1 # how many tensors the state is made of
@@ -133,7 +133,8 @@ class Recurrent(nn.Module):
         self.cell, self.units, self.layers = cell, units, layers
         rows, back = (len(gates)*units for gates in (cell.gates, cell.recurrent_gates))
         for k in range(layers):
-            shapes = dict(weight_ih=(rows, units if k else n_in), weight_hh=(back, units), bias_ih=(rows,), bias_hh=(back,),
+            shapes = dict(
+                weight_ih=(rows, units if k else n_in), weight_hh=(back, units), bias_ih=(rows,), bias_hh=(back,),
                 weight_vh=(cell.vectors, units))
             for name, shape in shapes.items():
                 if shape[0]: self.register_parameter(f"{name}_l{k}", nn.Parameter(torch.empty(shape)))
