@@ -24,7 +24,7 @@ from .base import CELL_NAMES, BadInput, find_path
 # %% ../nbs/00_cells.ipynb #2a0ef18f
 @dataclass(frozen=True)
 class Cell:
-    "A recurrent cell: its step function and what is needed to build, size and label a layer of it; pickled by its `place`"
+    "A recurrent cell: its step function and what is needed to build, size and label a layer of it"
     step: Callable # step(wx, state, U, b) -> state; with `vectors`, step(wx, state, U, b, V)
     gates: tuple[str, ...] # names, in the order in which the weights are stacked
     states: int = 1 # how many tensors the state is made of
@@ -133,8 +133,8 @@ class Recurrent(nn.Module):
         self.cell, self.units, self.layers = cell, units, layers
         rows, back = (len(gates)*units for gates in (cell.gates, cell.recurrent_gates))
         for k in range(layers):
-            shapes = dict(weight_ih=(rows, units if k else n_in), weight_hh=(back, units), bias_ih=(rows,), bias_hh=(back,),
-                weight_vh=(cell.vectors, units))
+            shapes = dict(weight_ih=(rows, units if k else n_in), weight_hh=(back, units), bias_ih=(rows,),
+                bias_hh=(back,), weight_vh=(cell.vectors, units))
             for name, shape in shapes.items():
                 if shape[0]: self.register_parameter(f"{name}_l{k}", nn.Parameter(torch.empty(shape)))
         for p in self.parameters(): nn.init.uniform_(p, -units**-0.5, units**-0.5)
@@ -144,11 +144,9 @@ class Recurrent(nn.Module):
         k: int # which layer, from 0
     ) -> list[Tensor]: # W, U, b, b' and, with peepholes, V; U and b' empty where no gate is recurrent
         "The weights of a layer"
-        W = getattr(self, f"weight_ih_l{k}")
+        W, names = getattr(self, f"weight_ih_l{k}"), ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_vh")
         none = dict(weight_hh=W.new_empty(0, self.units), bias_hh=W.new_empty(0))
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_vh")
-        found = (getattr(self, f"{n}_l{k}", none.get(n)) for n in names)
-        return [w for w in found if w is not None]
+        return [w for n in names if (w := getattr(self, f"{n}_l{k}", none.get(n))) is not None]
 
     def forward(self,
         x: Tensor, # (batch, time, inputs)
