@@ -70,7 +70,7 @@ class Symbol(Tensor):
         if name not in FUNCTIONS: raise Untraceable(BRANCHES.get(name, f"{name} is not among what is compiled"))
         return FUNCTIONS[name](*args, **kwargs or {})
 
-# %% ../nbs/01_compile.ipynb #d9408394
+# %% ../nbs/01_compile.ipynb #ed40e2de
 def plain(x: Symbol) -> Tensor: # the numbers of its nodes
     with torch._C.DisableTorchFunctionSubclass(): return x.as_subclass(Tensor)
 
@@ -95,7 +95,7 @@ def each(op: str, *values, fact=None) -> Symbol:
     rows = [gates(x if x.dim() else x[None], graph.units) for x in numbers]
     if op != "where" and any(graph[i].op in COMPARISONS for row in rows for i in row):
         raise Untraceable(f"{op} of a comparison, which torch.where may take")
-    found = symbol(graph, [graph.node(op, *args, fact=fact) for args in zip(*rows)], min(graph.units, numbers[0].shape[-1]))
+    found: Any = symbol(graph, [graph.node(op, *args, fact=fact) for args in zip(*rows)], min(graph.units, numbers[0].shape[-1]))
     return found[0] if numbers[0].dim() == 1 else found
 
 def number(value) -> float: # of a constant
