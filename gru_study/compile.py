@@ -70,7 +70,7 @@ class Symbol(Tensor):
         if name not in FUNCTIONS: raise Untraceable(BRANCHES.get(name, f"{name} is not among what is compiled"))
         return FUNCTIONS[name](*args, **kwargs or {})
 
-# %% ../nbs/01_compile.ipynb #ed40e2de
+# %% ../nbs/01_compile.ipynb #161d002b
 def plain(x: Symbol) -> Tensor: # the numbers of its nodes
     with torch._C.DisableTorchFunctionSubclass(): return x.as_subclass(Tensor)
 
@@ -92,7 +92,8 @@ def each(op: str, *values, fact=None) -> Symbol:
     graph = first.graph
     numbers = [plain(v) if isinstance(v, Symbol) else torch.tensor(float(graph.node("const", fact=number(v)))) for v in values]
     numbers = torch.broadcast_tensors(*numbers)
-    rows = [gates(x if x.dim() else x[None], graph.units) for x in numbers]
+    if numbers[0].dim() not in (1, 2): raise Untraceable(f"{op} of single numbers, or of more than two axes")
+    rows = [gates(x, graph.units) for x in numbers]
     if op != "where" and any(graph[i].op in COMPARISONS for row in rows for i in row):
         raise Untraceable(f"{op} of a comparison, which torch.where may take")
     found: Any = symbol(graph, [graph.node(op, *args, fact=fact) for args in zip(*rows)], min(graph.units, numbers[0].shape[-1]))
@@ -150,7 +151,7 @@ def layer_norm(x, shape, weight=None, bias=None, eps=1e-5):
     x = (x - mean(x, -1, True))/(var(x, -1, correction=0, keepdim=True) + eps)**0.5
     return x*(1 if weight is None else weight) + (0 if bias is None else bias)
 
-# %% ../nbs/01_compile.ipynb #15c13ada
+# %% ../nbs/01_compile.ipynb #256f6ce8
 COMPARISONS = ("gt", "lt", "ge", "le")
 PLAIN = ("add", "sub", "mul", "div", "neg", "sigmoid", "tanh", "exp", "log", "sqrt", "abs", "softplus", "maximum", "minimum")
 FUNCTIONS: dict[str, Callable] = {
@@ -158,7 +159,7 @@ FUNCTIONS: dict[str, Callable] = {
     **{name: lambda x, y, op=op: each(op, y, x) for name, op in dict(rsub="sub", radd="add", rmul="mul", rtruediv="div", rdiv="div").items()},
     "relu": lambda x, inplace=False: each("relu", x), "rsqrt": lambda x: 1/each("sqrt", x), "reciprocal": lambda x: 1/x,
     "pow": power, "square": lambda x: x*x, "clamp": clamp, "clip": clamp, "where": where,
-    "linear": linear, "matmul": lambda x, y: linear(x, y.T), "mm": lambda x, y: linear(x, y.T),
+    "linear": linear, "matmul": lambda x, y: linear(x, y.mT), "mm": lambda x, y: linear(x, y.mT),
     "sum": total, "mean": mean, "var": var, "layer_norm": layer_norm, "zeros_like": lambda x: x - x, "ones_like": lambda x: x - x + 1}
 
 # %% ../nbs/01_compile.ipynb #9f9cc76b
@@ -277,7 +278,7 @@ def is_dear(graph: Graph, i: int) -> bool:
 def is_multiplied(graph: Graph, i: int, places: Mapping[int, str]) -> bool: # by U, within a frame
     return graph[i].op == "back" or graph[i].op == "product" and graph[i].args[0] not in places
 
-# %% ../nbs/01_compile.ipynb #e9da4e01
+# %% ../nbs/01_compile.ipynb #4b8cb7a1
 class Plan:
     "One direction of time, in rounds r: products (2r), sums over the units (2r), a loop over the units (2r + 1)"
     def __init__(self,
@@ -298,13 +299,11 @@ class Plan:
         self.last = 2*max(self.round.values(), default=0) + 1
         self.loads, self.stores = (defaultdict[int, dict[str, int]](dict) for _ in range(2)) # by loop
         self.nodes, self.readers = (defaultdict[int, set[int]](set) for _ in range(2)) # nodes by loop, loops by node
+        self.home = dict[int, int]() # the loop that computes a dear node
         at = {p: due.get(i, self.last) if p[0] in "pst" else self.last for p, i in outputs.items()}
         for place, i in outputs.items(): self.readers[i].add(at[place])
         for i in reversed(self.order): self.settle(i, fresh, keep)
-        for p, i in outputs.items(): self.stores[self.home(i) if is_dear(graph, i) and p[0] in "st" else at[p]][p] = i
-
-    def home(self, i: int) -> int: # the first loop over all units that reads a node, or could
-        return (min(self.readers[i]) - 1) | 1
+        for p, i in outputs.items(): self.stores[self.home.get(i, at[p]) if p[0] in "st" else at[p]][p] = i
 
     def settle(self, i: int, fresh, keep) -> None:
         "Which loops compute a node and which read it from memory, once that is known of all that follow from it"
@@ -316,11 +315,12 @@ class Plan:
         if dear and i < self.begin: self.places.setdefault(i, "") or self.places.update({i: keep(i)})
         if i in self.places: computing = set()
         elif dear:
-            computing = {self.home(i)}
+            self.home[i] = (min(readers) - 1) | 1 # the first loop over all units that reads it, or could
+            computing = {self.home[i]}
             if readers - computing:
                 own = [p for p, o in self.outputs.items() if o == i and p[0] in "st"]
                 self.places[i] = own[0] if own else fresh()
-                self.stores[self.home(i)][self.places[i]] = i
+                self.stores[self.home[i]][self.places[i]] = i
         for l in readers - computing: self.loads[l][self.places[i]] = i
         for l in computing: self.nodes[l].add(i)
         for a in args if computing else (): self.readers[a] |= computing
