@@ -33,7 +33,7 @@ def can_keep() -> bool:
 
 # %% ../nbs/01_arithmetic.ipynb #b73a51c9
 OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}) # how everything here is compiled
-kernel = njit(cache=can_keep(), **OPTIONS)
+kernel = njit(**OPTIONS | dict(cache=can_keep(), no_cfunc_wrapper=True))
 WITHIN = OPTIONS | dict(no_cpython_wrapper=True, no_cfunc_wrapper=True) # for what compiled functions alone call
 inner = njit(**WITHIN)
 inlined = njit(forceinline=True, **WITHIN)
@@ -212,7 +212,7 @@ def multiply(
     return types.void(product, y, z, x, M), emit
 
 # %% ../nbs/01_arithmetic.ipynb #79851480
-HOLD, FORWARD, BACKWARD, WEIGHTS = range(4)
+HOLD, FORWARD, BACKWARD, WEIGHTS = np.arange(4) # no Python numbers: for each of those numba would compile anew
 
 @kernel
 def line(size): # rounded up to lines of the cache

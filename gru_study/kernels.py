@@ -167,7 +167,7 @@ def call_run(context, run, what, first, last, rows, n, units, product, memory, g
 
 @kernel
 def time_loops(what, first, last, lay, s, l, given, gradient):
-    "Have the cell of layer l do something with the rows first to last - 1"
+    "Have the cell of layer l go over the rows first to last - 1, or do something with all up to there"
     call_run(s.run, what, first, last, len(s.L), lay.n, lay.units, s.product, s.memory[l], given, gradient) # type: ignore[call-arg] # numba hands an intrinsic its context
 
 # %% ../nbs/01_kernels.ipynb #dfc4ca8d
@@ -233,8 +233,8 @@ def read_batch(batch, data, w, A, X):
         first, begin = last, data.sequence[q]
         last = first + data.sequence[q+1] - begin
         for k in range(1, last - first):
-            if len(X): X[first+k] = data.x[begin+k-1]
-            else: read_frame(A[first+k], begin + k - 1, data, w)
+            for j in range(X.shape[1] if len(X) else 0): X[first+k, j] = data.x[begin+k-1, j]
+            if not len(X): read_frame(A[first+k], begin + k - 1, data, w)
     return last
 
 @kernel
@@ -266,7 +266,7 @@ def forward(batch, lay, data, vector, s):
             np.dot(below[:rows], w.W, A[:rows])
             for t in range(rows):
                 for j in range(lay.rows): A[t, j] += w.b[j]
-        time_loops(HOLD, 0, rows, lay, s, l, w.cell, w.cell)
+        time_loops(HOLD, rows, rows, lay, s, l, w.cell, w.cell)
         over_batch(FORWARD, batch, data, lay, s, l, w.cell, w.cell)
         below = H
     R, d = split_readout(lay, vector)
@@ -283,7 +283,7 @@ def add_losses(batch, data, s):
     for q in batch:
         first, begin = last, data.sequence[q]
         last = first + data.sequence[q+1] - begin
-        s.L[first] = 0
+        for j in range(s.L.shape[1]): s.L[first, j] = 0
         for k in range(1, last - first): total += frame_loss(s.L[first+k], begin + k, data)
     return total
 
@@ -294,7 +294,7 @@ def backward(batch, lay, data, vector, gradient, s, rows):
     for l in range(lay.layers - 1, -1, -1):
         w, g, (A, _, _) = split(lay, vector, l), split(lay, gradient, l), parts(lay, s, l)
         over_batch(BACKWARD, batch, data, lay, s, l, w.cell, g.cell)
-        time_loops(WEIGHTS, 0, rows, lay, s, l, w.cell, g.cell)
+        time_loops(WEIGHTS, rows, rows, lay, s, l, w.cell, g.cell)
         if l == 0 and not len(s.X):
             unread_batch(batch, data, g, A)
             break
@@ -312,13 +312,14 @@ def gradients(batch, lay, data, vector, gradient, s):
     frames = rows - len(batch)
     loss = add_losses(batch, data, s)
     _, H, D = parts(lay, s, lay.layers - 1)
-    gradient[:] = 0
-    (R, _), (gR, gd), L = split_readout(lay, vector), split_readout(lay, gradient), s.L[:rows]
-    L *= L.dtype.type(1/frames)
+    for i in range(len(gradient)): gradient[i] = 0
+    (R, _), (gR, gd), L, share = split_readout(lay, vector), split_readout(lay, gradient), s.L[:rows], s.L.dtype.type(1/frames)
+    for t in range(rows):
+        for j in range(lay.outputs):
+            L[t, j] *= share
+            gd[j] += L[t, j]
     np.dot(L.T, H[:rows], gR)
     np.dot(L, R, D[:rows])
-    for t in range(rows):
-        for j in range(lay.outputs): gd[j] += L[t, j]
     backward(batch, lay, data, vector, gradient, s, rows)
     return loss/frames, frames
 
