@@ -8,9 +8,9 @@ __all__ = ['STRUCTURE', 'BRANCHES', 'COMPARISONS', 'PLAIN', 'FUNCTIONS', 'RULES'
            'linear', 'total', 'mean', 'var', 'layer_norm', 'Group', 'Trace', 'on_symbols', 'needed', 'group_products',
            'trace', 'choose', 'derive', 'is_dear', 'is_multiplied', 'Plan', 'operand', 'formula', 'row', 'Program',
            'write_loop', 'indent', 'write_frame', 'write_weights', 'arrays', 'write_module', 'Code', 'version',
-           'module_file', 'load_module', 'compile_cell', 'fingerprint']
+           'passing', 'code_folder', 'module_file', 'load_module', 'compile_cell', 'fingerprint']
 
-# %% ../nbs/01_compile.ipynb #00389c2a
+# %% ../nbs/01_compile.ipynb #8a484482
 import inspect, itertools, math, sys, traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +19,7 @@ from functools import lru_cache, partial
 from importlib import resources, util
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ import torch
 from numba import cfunc, from_dtype, types
 from torch import Tensor
 
+from .arithmetic import can_keep
 from .base import cache_dir, digest, write_file
 from .cells import Cell
 
@@ -479,18 +481,24 @@ class Code(NamedTuple):
     def size(self, frames: int, n: int) -> int: # numbers
         return sum(-(-rows*columns//16)*16 for rows, columns in self.shapes(frames, n))
 
-# %% ../nbs/01_compile.ipynb #6a95161f
+# %% ../nbs/01_compile.ipynb #1ca824dc
 @lru_cache
 def version() -> str:
     "Which compiler and kernels these are: a hash of their source"
     sources = (resources.files("gru_study")/f"{name}.py" for name in ("arithmetic", "compile", "kernels"))
     return digest(b"".join(s.read_bytes() for s in sources))[:16]
 
+@lru_cache
+def passing() -> TemporaryDirectory: return TemporaryDirectory(prefix="gru-study-") # a folder that goes with the process
+
+def code_folder() -> Path: # where the modules of cells are kept, if anything can be
+    return cache_dir()/"cells" if can_keep() else Path(passing().name)
+
 def module_file(t: Trace) -> Path:
     "The file of a cell's module; its name holds a hash of it and of what it calls, whose changes numba does not notice"
     text = write_module(t)
     name = f"{t.cell.name}_{digest((text + version()).encode())[:16]}.py"
-    path = cache_dir()/"cells"/name
+    path = code_folder()/name
     if not path.is_file() or path.read_text() != text: write_file(path, text)
     return path
 

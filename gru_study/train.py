@@ -31,9 +31,9 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from .arithmetic import can_keep, is_compiled
-from .base import BadInput, Failed, cache_dir, digest
+from .base import BadInput, Failed, digest
 from .cells import get_cell
-from .compile import Untraceable, compile_cell, fingerprint, load_module, module_file, trace, version as kernels_version
+from .compile import Untraceable, code_folder, compile_cell, fingerprint, load_module, module_file, trace, version as kernels_version
 from .experiment import Experiment, Run, advice, clear_run, difference, locked, open_run
 from .kernels import (Hyper, Layout, Sparse, add_noise, make_layout, make_sparse, make_work,
     pack, run_epoch, run_scores, torch_views, unpack)
@@ -405,7 +405,7 @@ def compiling(
         yield
         return
     often = "once on this machine" if can_keep() else "each time anew, since no folder for it can be written (NUMBA_CACHE_DIR may name one)"
-    lock = FileLock(cache_dir()/"compiling.lock")
+    lock = FileLock(code_folder()/"compiling.lock")
     try: lock.acquire(blocking=False)
     except Timeout:
         tell("waiting for another process, which is compiling")
