@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from .arithmetic import can_keep, is_compiled
 from .base import BadInput, Failed, digest
 from .cells import get_cell
-from .compile import Untraceable, code_folder, compile_cell, fingerprint, load_module, module_file, trace, version as kernels_version
+from .compile import code_folder, compile_cell, load_module, module_file, version as kernels_version
 from .experiment import Experiment, Run, advice, clear_run, difference, locked, open_run
 from .kernels import (Hyper, Layout, Sparse, add_noise, make_layout, make_sparse, make_work,
     pack, run_epoch, run_scores, torch_views, unpack)
@@ -44,6 +44,7 @@ from .models import MusicLM, OneThread, Translator, pad_rolls
 from .music import MusicData, SPLITS, load_music
 from .text import (Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies,
     make_fields, need_text, not_tested, save_vocabularies, text_batches)
+from .trace import Untraceable, fingerprint, trace
 
 # %% ../nbs/08_train.ipynb #bf8aa43f
 def epoch_rng(

@@ -13,8 +13,9 @@ from conftest import gru_study
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gru_study.cells import Cell, Recurrent
-from gru_study.compile import Untraceable, compile_cell, trace
+from gru_study.compile import compile_cell
 from gru_study.kernels import gradients, make_layout, make_sparse, make_work, pack, unpack
+from gru_study.trace import Untraceable, trace
 
 F = torch.nn.functional
 COUNT = int(os.environ.get("GRU_STUDY_COMPOSED", "25"))  # the soak takes 300
