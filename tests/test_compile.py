@@ -214,3 +214,14 @@ def test_other_kernels_resume_and_say_so(home, toy):
 def test_a_refused_trace_names_place_and_operation():
     def lost(wx, h, U, b): return torch.fft.fft(h).real
     with pytest.raises(Untraceable, match=r"lost, line \d+: fft"): trace(Cell(lost, ("state",)))
+
+
+def test_two_processes_compile_once(toy, tmp_path):
+    "On an empty cache one compiles, the other says that it waits, then finds everything there"
+    env = os.environ | dict(XDG_CACHE_HOME=str(tmp_path/"own"), NUMBA_CACHE_DIR=str(tmp_path/"numba"), GRU_STUDY_HOME=str(tmp_path))
+    words = ["train", "--data", str(toy), "--epoch", "1", "--hidden", "5"]
+    start = lambda name: subprocess.Popen([sys.executable, "-m", "gru_study", *words, "--save_dir", name], env=env, stderr=subprocess.PIPE, text=True)
+    said = [p.communicate(timeout=300)[1] for p in (start("a"), start("b"))]
+    assert all((tmp_path/f"exp/{name}/result.json").is_file() for name in "ab"), said
+    assert sorted("waiting for another process" in s for s in said) == [False, True]
+    assert sum("compiling the kernels" in s for s in said) == 1
