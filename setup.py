@@ -11,7 +11,7 @@ root = Path(__file__).parent
 ini = ConfigParser(delimiters=["="])
 ini.read(root / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("text", "cluster", "tensorboard", "lab", "docs", "dev")}
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("text", "cluster", "tensorboard", "bench", "lab", "docs", "dev")}
 place = {"!": f"{cfg['git_url']}/raw/{cfg['branch']}", "": f"{cfg['git_url']}/blob/{cfg['branch']}"}  # of pictures, of files
 readme = re.sub(r"(!?)(\[[^]]*\]\()(?!https?:|#)", lambda m: f"{m[1]}{m[2]}{place[m[1]]}/", (root / "README.md").read_text(encoding="utf-8"))
 

@@ -397,16 +397,19 @@ class Bench(BaseModel):
     corpus: str = Field("captions_de_en", description="corpus for translation")
     repeats: int = Field(5, ge=1, description="repetitions of each measurement, of which the median counts")
     growth: bool = Field(True, description="also how cost grows with hidden size, batch size and length")
+    own: bool = Field(True, description="also the cells of the gallery, against torch's loop")
     out: Path = Field(Path("bench.json"), description="where to write the JSON")
 
     def cli_cmd(self) -> None:
         from pandas import DataFrame
-        from gru_study.bench import bench
+        from gru_study.bench import NO_JAX, bench
         if self.out.is_dir(): raise BadInput.found("out", str(self.out), "a file")
         check_place(self.out, "out")
-        result = bench(load_music(self.data), load_text(self.corpus), self.repeats, self.growth)
+        data, corpus = load_music(self.data), load_text(self.corpus)
+        if not find_spec("jax"): print(f"the rest is measured: {NO_JAX}", file=sys.stderr)
+        result = bench(data, corpus, self.repeats, self.growth, self.own)
         print(result["data"], "on", result["processor"])
-        for table in ("cells", "sampling", "growth"):
+        for table in ("cells", "own", "layers", "jax", "sampling", "growth"):
             if not result[table]: continue
             print("\n" + DataFrame(result[table]).to_string(index=False, float_format="{:.4g}".format))
         print(f"\ntwo trials on two threads: {result['two trials on two threads']:.2f} times the throughput of one")

@@ -1,8 +1,9 @@
 """Are gru_study/, README.md and the notebooks' own cleanliness in step? Works on a copy; changes nothing.
 
---write-readme makes README.md from nbs/index.ipynb; --conflicts only looks for merges that are not resolved.
+--write-readme makes README.md from nbs/index.ipynb, and its section on speed from results/bench.json; --conflicts only looks for merges that are not resolved.
 """
 import filecmp
+import json
 import re
 import shutil
 import subprocess
@@ -16,9 +17,22 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).parents[1]
 
 
+INDEX = ROOT / "nbs/index.ipynb"
+
+
+def write_speed() -> None:
+    "The section on speed of nbs/index.ipynb, from the recorded run"
+    sys.path.insert(0, str(ROOT))
+    from gru_study.bench import readme_speed
+    nb = nbformat.read(INDEX, 4)
+    (cell,) = [c for c in nb.cells if c.source.startswith("## Speed")]
+    cell.source = readme_speed(json.loads((ROOT / "results/bench.json").read_text()))
+    nbformat.write(nb, INDEX)
+
+
 def readme() -> str:
     "README.md as nbs/index.ipynb has it"
-    nb = nbformat.read(ROOT / "nbs/index.ipynb", 4)
+    nb = nbformat.read(INDEX, 4)
     nb.cells = [c for c in nb.cells if not c.source.startswith("#| hide")]
     return MarkdownExporter().from_notebook_node(nb)[0].strip() + "\n"
 
@@ -51,6 +65,7 @@ def main() -> int:
         return 1
     if "--conflicts" in sys.argv: return 0
     if "--write-readme" in sys.argv:
+        write_speed()
         (ROOT / "README.md").write_text(readme())
         return 0
     with tempfile.TemporaryDirectory() as d:

@@ -1,5 +1,6 @@
 "The notebooks as a whole: parameters in step with the spec, every exported name shown, cells short."
 import ast
+import json
 import re
 import statistics
 from pathlib import Path
@@ -88,6 +89,13 @@ def test_readme_has_the_recorded_results():
     assert readme_table(study) in readme and gating_finding(study)[0] in readme
     from gru_study.translations import read_translations, readme_translations
     assert readme_translations(read_translations(ROOT / "results/multi30k")) in readme
+
+
+def test_readme_has_the_recorded_speed():
+    from gru_study.bench import readme_speed
+    recorded = json.loads((ROOT / "results/bench.json").read_text())
+    (section,) = [c.source for c in cells(ROOT / "nbs/index.ipynb", "markdown") if c.source.startswith("## Speed")]
+    assert section == readme_speed(recorded) and section in (ROOT / "README.md").read_text(), "tests/in_step.py --write-readme"
 
 
 def test_exported_cells_are_short():
