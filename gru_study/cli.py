@@ -481,7 +481,7 @@ class Lab(BaseModel):
 
     def cli_cmd(self) -> None:
         if not (find_spec("jupyterlab") and find_spec("anywidget")):
-            raise BadInput('lab: JupyterLab or anywidget is not installed; install gru-study with its extra "lab"')
+            raise BadInput.lacks("lab: JupyterLab or anywidget is not installed", "lab")
         home, nbs = study_home(), study_home()/"nbs"
         if not nbs.exists():
             with tempfile.TemporaryDirectory(dir=home, prefix=".nbs") as d: # whole or not at all
