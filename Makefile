@@ -17,23 +17,28 @@ help: ## list the targets
 
 # What a target needs is installed into .venv when it is first asked for: for the study the core alone, else extras on top.
 # Which packages belong to an extra says settings.ini, in which version requirements.lock.
-INSTALL := $(BIN)/python -m pip install --progress-bar on --no-compile --constraint requirements.lock
 EXTRAS_text := text
 EXTRAS_lab := text,lab
 EXTRAS_all := all,docs,dev
+PIP := $(BIN)/python -m pip install --progress-bar on --no-compile --constraint requirements.lock
+
+# Python compiles what it imports, once, which is a small part of all there is; where it may not keep that, all is compiled here.
+define install
+	$(PIP) --no-build-isolation --editable $1
+	$(if $(PYTHONDONTWRITEBYTECODE),@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true)
+	@touch $@
+endef
 
 setup: .venv/.hooks ## prepare .venv with all of requirements.lock, and the git hooks
 
 .venv/.study: requirements.lock setup.py settings.ini
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and f"requirements.lock is for Python 3.11, 3.12 and 3.13; this is {sys.version.split()[0]}: make setup PYTHON=/path/to/python3.13")'
 	$(PYTHON) -m venv .venv
-	$(INSTALL) --quiet setuptools
-	$(INSTALL) --no-build-isolation --editable .
-	@touch $@
+	$(PIP) --quiet setuptools
+	$(call install,.)
 
 .venv/.text .venv/.lab .venv/.all: .venv/.%: .venv/.study
-	$(INSTALL) --no-build-isolation --editable ".[$(EXTRAS_$*)]"
-	@touch $@
+	$(call install,".[$(EXTRAS_$*)]")
 
 .venv/.hooks: .venv/.all
 	@if [ -e .git ]; then git config merge.nbdev-merge.driver '.venv/bin/nbdev_merge %O %A %B %P' && $(BIN)/pre-commit install || echo "the git hooks are not installed; CONTRIBUTING.md says what they are for"; fi
