@@ -18,7 +18,7 @@ help: ## list the targets
 # What a target needs is installed into .venv when it is first asked for: for the study the core alone, else extras on top.
 # Which packages belong to an extra says settings.ini, in which version requirements.lock.
 EXTRAS_text := text
-EXTRAS_lab := text,lab
+EXTRAS_lab := all
 EXTRAS_all := all,docs,dev
 PIP := $(BIN)/python -m pip install --progress-bar on --no-compile --constraint requirements.lock
 

@@ -53,7 +53,7 @@ def test_the_lock_pins_every_package_once():
 
 def test_a_part_has_what_it_needs():
     assert part("study") < part("text") < part("lab") < part("all")
-    assert not part("lab") & {"mypy", "playwright", "sphinx", "pytest", "nbdev", "dask", "tensorboard"}
+    assert not part("lab") & {"mypy", "playwright", "sphinx", "pytest", "nbdev"}
     assert not part("study") & {"spacy", "sacrebleu", "jupyterlab", "anywidget", "matplotlib"}
 
 
