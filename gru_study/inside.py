@@ -114,12 +114,13 @@ def listen(
     old: Tensor # states before (states, rows, units)
 ) -> tuple[dict[str, Tensor], Tensor]: # gates by name, in the cell's order; keep weights; each (rows, units)
     "What a step does inside, for many rows at once"
-    wx, old, found = wx.detach().requires_grad_(), old.detach().requires_grad_(), {}
+    wx, old = wx.detach().requires_grad_(), old.detach().requires_grad_()
+    found: dict[str, Tensor] = {}
     with torch.enable_grad(), Listen() as ear: new = cell_step(net, k, wx, old)
     for part in (p for heard in ear.heard for p in heard.split(net.units, -1)):
         slices = slope(part, wx).unflatten(-1, (-1, net.units)).abs().sum((0, 2)).nonzero()
-        if len(slices) == 1: found[net.cell.gates[slices]] = part.detach()
-    return {g: found[g] for g in net.cell.gates if g in found}, slope(new[-1], old)[-1]
+        if len(slices) == 1: found.setdefault(net.cell.gates[slices], part.detach())
+    return {g: found[g] for g in net.cell.gates if g in found}, slope(new[:2][-1], old)[:2][-1]
 
 # %% ../nbs/06_inside.ipynb #eca94c62
 class Inside(NamedTuple):
@@ -127,7 +128,7 @@ class Inside(NamedTuple):
     gates: dict[str, np.ndarray] # by name, in the cell's order; without what is a state itself
     states: dict[str, np.ndarray] # after the frame: "hidden" and, where the cell keeps it, "cell"
     keep: np.ndarray # share of the old state that goes directly into the new one
-    memory: np.ndarray # the state that this is about, the last one
+    memory: np.ndarray # the state that this is about: the second where there are several, "cell"
 
     @property
     def panels(self) -> dict[str, np.ndarray]: return self.gates | self.states # all that can be shown
@@ -149,7 +150,7 @@ def look_inside(
     names = ("hidden", "cell", *(f"state {i}" for i in range(3, net.cell.states + 1)))
     after = {name: t.cpu().numpy() for name, t in zip(names, s[k, :, 1:])}
     gates = {g: v.cpu().numpy() for g, v in heard.items() if not torch.allclose(v, s[k, 0, 1:], atol=1e-5)}
-    return Inside(gates, after, keep.cpu().numpy(), s[k, -1, 1:].cpu().numpy())
+    return Inside(gates, after, keep.cpu().numpy(), s[k, :2][-1, 1:].cpu().numpy())
 
 # %% ../nbs/06_inside.ipynb #f7842f34
 def time_constant(

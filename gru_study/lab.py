@@ -40,7 +40,7 @@ from .experiment import Experiment, Run, Task, explain, find_run, is_shipped, op
 from .generate import Translation, harmonise, roll_statistics, sample_music, to_wav, translate
 from .inside import (
     Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants)
-from .kernels import run_epoch
+from .arithmetic import is_compiled
 from .models import MusicLM, OneThread, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
 from .pictures import INK, in_words
@@ -48,7 +48,7 @@ from .plots import (
     attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll)
 from .report import (
     differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable)
-from .train import fit, fuses, is_compiled, load_model, load_translator
+from .train import code_of, fit, fuses, load_model, load_translator
 
 # %% ../nbs/13_lab.ipynb #45ef96f2
 class Source(Widget):
@@ -329,7 +329,7 @@ class Stopped(Exception):
     "A reader has stopped a run"
 
 # %% ../nbs/13_lab.ipynb #ce7add16
-COMPILING = "compiling the kernels, once on this machine"
+COMPILING = "compiling, once on this machine"
 ALIVE = (COMPILING, "training", "paused") # states of a run that has a thread
 
 # %% ../nbs/13_lab.ipynb #5772933d
@@ -337,7 +337,7 @@ def to_compile(
     e: Experiment # of music
 ) -> bool:
     "Has what trains this to be compiled first?"
-    return fuses(e) and not is_compiled(run_epoch)
+    return fuses(e) and not all(map(is_compiled, code_of(e).values()))
 
 # %% ../nbs/13_lab.ipynb #f0ebcb86
 class Training:

@@ -17,6 +17,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from . import gallery # noqa: F401, registers its cells
 from .cells import CELLS, Cell, recurrent
 from .music import NOTES
 

@@ -22,7 +22,7 @@ SMALLER = { # by how a command begins, the longest counts: values that replace t
     "gru-study train --task translate": TEXT,
     "gru-study search": MUSIC | dict(trials=2, seeds=1),
     "gru-study sweep music_lm": MUSIC | dict(rnn="tanh", lr=0.001),
-    "gru-study sweep music_lm --grid rnn=gru,mgu.py:mgu": MUSIC | dict(rnn="mgu.py:mgu"),
+    "gru-study sweep music_lm --grid rnn=gru,ugrnn.py:ugrnn": MUSIC | dict(rnn="ugrnn.py:ugrnn"),
     "gru-study sweep translate": TEXT | dict(rnn="gru", attention="general"),
     "papermill nbs/experiments/protocol.ipynb": MUSIC | dict(trials=2, seeds=1),
     "papermill nbs/experiments/translate.ipynb": TEXT,
@@ -103,7 +103,7 @@ def place(tmp_path, home, monkeypatch):
     for name in ("talks.de", "talks.en"): (tmp_path / name).write_text("\n".join(lines) + "\n")
     (tmp_path / "new.de").write_text("Hund liest hier.\n\nKind singt.\n")
     (cell,) = re.findall(r"```python\n(from gru_study.cells import.*?)```", (ROOT / "README.md").read_text(), re.S)
-    (tmp_path / "mgu.py").write_text(cell)
+    (tmp_path / "ugrnn.py").write_text(cell)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("gru_study.report.execute", lambda *a, **k: None) # tables are printed; the pages' notebooks run in test_browser.py, test_notebooks.py and test_docs.py
     return tmp_path

@@ -9,18 +9,24 @@ import torch
 from conftest import gru_study
 from hypothesis import given, settings, strategies as st
 
-from gru_study.cells import Recurrent
-from gru_study.kernels import KINDS, gradients, make_layout, make_sparse, make_work, pack, unpack
+from gru_study import gallery  # noqa: F401
+from gru_study.cells import CELLS, Recurrent
+from gru_study.compile import compile_cell
+from gru_study.kernels import gradients, make_layout, make_sparse, make_work, pack, unpack
+
+BUILT_IN = [*CELLS.values()]
+STUDIED = [c.name for c in BUILT_IN if c.units]
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.sampled_from(KINDS), st.integers(1, 70), st.lists(st.tuples(st.integers(2, 50), st.sampled_from([0.0, 0.04, 0.5, 1.0])), min_size=1, max_size=3), st.integers(0, 2**31))
-def test_gradients_equal_autograd(cell, units, shapes, seed):
-    "float64, T from 2 to 50, sizes 1 to 70, silent frames and frames with all notes: to 1e-10"
+@given(st.sampled_from(BUILT_IN), st.integers(1, 70), st.sampled_from([1, 3]), st.integers(0, 2**31),
+       st.lists(st.tuples(st.integers(2, 50), st.sampled_from([0.0, 0.04, 0.5, 1.0])), min_size=1, max_size=3))
+def test_gradients_equal_autograd(cell, units, layers, seed, shapes):
+    "float64, T from 2 to 50, sizes 1 to 70, one layer and three, silent frames and frames with all notes: to 1e-10"
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     rolls = [(rng.random((T, 88)) < p).astype(np.uint8) for T, p in shapes]
-    rnn, readout = Recurrent(cell, 88, units).double(), torch.nn.Linear(units, 88).double()
+    rnn, readout = Recurrent(cell, 88, units, layers).double(), torch.nn.Linear(units, 88).double()
     frames = sum(len(r) - 1 for r in rolls)
     loss = 0
     for r in rolls:
@@ -29,16 +35,22 @@ def test_gradients_equal_autograd(cell, units, shapes, seed):
     named = {f"rnn.{k}": p for k, p in rnn.named_parameters()} | {f"readout.{k}": p for k, p in readout.named_parameters()}
     expected = dict(zip(named, torch.autograd.grad(loss, named.values())))
 
-    lay = make_layout(cell.name, units)
-    gradient = np.zeros(lay.size)
-    ours, count = gradients(np.arange(len(rolls)), lay, make_sparse(rolls), pack(lay, {k: p.detach() for k, p in named.items()}, np.float64), gradient, make_work(lay, frames, np.float64))
-    assert count == frames and abs(ours - loss.item()) < 1e-10
-    for k, g in unpack(lay, gradient).items():
-        assert np.abs(g - expected[k].numpy()).max() < 1e-10, k
+    lay, guard = make_layout(cell, units, layers), 64
+    vector, gradient = pack(lay, {k: p.detach() for k, p in named.items()}, np.float64), np.full(lay.size, np.nan)
+    work = make_work(lay, compile_cell(cell, np.float64), sum(map(len, rolls)))
+    memory = np.full((layers, work.memory.shape[1] + guard), 7.)
+    memory[:, :-guard] = 0
+    ours, count = gradients(np.arange(len(rolls)), lay, make_sparse(rolls, dtype=np.float64), vector, gradient,
+                            work._replace(memory=memory))
+    assert count == frames and abs(ours - loss.item()) < 1e-9
+    by_name = unpack(lay, gradient)
+    for k, g in by_name.items(): assert np.abs(g - expected[k].numpy()).max() < 1e-10, k
+    assert np.count_nonzero(gradient) == sum(map(np.count_nonzero, by_name.values())), "padding"
+    assert (memory[:, -guard:] == 7).all(), "beyond the memory"
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("rnn", [c.name for c in KINDS])
+@pytest.mark.parametrize("rnn", [*STUDIED, "mgu", "lstm_norm"])
 def test_same_curve_as_torch_on_jsb(rnn, home):
     "Five epochs with weight noise: the training loss agrees to 1e-3"
     from gru_study.experiment import Experiment
@@ -67,8 +79,9 @@ def test_a_second_process_compiles_nothing(home, toy, tmp_path):
     "The first says that it compiles; the second is silent, and the cache folder does not grow"
     cache = tmp_path / "cache"
     files = lambda: {p.relative_to(cache): p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()}
-    run = lambda name: gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 5, "--weight_noise", 0.01, "--save_dir", name, NUMBA_CACHE_DIR=str(cache))
-    assert "compiling the fused engine" in run("a").stderr
+    run = lambda name: gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 5, "--weight_noise", 0.01, "--save_dir", name,
+                                NUMBA_CACHE_DIR=str(cache/"numba"), XDG_CACHE_HOME=str(cache/"own"))
+    assert "compiling the kernels and the cell gru" in run("a").stderr
     before = files()
     second = run("b")
     assert second.returncode == 0 and "compiling" not in second.stderr

@@ -273,11 +273,11 @@ def test_translate(lab):
 
 
 def test_own_cell(lab):
-    app = AppOnPage(lab, 'Train(rnn="mgu"')
+    app = AppOnPage(lab, 'Train(rnn="ugrnn"')
     app.control("epoch").fill("2")
     app.cell.get_by_role("button", name="Start").click()
-    lab.wait_for_function("document.body.innerText.includes('mgu-1 finished epoch 2 of 2')", timeout=120_000)
-    assert "mgu-62" in json.dumps(app.plot(0).evaluate("e => e.data.map(d => d.name)"))
+    lab.wait_for_function("document.body.innerText.includes('ugrnn-1 finished epoch 2 of 2')", timeout=120_000)
+    assert "ugrnn-62" in json.dumps(app.plot(0).evaluate("e => e.data.map(d => d.name)"))
     app.shot("own cell")
 
 

@@ -40,7 +40,7 @@ def test_where_nothing_can_be_kept(sealed, toy, tmp_path):
     done = sealed(*TRAIN, "--data", toy)
     assert done.returncode == 0, done.stderr
     (line,) = said(done)
-    assert "compiling the fused engine, and each time anew, since no folder for it can be written" in line
+    assert "compiling the kernels and the cell gru, each time anew, since no folder for it can be written" in line
     sample, translate = "sample pretrained/chorales/gru --out x.mid", "translate pretrained/captions_de_en/gru Hund"
     for words in (sample, translate):
         done = sealed(*words.split())

@@ -65,6 +65,37 @@ def test_what_is_trusted_runs(home, own_run, tmp_path):
     assert gru_study("report").returncode == 0  # the others, and this one
 
 
+def test_a_model_saved_whole(tmp_path):
+    "torch.save keeps the name of its cell: who trusts the file gets the same model, all others get one sentence"
+    file, there = tmp_path / "mine.py", tmp_path / "model.pt"
+    file.write_text(CELL)
+    save = f"""
+import torch
+from gru_study.cells import get_cell, trust
+from gru_study.models import MusicLM
+trust({str(file)!r})
+cell = get_cell({f"{file}:mine"!r})
+torch.manual_seed(1)
+torch.save(MusicLM(cell, 3), {str(there)!r})
+"""
+    load = f"""
+import sys, torch
+from gru_study.cells import trust
+for where in sys.argv[1:]: trust(where)
+model = torch.load({str(there)!r}, weights_only=False)
+torch.manual_seed(1)
+again = type(model)(model.rnn.cell, 3)
+assert all(torch.equal(p, q) for p, q in zip(model.parameters(), again.parameters(), strict=True))
+"""
+    python = lambda code, *words: subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
+    assert not python(save).stderr
+    file.with_suffix(".ran").unlink()
+    last = python(load).stderr.strip().splitlines()[-1]
+    assert last.endswith(f"BadInput: rnn: {file}:mine is code, and nobody has asked to run it here; allowed: --trust {file}, "
+        f"or trust({str(file)!r}) in Python, once you know what is in it") and not file.with_suffix(".ran").exists()
+    assert not python(load, file).stderr and file.with_suffix(".ran").exists()
+
+
 @pytest.mark.parametrize("rnn", ["{d}/evil.py:x", "evil:x", "os:system"])
 def test_a_run_of_somebody_else(home, toy, tmp_path, rnn):
     "A run folder that names code, in config.json, in result.json and in its checkpoint"
