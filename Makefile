@@ -10,30 +10,50 @@ WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 
 .PHONY: help setup study table2 multi30k assets test test-avx2 soak audit export lab docs docs-serve package
 .DEFAULT_GOAL := help
+.NOTPARALLEL: # two would install into .venv at once
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.ready ## prepare .venv with the versions of requirements.lock, and the git hooks
+# What a target needs is installed into .venv when it is first asked for: for the study the core alone, else extras on top.
+# Which packages belong to an extra says settings.ini, in which version requirements.lock.
+EXTRAS_text := text
+EXTRAS_lab := all
+EXTRAS_all := all,docs,dev
+PIP := $(BIN)/python -m pip install --progress-bar on --no-compile --constraint requirements.lock
 
-.venv/.ready: requirements.lock setup.py settings.ini
+# Python compiles what it imports, once, which is a small part of all there is; where it may not keep that, all is compiled here.
+define install
+	$(PIP) --no-build-isolation --editable $1
+	$(if $(PYTHONDONTWRITEBYTECODE),@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true)
+	@touch $@
+endef
+
+setup: .venv/.hooks ## prepare .venv with all of requirements.lock, and the git hooks
+
+.venv/.study: requirements.lock setup.py settings.ini
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and f"requirements.lock is for Python 3.11, 3.12 and 3.13; this is {sys.version.split()[0]}: make setup PYTHON=/path/to/python3.13")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --progress-bar on -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(PIP) --quiet setuptools
+	$(call install,.)
+
+.venv/.text .venv/.lab .venv/.all: .venv/.%: .venv/.study
+	$(call install,".[$(EXTRAS_$*)]")
+
+.venv/.hooks: .venv/.all
 	@if [ -e .git ]; then git config merge.nbdev-merge.driver '.venv/bin/nbdev_merge %O %A %B %P' && $(BIN)/pre-commit install || echo "the git hooks are not installed; CONTRIBUTING.md says what they are for"; fi
 	@touch $@
 
-study: setup ## train tanh, LSTM and GRU on the embedded chorales, compare them, write one HTML report
+study: .venv/.study ## train tanh, LSTM and GRU on the embedded chorales, compare them, write one HTML report
 	@$(BIN)/gru-study sweep music_lm --grid rnn=tanh,lstm,gru data=chorales epoch=$(EPOCHS) --workers $(WORKERS) --under study
 	@$(BIN)/gru-study report --under study
 
-table2: setup ## the paper's protocol on its four data sets, recorded in results/table2; resumes; ONLY=JSB,MuseData takes a part
+table2: .venv/.study ## the paper's protocol on its four data sets, recorded in results/table2; resumes; ONLY=JSB,MuseData takes a part
 	@$(WITH_DATA) $(BIN)/gru-study sweep protocol --grid table2.yaml $(if $(ONLY),data=$(ONLY)) --workers $(WORKERS) --under table2
 	@$(WITH_DATA) $(BIN)/gru-study record --under table2 --out results/table2
 	@$(WITH_DATA) $(BIN)/gru-study report --under table2
 
-multi30k: setup ## translation on Multi30k, recorded in results/multi30k; resumes; ONLY=gru,lstm takes a part
+multi30k: .venv/.text ## translation on Multi30k, recorded in results/multi30k; resumes; ONLY=gru,lstm takes a part
 	@$(WITH_DATA) $(BIN)/gru-study sweep translate --grid multi30k.yaml $(if $(ONLY),rnn=$(ONLY)) --workers $(WORKERS) --under multi30k
 	@$(WITH_DATA) $(BIN)/gru-study record --task translate --under multi30k
 	@$(WITH_DATA) $(BIN)/gru-study report --task translate --under multi30k
@@ -43,7 +63,7 @@ CAPTIONS := train --task translate --data captions_de_en --emb 96 --dropout 0.1 
 
 assets: export GRU_STUDY_HOME := $(CURDIR)/build/assets
 assets: export OMP_NUM_THREADS := 1
-assets: setup ## train the small models that ship in the package (rates by validation NLL); resumes; anew after: rm -r build/assets
+assets: .venv/.text ## train the small models that ship in the package (rates by validation NLL); resumes; anew after: rm -r build/assets
 	@$(BIN)/gru-study $(CHORALES) --rnn tanh --lr 0.0005
 	@$(BIN)/gru-study $(CHORALES) --rnn lstm --lr 0.0004
 	@$(BIN)/gru-study $(CHORALES) --rnn gru --lr 0.0005
@@ -80,7 +100,7 @@ test-avx2: setup ## the notebooks that compute and the kernels' tests, as on a p
 	$(WITH_DATA) $(LIMIT_avx2) $(BIN)/nbdev_test --n_workers 2 --do_print --file_re '^0[0-9]_(kernels|models|metrics|generate|inside|train|search)'
 	$(WITH_DATA) $(LIMIT_avx2) $(BIN)/python -m pytest tests/test_kernels.py tests/test_statistics.py -n 2
 
-lab: setup ## open the lab in JupyterLab
+lab: .venv/.lab ## open the lab in JupyterLab
 	GRU_STUDY_HOME=$(CURDIR) $(WITH_DATA) $(BIN)/gru-study lab
 
 docs: setup ## build the documentation site in _docs/html

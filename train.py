@@ -15,4 +15,5 @@ if __name__ == "__main__":
         os.execv(python, [str(python), __file__, *sys.argv[1:]])
     from gru_study.cli import main
 
-    sys.exit(main(["train", *sys.argv[1:]]))
+    sys.argv.insert(1, "train")
+    sys.exit(main())

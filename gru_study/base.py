@@ -33,6 +33,14 @@ class BadInput(ValueError):
         "The sentence all refusals share"
         return cls(f"{field}: found {brief(value)}, allowed: {allowed}")
 
+    @classmethod
+    def lacks(cls,
+        what: str, # is not installed, and what for
+        extra: str # of gru-study, which brings it
+    ) -> "BadInput":
+        "The sentence for a package that is not there"
+        return cls(f'{what}; install gru-study with its extra "{extra}", in its repository by "make setup"')
+
 def brief(
     value # of any kind and size
 ) -> str: # at most some 200 characters

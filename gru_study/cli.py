@@ -9,7 +9,7 @@ __all__ = ['TRUST', 'Words', 'Train', 'epoch_bar', 'FindRate', 'may_run', 'Evalu
            'join_grid', 'main', 'complain']
 
 # %% ../nbs/15_cli.ipynb #e35d5961
-import json, os, re, shutil, sys, tempfile
+import atexit, gc, json, os, re, shutil, sys, tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -484,7 +484,7 @@ class Lab(BaseModel):
 
     def cli_cmd(self) -> None:
         if not (find_spec("jupyterlab") and find_spec("anywidget")):
-            raise BadInput('lab: JupyterLab or anywidget is not installed; install gru-study with its extra "lab"')
+            raise BadInput.lacks("lab: JupyterLab or anywidget is not installed", "lab")
         home, nbs = study_home(), study_home()/"nbs"
         if not nbs.exists():
             with tempfile.TemporaryDirectory(dir=home, prefix=".nbs") as d: # whole or not at all
@@ -547,6 +547,9 @@ def main(
     words: list[str] | None = None # of the command line; default: sys.argv
 ) -> int: # exit code
     "The `gru-study` command: 0 done, 1 something failed, 2 what was given cannot be used, 130 interrupted"
+    if words is None: # a process of its own
+        gc.set_threshold(10_000)
+        atexit.register(gc.freeze)
     words = join_grid(sys.argv[1:] if words is None else words)
     try: CliApp.run(GruStudy, words, cli_exit_on_error=False)
     except (BadInput, ValidationError, SettingsError) as e: return complain(e, 2)

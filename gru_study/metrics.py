@@ -232,7 +232,7 @@ def bleu_metrics(
 ) -> dict: # name -> sacrebleu's metric
     "The scores that stand in every translation table; raises `BadInput` where sacrebleu is not installed"
     try: from sacrebleu.metrics import BLEU, CHRF
-    except ImportError: raise BadInput('translation needs sacrebleu; install gru-study with its extra "text"') from None
+    except ImportError: raise BadInput.lacks("translation needs sacrebleu", "text") from None
     split = bleu_tokenizer(language)
     return {"bleu": BLEU(tokenize=split), "bleu_lower": BLEU(lowercase=True, tokenize=split),
         "chrf": CHRF(), "chrf_lower": CHRF(lowercase=True),

@@ -745,9 +745,7 @@ def cluster(
         yield None
         return
     try: from distributed import Client
-    except ImportError:
-        lacks = 'dask.distributed is not installed; install gru-study with its extra "cluster"'
-        raise BadInput(f"scheduler: {lacks}") from None
+    except ImportError: raise BadInput.lacks("scheduler: dask.distributed is not installed", "cluster") from None
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL) # a cluster that is lost shows in each outcome
     try:
         with ThreadPoolExecutor(1) as own: # this thread has a loop already in JupyterLab

@@ -38,7 +38,7 @@ from .music import at_most
 def need_text():
     "Refuse to go on without torchtext and spaCy; raises `BadInput`"
     if missing := [m for m in ("torchtext", "spacy") if find_spec(m) is None]:
-        raise BadInput(f'translation needs {" and ".join(missing)}; install gru-study with its extra "text"')
+        raise BadInput.lacks(f"translation needs {' and '.join(missing)}", "text")
 
 # %% ../nbs/03_text.ipynb #c86cbb51
 @dataclass(frozen=True)

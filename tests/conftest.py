@@ -1,6 +1,7 @@
 "Shared by all tests: where the real data is, a tiny data set, a way to run commands."
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -8,10 +9,12 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 DATA = os.environ.get("GRU_STUDY_DATA")
@@ -56,6 +59,22 @@ def toy(tmp_path):
         return np.eye(88, dtype=np.uint8)[steps]
     data = MusicData("toy", [piece() for _ in range(30)], [piece() for _ in range(6)], [piece() for _ in range(6)])
     return write_file(tmp_path / "toy.npz", to_npz(data))
+
+
+def plain(name):
+    "The name of a package as it is compared"
+    return re.sub("[-_.]+", "-", name).lower()
+
+
+def needed(asked):
+    "Names of the packages that requirements bring with them, by what is installed here"
+    asked, seen = [r for r in map(Requirement, asked) if not r.marker or r.marker.evaluate()], set()
+    for r in asked: # grows
+        for extra in {"", *r.extras} - {e for name, e in seen if name == plain(r.name)}:
+            seen.add((plain(r.name), extra))
+            brings = map(Requirement, distribution(r.name).requires or [])
+            asked += [q for q in brings if not q.marker or q.marker.evaluate({"extra": extra})]
+    return {name for name, _ in seen}
 
 
 COMMAND = ("-c", "import sys; from gru_study.cli import main; sys.exit(main())") # gru-study, for any Python

@@ -11,9 +11,10 @@ import tarfile
 import zipfile
 from configparser import ConfigParser
 from email.parser import Parser
+from importlib.metadata import packages_distributions
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, needed, plain
 
 ini = ConfigParser(delimiters=["="])
 ini.read(ROOT / "settings.ini")
@@ -47,7 +48,8 @@ def installed(dist, tmp_path_factory):
     "Run `gru-study` of the wheel in a folder of one's own"
     site, place = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("place")
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, *dist.glob("*.whl")], check=True)
-    hidden = {re.split("[<=>]", r)[0].replace("-", "_") for r in sum(EXTRAS.values(), [])}
+    core = needed(SETTINGS["requirements"].split()) | {"gru-study"}
+    hidden = {module for module, of in packages_distributions().items() if not {*map(plain, of)} & core}
     (site / "sitecustomize.py").write_text(HIDE.replace("{}", repr(hidden)))
     env = {k: v for k, v in os.environ.items() if not k.startswith("GRU_STUDY")} | dict(PYTHONPATH=str(site), OMP_NUM_THREADS="1")
     def run(*words, python=False):

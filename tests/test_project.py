@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, needed, plain
 from packaging.requirements import Requirement
 from PIL import Image
 
@@ -33,16 +33,39 @@ def test_the_picture_of_results_is_of_these_results():
     assert Image.open(ROOT / "docs/_static/readme/results.png").text["results"] == sha256(recorded).hexdigest(), "python docs/screenshots.py --readme"
 
 
+PARTS = {"study": ""} | dict(re.findall("^EXTRAS_(.+) := (.+)$", (ROOT / "Makefile").read_text(), re.M)) # of .venv: extras
+ASKED = {name: words.split() for name, words in re.findall(r"^(\w+_)?requirements = (.+)$", SETTINGS, re.M)}
+
+
+def part(name):
+    "Packages of a part of .venv"
+    extras = PARTS[name].replace("all", "text,cluster,tensorboard,lab").split(",")
+    return needed(sum((ASKED[f"{e}_"] for e in extras if e), ASKED[""]))
+
+
 def test_the_lock_pins_every_package_once():
     "But the extra bench: a rival to be timed, which nothing here uses"
-    plain = lambda name: name.lower().replace("_", "-").replace(".", "-")
     lock = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().splitlines()]
     assert len(lock) == len({plain(r.name) for r in lock}) and all(str(r.specifier).startswith("==") for r in lock)
     pins = {plain(r.name) for r in lock if not r.marker or r.marker.evaluate()}
-    asked = [re.split("[<=>]", w)[0] for w in " ".join(re.findall(r"^(?!bench_)(?:\w+_)?requirements = (.+)$", SETTINGS, re.M)).split()]
-    assert set(map(plain, asked)) <= pins
     here = {plain(d.name) for d in distributions()} - {"gru-study", "pip"}
-    if sys.platform == "linux": assert here == pins, "lock and environment"
+    if sys.platform == "linux": assert here == pins == part("all"), "lock, environment and what settings.ini asks for"
+
+
+def test_a_part_has_what_it_needs():
+    assert part("study") < part("text") < part("lab") < part("all")
+    assert not part("lab") & {"mypy", "playwright", "sphinx", "pytest", "nbdev"}
+    assert not part("study") & {"spacy", "sacrebleu", "jupyterlab", "anywidget", "matplotlib"}
+
+
+def test_pip_finds_all_parts_in_the_lock(tmp_path):
+    "Without an index, nothing is left to install but the package itself"
+    copy, options = tmp_path / "copy", ["--dry-run", "--no-index", "--no-build-isolation", "--constraint", "requirements.lock"]
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "exp", "log", "build", "dist", "_docs", "__pycache__"))
+    command = [sys.executable, "-m", "pip", "install", "--quiet", *options, "--report", "-", f".[{PARTS['all']}]"]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    assert done.returncode == 0 and "does not provide" not in done.stderr, done.stderr
+    assert [p["metadata"]["name"] for p in json.loads(done.stdout)["install"]] == ["gru-study"]
 
 
 @pytest.mark.parametrize("file", sorted(p.name for p in (ROOT / ".github/workflows").iterdir()))
