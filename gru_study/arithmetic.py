@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['OPTIONS', 'kernel', 'WITHIN', 'inner', 'inlined', 'WIDTH', 'fused', 'IN_FLOAT32', 'tanh', 'exp', 'log', 'BLOCK',
            'HOLD', 'FORWARD', 'BACKWARD', 'WEIGHTS', 'can_keep', 'is_compiled', 'Apart', 'rational_tanh',
-           'rational_exp', 'rational_log', 'by_width', 'sigmoid', 'softplus', 'choose', 'emit_product',
-           'multiply_block', 'product', 'compile_product', 'call', 'multiply', 'line', 'array_at', 'view', 'gate',
-           'hold', 'add_rows', 'set_products', 'add_products']
+           'rational_exp', 'rational_log', 'by_width', 'sigmoid', 'softplus', 'choose', 'larger', 'smaller',
+           'emit_product', 'multiply_block', 'product', 'compile_product', 'call', 'multiply', 'line', 'array_at',
+           'view', 'gate', 'hold', 'add_rows', 'set_products', 'add_products']
 
 # %% ../nbs/01_arithmetic.ipynb #e943a126
 import math
@@ -35,8 +35,8 @@ def can_keep() -> bool:
 OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}) # how everything here is compiled
 kernel = njit(**OPTIONS | dict(cache=can_keep(), no_cfunc_wrapper=True))
 WITHIN = OPTIONS | dict(no_cpython_wrapper=True, no_cfunc_wrapper=True) # for what compiled functions alone call
-inner = njit(**WITHIN)
-inlined = njit(forceinline=True, **WITHIN)
+inner = njit(**WITHIN) # called by kernels
+inlined = njit(forceinline=True, **WITHIN) # pasted into what calls it
 WIDTH = 8 # units of a gate are padded to a multiple of this
 
 # %% ../nbs/01_arithmetic.ipynb #c45903e5
@@ -67,7 +67,7 @@ def rational_tanh(x):
     p = ((p*t + np.float32(0.0034940375012660037))*t + np.float32(0.13379720455693742))*t + np.float32(0.9999999790121586)
     q = np.float32(7.762044389762968e-07)*t + np.float32(0.000328309755173425)
     q = ((q*t + np.float32(0.025871084516447027))*t + np.float32(0.46713035696383165))*t + np.float32(1)
-    return x*p/q
+    return min(max(x*p/q, np.float32(-1)), np.float32(1))
 
 # %% ../nbs/01_arithmetic.ipynb #e4d985eb
 def rational_exp(x):
@@ -80,14 +80,15 @@ def rational_exp(x):
     return ((p*r + f(1))*r + f(1))*np.int32(np.int32(np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 def rational_log(x):
-    "ln x in float32, by the exponent's bits and a polynomial of degree 8 in the mantissa"
+    "ln x in float32, by the exponent's bits and a polynomial of degree 9 in the mantissa; -infinity at 0, NaN below"
     f = np.float32
     word = np.int32(f(x).view(np.int32))
     e = np.int32(np.int32(word - np.int32(0x3f3504f3)) >> np.int32(23))
     m = np.int32(word - np.int32(e << np.int32(23))).view(np.float32) - f(1)
     p = ((f(0.08744053117186383)*m - f(0.14377504977262343))*m + f(0.14949134857613652))*m - f(0.16560675298974442)
     p = (((p*m + f(0.1995697187218677))*m - f(0.2500215415158516))*m + f(0.33334183503864845))*m - f(0.4999998702634096)
-    return (p*m + f(0.9999999742608917))*m + f(e)*f(0.6931471805599453)
+    result = (p*m + f(0.9999999742608917))*m + f(e)*f(0.6931471805599453)
+    return result if x > f(0) else f(-np.inf) if x == f(0) else f(np.nan)
 
 # %% ../nbs/01_arithmetic.ipynb #c6ea876e
 IN_FLOAT32 = {math.tanh: inlined(rational_tanh), math.exp: inlined(rational_exp), math.log: inlined(rational_log)}
@@ -114,6 +115,12 @@ def softplus(x): # as torch's: beyond 20 it is x
 
 @inlined
 def choose(condition, a, b): return a if condition else b
+
+@inlined
+def larger(a, b): return a if (a > b) | (a != a) else b # NaN, which is not itself, stays
+
+@inlined
+def smaller(a, b): return a if (a < b) | (a != a) else b
 
 # %% ../nbs/01_arithmetic.ipynb #34fd9aff
 def emit_product(

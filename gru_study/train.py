@@ -492,14 +492,13 @@ class FusedEngine(KernelState, MusicEngine):
         if why := no_kernel(e): raise BadInput.found("engine", "fused", f"torch or auto, because {why}")
         super().__init__(e, TorchEngine(e, data))
         self.noisy, self.gradient = np.zeros_like(self.vector), np.zeros_like(self.vector)
-        self.scale = np.full(self.lay.size if e.weight_noise else 0, in_float32(e.weight_noise), np.float32)
-        if e.weight_noise:
-            self.scale *= pack(self.lay, {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()})
+        ones = {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()} # none in the padding
+        self.scale = pack(self.lay, ones)*np.float32(in_float32(e.weight_noise)) if e.weight_noise else np.zeros(0, np.float32)
         self.lengths, longest = np.array([len(r) for r in data.train]), max(len(r) for s in SPLITS for r in data[s])
         self.sparse: dict[int, tuple[list[np.ndarray], Sparse]] = {} # by the identity of the split
-        cell, rows = get_cell(e.rnn), max(longest, np.sort(self.lengths)[-e.bs:].sum())
         with compiling(code_of(e)): # now, so that it is not counted as training
-            self.work = make_work(self.lay, compile_cell(cell), rows)
+            rows = max(longest, np.sort(self.lengths)[-e.bs:].sum())
+            self.work = make_work(self.lay, compile_cell(get_cell(e.rnn)), rows)
             self.run([], 0), self.evaluate(data.valid[:1])
 
     def rolls(self, rolls: list[np.ndarray]) -> Sparse:
