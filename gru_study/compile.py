@@ -286,7 +286,7 @@ class Code(NamedTuple):
     def size(self, frames: int, n: int) -> int: # numbers
         return sum(line(rows*columns) for rows, columns in self.shapes(frames, n))
 
-# %% ../nbs/01_compile.ipynb #af309ea3
+# %% ../nbs/01_compile.ipynb #0391dd3e
 @lru_cache
 def version() -> str:
     "Which compiler and kernels these are: a hash of their source"
@@ -297,7 +297,7 @@ def version() -> str:
 def passing() -> TemporaryDirectory: return TemporaryDirectory(prefix="gru-study-") # a folder that goes with the process
 
 def code_folder() -> Path: # where the modules of cells are kept, if anything can be
-    return cache_dir()/"cells" if can_keep() else Path(passing().name)
+    return cache_dir()/"cells" if can_keep() else Path(passing().name)/"cells"
 
 def module_file(t: Trace) -> Path:
     "The file of a cell's module; its name holds a hash of it and of what it calls, whose changes numba does not notice"

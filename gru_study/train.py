@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 
@@ -314,7 +314,9 @@ class TorchTraining(Engine):
             torch.manual_seed(e.seed)
             self.model = on_device(build(), e.device)
         check_precision(self.model, e)
-        self.optimizer = OPTIMIZERS[e.optim](self.model.parameters(), e)
+
+    @cached_property # the compiled engine has its own, and torch takes a second to make one
+    def optimizer(self) -> torch.optim.Optimizer: return OPTIMIZERS[self.experiment.optim](self.model.parameters(), self.experiment)
 
     @abstractmethod
     def updates(self,
@@ -334,7 +336,7 @@ class TorchTraining(Engine):
 
     def load(self, state: dict) -> None:
         self.model.load_state_dict(state["model"])
-        if "optimizer" in state: self.optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state: self.optimizer.load_state_dict(self.optimizer.state_dict() | state["optimizer"])
 
 # %% ../nbs/08_train.ipynb #1b6296b7
 class TorchEngine(MusicEngine, TorchTraining):
@@ -422,12 +424,11 @@ SLOTS = { # rows of the kernels' optimizer state
     "adamw": {"exp_avg": 0, "exp_avg_sq": 1}}
 
 def to_optimizer(
-    optimizer: torch.optim.Optimizer, # fresh, for the settings
     e: Experiment,
     lay: Layout,
     moments: np.ndarray, # the kernels' state, 2 x size
     updates: int # done so far
-) -> dict: # a state dict
+) -> dict: # a state dict without the settings, which follow from the experiment
     "The state as torch's optimizer would give it"
     slots = {slot: row for slot, row in SLOTS[e.optim].items() if e.mtm or slot != "momentum_buffer"}
     parts = {slot: unpack(lay, moments[row]) for slot, row in slots.items()}
@@ -435,7 +436,7 @@ def to_optimizer(
     each = {
         i: step | {slot: torch.from_numpy(part[k]) for slot, part in parts.items()}
         for i, k in enumerate(torch_views(lay, moments[0]))}
-    return optimizer.state_dict() | {"state": each if updates else {}}
+    return {"state": each if updates else {}}
 
 # %% ../nbs/08_train.ipynb #d6c03eb8
 def from_optimizer(
@@ -468,7 +469,7 @@ class KernelState:
 
     def state(self) -> dict: # in torch's own format
         "A copy of weights and optimizer"
-        optimizer = to_optimizer(self.torch.optimizer, self.experiment, self.lay, self.moments, self.updates)
+        optimizer = to_optimizer(self.experiment, self.lay, self.moments, self.updates)
         return {"model": self.weights_now(), "optimizer": optimizer}
 
     def load(self,
@@ -642,7 +643,8 @@ class TranslateEngine(TranslateTraining):
         return found | dict(notes=self.notes, test=next(iter(tests.values())), tests=tests, translations=translations)
 
 # %% ../nbs/08_train.ipynb #ce3a2a60
-LARGEST = {True: (2_000_000, 400_000), False: (16_000_000, 4_000_000)} # torch has the cell as a layer: most recurrent weights, with one sequence a batch and with more
+# most recurrent weights of a layer, with one sequence a batch and with more; has torch the cell as a layer?
+LARGEST = {True: (3_000_000, 1_000_000), False: (8_000_000, 8_000_000)}
 
 def fuses(
     e: Experiment # of music
@@ -992,7 +994,7 @@ def fit(
     run, result = earlier(e)
     if result: return result
     if e.tensorboard and not find_spec("tensorboard"):
-        raise BadInput('tensorboard: it is not installed; install gru-study with its extra "tensorboard"')
+        raise BadInput.lacks("tensorboard: it is not installed", "tensorboard")
     data = experiment_data(e)
     engine = make_engine(e, data)
     with locked(run), OneThread() if e.task == "music_lm" else nullcontext():
