@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPTIONS', 'kernel', 'WITHIN', 'inner', 'inlined', 'WIDTH', 'fused', 'IN_FLOAT32', 'tanh', 'exp', 'log', 'BLOCK',
-           'HOLD', 'FORWARD', 'BACKWARD', 'WEIGHTS', 'can_keep', 'is_compiled', 'Apart', 'rational_tanh',
+           'HOLD', 'FORWARD', 'BACKWARD', 'WEIGHTS', 'can_keep', 'is_compiled', 'Apart', 'between', 'rational_tanh',
            'rational_exp', 'rational_log', 'by_width', 'sigmoid', 'softplus', 'choose', 'larger', 'smaller',
            'emit_product', 'multiply_block', 'product', 'compile_product', 'call', 'multiply', 'line', 'array_at',
            'view', 'gate', 'hold', 'add_rows', 'set_products', 'add_products']
@@ -21,7 +21,7 @@ from numba import cfunc, from_dtype, njit, types
 from numba.core.caching import FunctionCache
 from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 from numba.np.arrayobj import make_array, populate_array
 
 # %% ../nbs/01_arithmetic.ipynb #1533b181
@@ -59,21 +59,24 @@ class Apart(Compiler):
 fused = njit(pipeline_class=Apart, forceinline=True, **WITHIN)
 
 # %% ../nbs/01_arithmetic.ipynb #47691167
+@register_jitable
+def between(x, low, high): return low if x < low else high if x > high else x # NaN stays
+
 def rational_tanh(x):
     "tanh in float32, by a quotient of polynomials of degrees 9 and 8"
-    x = min(max(x, np.float32(-9.02)), np.float32(9.02))
+    x = between(x, np.float32(-9.02), np.float32(9.02))
     t = x*x
     p = np.float32(1.3319129658905735e-08)*t + np.float32(2.0583527200616912e-05)
     p = ((p*t + np.float32(0.0034940375012660037))*t + np.float32(0.13379720455693742))*t + np.float32(0.9999999790121586)
     q = np.float32(7.762044389762968e-07)*t + np.float32(0.000328309755173425)
     q = ((q*t + np.float32(0.025871084516447027))*t + np.float32(0.46713035696383165))*t + np.float32(1)
-    return min(max(x*p/q, np.float32(-1)), np.float32(1))
+    return between(x*p/q, np.float32(-1), np.float32(1))
 
 # %% ../nbs/01_arithmetic.ipynb #e4d985eb
 def rational_exp(x):
     "e^x in float32, by a polynomial and the exponent's bits"
     f = np.float32
-    x = min(max(x, f(-87.3)), f(88.7))
+    x = between(x, f(-87.3), f(88.7))
     k = math.floor(x*f(1.4426950408889634) + f(0.5))
     r = (x - f(k)*f(0.693359375)) + f(k)*f(2.12194440e-4)
     p = (((f(1/720)*r + f(1/120))*r + f(1/24))*r + f(1/6))*r + f(1/2)

@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from .arithmetic import can_keep, is_compiled
-from .base import BadInput, Failed, digest
+from .base import COMPILING, BadInput, Failed, digest
 from .cells import get_cell
 from .compile import code_folder, compile_cell, load_module, module_file, version as kernels_version
 from .experiment import Experiment, Run, advice, clear_run, difference, locked, open_run
@@ -408,7 +408,7 @@ def compiling(
         yield
         return
     often = "once on this machine" if can_keep() else "each time anew, since no folder for it can be written (NUMBA_CACHE_DIR may name one)"
-    lock = FileLock(code_folder()/"compiling.lock")
+    lock = FileLock(code_folder().parent/COMPILING)
     try: lock.acquire(blocking=False)
     except Timeout:
         tell("waiting for another process, which is compiling")
