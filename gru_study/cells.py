@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CELLS', 'BUILT_IN', 'FILE', 'PAPER_INPUTS', 'MATCHES', 'TRUSTED', 'Cell', 'cell', 'tanh', 'gru', 'gru_paper', 'lstm',
-           'lstm_paper', 'begin', 'Recurrent', 'recurrent', 'paper_count', 'count_parameters', 'match_hidden',
-           'load_file', 'trust', 'trusted', 'get_cell']
+           'lstm_paper', 'begin', 'weight_shapes', 'Recurrent', 'recurrent', 'paper_count', 'count_parameters',
+           'match_hidden', 'load_file', 'trust', 'trusted', 'get_cell']
 
 # %% ../nbs/00_cells.ipynb #91f355c9
 import importlib, importlib.util, sys
@@ -120,6 +120,17 @@ def begin(
     for weights in layers:
         if cell.initial and not weights[0].is_meta: cell.initial(*weights) # on meta there are sizes alone
 
+# %% ../nbs/00_cells.ipynb #56e43e07
+def weight_shapes(
+    cell: Cell,
+    n_in: int, # inputs a step
+    units: int # size of the hidden state
+) -> dict[str, tuple[int, ...]]: # name -> shape; empty where no gate is recurrent
+    "The weights of a layer, named and stacked as torch does: W, U, b, b' and, with `vectors`, V"
+    rows, back = (len(gates)*units for gates in (cell.gates, cell.recurrent_gates))
+    shapes = dict(weight_ih=(rows, n_in), weight_hh=(back, units), bias_ih=(rows,), bias_hh=(back,))
+    return shapes | (dict(weight_vh=(cell.vectors, units)) if cell.vectors else {})
+
 # %% ../nbs/00_cells.ipynb #8458dd8c
 class Recurrent(nn.Module):
     "One or more layers of any cell; the same parameters, state dict and results as torch's own layers where those exist"
@@ -131,11 +142,8 @@ class Recurrent(nn.Module):
     ):
         super().__init__()
         self.cell, self.units, self.layers = cell, units, layers
-        rows, back = (len(gates)*units for gates in (cell.gates, cell.recurrent_gates))
         for k in range(layers):
-            shapes = dict(weight_ih=(rows, units if k else n_in), weight_hh=(back, units), bias_ih=(rows,),
-                bias_hh=(back,), weight_vh=(cell.vectors, units))
-            for name, shape in shapes.items():
+            for name, shape in weight_shapes(cell, units if k else n_in, units).items():
                 if shape[0]: self.register_parameter(f"{name}_l{k}", nn.Parameter(torch.empty(shape)))
         for p in self.parameters(): nn.init.uniform_(p, -units**-0.5, units**-0.5)
         begin(cell, map(self.layer, range(layers)))
@@ -144,9 +152,9 @@ class Recurrent(nn.Module):
         k: int # which layer, from 0
     ) -> list[Tensor]: # W, U, b, b' and, with peepholes, V; U and b' empty where no gate is recurrent
         "The weights of a layer"
-        W, names = getattr(self, f"weight_ih_l{k}"), ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_vh")
-        none = dict(weight_hh=W.new_empty(0, self.units), bias_hh=W.new_empty(0))
-        return [w for n in names if (w := getattr(self, f"{n}_l{k}", none.get(n))) is not None]
+        W = getattr(self, f"weight_ih_l{k}")
+        shapes = weight_shapes(self.cell, W.shape[1], self.units)
+        return [getattr(self, f"{name}_l{k}") if shape[0] else W.new_empty(shape) for name, shape in shapes.items()]
 
     def forward(self,
         x: Tensor, # (batch, time, inputs)
@@ -154,7 +162,8 @@ class Recurrent(nn.Module):
     ) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]: # hidden states (batch, time, units); last state, like `state`
         "Run over all time steps"
         several, ends = self.cell.states > 1, []
-        states = x.new_zeros(self.cell.states, self.layers, len(x), self.units) if state is None else state if several else (state,)
+        if state is None: state = x.new_zeros((self.cell.states,)[:several] + (self.layers, len(x), self.units))
+        states = state if several else (state,)
         for k in range(self.layers):
             W, U, b, *more = self.layer(k)
             s, hidden = tuple(t[k] for t in states), []

@@ -7,8 +7,8 @@ __all__ = ['TOLD', 'COMPILING', 'ALIVE', 'DONE_BY', 'FIELDS', 'MORE', 'TRAININGS
            'Drawn', 'Plot', 'show', 'give_sound', 'Number', 'values', 'App', 'facts', 'row', 'saying', 'music',
            'list_pieces', 'score', 'statistics_table', 'Browse', 'finished', 'read_model', 'stamp_of', 'network',
            'title', 'field', 'helped', 'spec', 'Stopped', 'to_compile', 'Training', 'hold', 'stop', 'RunRow',
-           'learning', 'mixed', 'RunList', 'show_expected', 'Train', 'free_folder', 'compose_controls', 'Compose',
-           'insides', 'unit_order', 'inside_controls', 'LookInside', 'piece_scatter', 'Pieces', 'Compare',
+           'learning', 'mixed', 'RunList', 'show_expected', 'Train', 'free_folder', 'compose_controls', 'sampled',
+           'Compose', 'insides', 'unit_order', 'inside_controls', 'LookInside', 'piece_scatter', 'Pieces', 'Compare',
            'read_translator', 'said_by', 'Speak']
 
 # %% ../nbs/13_lab.ipynb #aef87a61
@@ -564,8 +564,7 @@ class Train(RunList):
         told = {label(title(t.run, t.e)[1], t.e.data): (title(t.run, t.e)[0], pd.DataFrame(t.rows).to_dict("list"))
             for t in on}
         show(self.curves, learning(told) if told else None, "curves")
-        ready = on and (on[-1].run.exp/"model.safetensors").exists()
-        if ready: show_expected(self.roll, on[-1], self.piece)
+        if on and (on[-1].run.exp/"model.safetensors").exists(): show_expected(self.roll, on[-1], self.piece)
         else: show(self.roll, None)
 
 # %% ../nbs/13_lab.ipynb #fcddfae4
@@ -603,6 +602,21 @@ def compose_controls(
         temperature=Number("temperature", 1., 0., 2.), most=Number("notes at most", 6, 1, 12),
         tempo=Number("tempo", 96, 30, 240), seed=Number("seed", 1, 0, 2**63 - 1))
 
+# %% ../nbs/13_lab.ipynb #3fd86133
+def sampled(
+    net: MusicLM,
+    data: MusicData, # what it was trained on
+    c: dict # what the controls say
+) -> np.ndarray: # frames x 88
+    "The music that the controls ask for; raises `BadInput`"
+    piece, frames = data.test[c["piece"]], lambda beats: max(1, round(beats/data.step))
+    how = 1, c["temperature"], c["most"]
+    if c["way"] == WAYS[2]: return harmonise(net, piece[:frames(c["length"])], *how, seed=c["seed"])[0]
+    if c["way"] == WAYS[1] and c["beats"] > c["length"]:
+        raise BadInput.found("first beats", c["beats"], f"at most {c['length']}, the beats in all")
+    begin = piece[:frames(c["beats"])] if c["way"] == WAYS[1] else None
+    return sample_music(net, frames(c["length"]), begin, *how, seed=c["seed"])[0]
+
 # %% ../nbs/13_lab.ipynb #32b4ed41
 class Compose(VBox):
     "Let a trained network compose; see it, hear it, keep it"
@@ -628,7 +642,7 @@ class Compose(VBox):
         with saying(self.status), OneThread():
             c = values(self.controls)
             data = music(find_run(c["run"]).experiment.data)
-            roll = self.sampled(network(c["run"]), data, c)
+            roll = sampled(network(c["run"]), data, c)
             name = f"{c['run'].replace('/', '-')} seed {c['seed']}"
             figure = piano_roll(roll, step=data.step, title=f"{c['way'].capitalize()}: {name}")
             show(self.plot, score(figure, data.step, len(roll)), str(c))
@@ -639,16 +653,6 @@ class Compose(VBox):
     def play(self) -> None:
         "Let what was composed be heard in the tempo that the control says"
         with saying(self.status): give_sound(self.plot, *self.composed, self.controls["tempo"].read())
-
-    def sampled(self, net, data: MusicData, c: dict) -> np.ndarray: # frames x 88
-        "The music"
-        piece, frames = data.test[c["piece"]], lambda beats: max(1, round(beats/data.step))
-        how = 1, c["temperature"], c["most"]
-        if c["way"] == WAYS[2]: return harmonise(net, piece[:frames(c["length"])], *how, seed=c["seed"])[0]
-        if c["way"] == WAYS[1] and c["beats"] > c["length"]:
-            raise BadInput.found("first beats", c["beats"], f"at most {c['length']}, the beats in all")
-        begin = piece[:frames(c["beats"])] if c["way"] == WAYS[1] else None
-        return sample_music(net, frames(c["length"]), begin, *how, seed=c["seed"])[0]
 
 # %% ../nbs/13_lab.ipynb #b5ce9a54
 @lru_cache(64)

@@ -7,7 +7,7 @@ __all__ = ['OPTIMIZERS', 'INITIAL', 'SLOTS', 'SCHEDULES', 'LARGEST', 'COLUMNS', 
            'draw_noise', 'noisy', 'gradient_norm', 'descend', 'products', 'update', 'Diverged', 'Epoch', 'Engine',
            'batch_loss', 'MusicEngine', 'on_device', 'processor', 'check_precision', 'build_model', 'build_translator',
            'copy_weights', 'TorchTraining', 'TorchEngine', 'sum_up', 'no_kernel', 'say', 'code_of', 'compiling',
-           'to_optimizer', 'from_optimizer', 'KernelState', 'FusedEngine', 'tensors', 'training_set',
+           'to_optimizer', 'from_optimizer', 'KernelState', 'hyper', 'FusedEngine', 'tensors', 'training_set',
            'vocabulary_sizes', 'score_words', 'score_sentences', 'TranslateTraining', 'TranslateEngine', 'fuses',
            'make_engine', 'history_csv', 'Progress', 'data_digest', 'views', 'save_checkpoint', 'check_cell',
            'load_checkpoint', 'load_fields', 'load_weights', 'load_model', 'load_translator', 'cut_text',
@@ -480,6 +480,15 @@ class KernelState:
         if "optimizer" in state:
             self.updates = from_optimizer(state["optimizer"], self.experiment, self.lay, self.moments)
 
+# %% ../nbs/08_train.ipynb #196abdb9
+def hyper(
+    e: Experiment,
+    updates: int # done before
+) -> Hyper:
+    "The settings of the kernels' optimizers"
+    numbers = np.array([in_float32(e.lr), e.mtm, in_float32(e.wd), in_float32(e.clip) or np.inf], np.float32)
+    return Hyper(list(OPTIMIZERS).index(e.optim), updates, *numbers)
+
 # %% ../nbs/08_train.ipynb #ff3e5860
 class FusedEngine(KernelState, MusicEngine):
     "Trains by compiled code, on the CPU; raises `BadInput` where the cell cannot be compiled"
@@ -494,7 +503,7 @@ class FusedEngine(KernelState, MusicEngine):
         super().__init__(e, TorchEngine(e, data))
         self.noisy, self.gradient = np.zeros_like(self.vector), np.zeros_like(self.vector)
         ones = {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()} # none in the padding
-        self.scale = pack(self.lay, ones)*np.float32(in_float32(e.weight_noise)) if e.weight_noise else np.zeros(0, np.float32)
+        self.scale = pack(self.lay, ones)[:self.lay.size*bool(e.weight_noise)]*np.float32(in_float32(e.weight_noise))
         self.lengths, longest = np.array([len(r) for r in data.train]), max(len(r) for s in SPLITS for r in data[s])
         self.sparse: dict[int, tuple[list[np.ndarray], Sparse]] = {} # by the identity of the split
         with compiling(code_of(e)): # now, so that it is not counted as training
@@ -510,11 +519,9 @@ class FusedEngine(KernelState, MusicEngine):
     def run(self, order: list[np.ndarray], epoch: int) -> np.ndarray: # batches x 3: objective, gradient norm, frames
         "Train on some batches"
         e, out = self.experiment, np.zeros((len(order), 3))
-        numbers = np.array([in_float32(e.lr), e.mtm, in_float32(e.wd), in_float32(e.clip) or np.inf], np.float32)
-        hyper = Hyper(list(OPTIMIZERS).index(e.optim), self.updates, *numbers)
         run_epoch(self.lay, self.rolls(self.data.train),
             np.concatenate([np.zeros(0, np.int64), *order]), np.cumsum([len(b) for b in order], dtype=np.int64),
-            self.vector, self.moments, hyper, self.scale, (e.seed, epoch), self.noisy, self.gradient, self.work, out)
+            self.vector, self.moments, hyper(e, self.updates), self.scale, (e.seed, epoch), self.noisy, self.gradient, self.work, out)
         return out
 
     def train_epoch(self, epoch: int) -> Epoch:
