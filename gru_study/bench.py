@@ -25,16 +25,16 @@ import torch
 from plotly.subplots import make_subplots
 from torch import nn
 
-from .base import BadInput
-from .cells import CELLS, match_hidden, recurrent
+from .base import CELL_NAMES, BadInput
+from .cells import CELLS, get_cell, match_hidden, recurrent
 from .experiment import Experiment, pretrained
 from .generate import sample_music
 from .models import MusicLM, OneThread, Translator, output_loss, pad_rolls
 from .music import NOTES, MusicData
 from .plots import colour
 from .text import TextData, text_batches
-from .train import (FusedEngine, TorchEngine, TranslateEngine, batches, descend, load_model, processor, tensors,
-    vocabulary_sizes)
+from .train import (FusedEngine, TorchEngine, TranslateEngine, batches, descend, load_model, processor,
+    tensors, vocabulary_sizes)
 
 # %% ../nbs/14_bench.ipynb #45f015af
 def interleaved(
@@ -83,7 +83,7 @@ def engine_epoch(
     return lambda: engine.train_epoch(next(count))
 
 # %% ../nbs/14_bench.ipynb #fc529078
-STUDIED = [c for c in CELLS.values() if c.units] # those that the paper sizes
+STUDIED = [get_cell(name) for name in CELL_NAMES if get_cell(name).units] # those that the paper sizes
 
 def bench_cells(
     data: MusicData,
@@ -94,14 +94,17 @@ def bench_cells(
         spec = lambda cell, **more: Experiment(rnn=cell.name, **more)
         rivals = {f"{c.name} fused": engine_epoch(FusedEngine(spec(c), data)) for c in STUDIED}
         rivals |= {f"{c.name} noise": engine_epoch(FusedEngine(spec(c, weight_noise=0.075), data)) for c in STUDIED}
-        rivals |= {f"{c.name} torch": usual_epoch(c.name, match_hidden(c), data.train) if c.native else engine_epoch(TorchEngine(spec(c), data)) for c in STUDIED}
+        rivals |= {f"{c.name} torch": usual_epoch(c.name, match_hidden(c), data.train) if c.native
+            else engine_epoch(TorchEngine(spec(c), data)) for c in STUDIED}
         t = interleaved(rivals, repeats)
-    row = lambda n: {"cell": n, "fused, ms an epoch": 1000*t[f"{n} fused"], "torch, ms an epoch": 1000*t[f"{n} torch"], "times faster": t[f"{n} torch"]/t[f"{n} fused"],
-        "against its plain twin": t[f"{n} fused"]/t[f"{n.removesuffix('_paper')} fused"], "price of noise": t[f"{n} noise"]/t[f"{n} fused"] - 1, "100 epochs, s": 100*t[f"{n} fused"]}
+    row = lambda n: {"cell": n, "fused, ms an epoch": 1000*t[f"{n} fused"], "torch, ms an epoch": 1000*t[f"{n} torch"],
+        "times faster": t[f"{n} torch"]/t[f"{n} fused"],
+        "against its plain twin": t[f"{n} fused"]/t[f"{n.removesuffix('_paper')} fused"],
+        "price of noise": t[f"{n} noise"]/t[f"{n} fused"] - 1, "100 epochs, s": 100*t[f"{n} fused"]}
     return pd.DataFrame([row(c.name) for c in STUDIED])
 
 # %% ../nbs/14_bench.ipynb #cae49c52
-GALLERY = [c for c in CELLS.values() if not c.units] # those since the paper
+GALLERY = [get_cell(name) for name in CELL_NAMES if not get_cell(name).units] # those since the paper
 
 def bench_own(
     data: MusicData,
@@ -252,7 +255,7 @@ def epoch_flops(
     units: int,
     rolls: list[np.ndarray]
 ) -> float:
-    "Floating-point operations of the products in an epoch: recurrent and read-out three times (forward, by the state, by the weights), input rows twice"
+    "Operations of an epoch's products: recurrent and read-out three times (forward, two backward), input rows twice"
     frames, notes = sum(len(r) - 1 for r in rolls), sum(int(r[:-1].sum()) for r in rolls)
     rows = len(CELLS[name].gates)*units
     return 2*frames*3*(rows*units + NOTES*units) + 2*notes*rows
@@ -277,14 +280,17 @@ def bench_growth(
 ) -> pd.DataFrame: # cell, axis, value, seconds by engine
     "Seconds an epoch by hidden size, batch size and sequence length (the data cut anew to pieces of that length)"
     frames, rows = np.concatenate(data.train), []
-    pieces = {n: np.array_split(np.resize(frames, (max(len(frames), n), NOTES)), max(1, len(frames)//n)) for n in LENGTHS}
+    pieces = {n: np.array_split(np.resize(frames, (max(len(frames), n), NOTES)), max(1, len(frames)//n))
+        for n in LENGTHS}
     cases = [(c, "hidden size", h, dict(hidden=h), data) for c in cells for h in SIZES]
     cases += [(c, "batch size", b, dict(bs=b), data) for c in cells for b in BATCHES]
-    cases += [(c, "sequence length", n, {}, MusicData("cut", pieces[n], data.valid, data.test)) for c in cells for n in LENGTHS]
+    cases += [(c, "sequence length", n, {}, MusicData("cut", pieces[n], data.valid, data.test)) for c in cells
+        for n in LENGTHS]
     with OneThread():
         for name, axis, value, fields, d in cases:
             e = Experiment(rnn=name, **fields)
-            t = interleaved({"fused": engine_epoch(FusedEngine(e, d)), "torch": usual_epoch(name, e.units, d.train, e.bs)}, repeats)
+            t = interleaved({"fused": engine_epoch(FusedEngine(e, d)),
+                "torch": usual_epoch(name, e.units, d.train, e.bs)}, repeats)
             rows.append({"cell": name, "axis": axis, "value": value, **t, "times faster": t["torch"]/t["fused"]})
     return pd.DataFrame(rows)
 
@@ -297,11 +303,16 @@ def growth_figure(
     fig = make_subplots(1, len(axes), shared_yaxes=True, subplot_titles=[f"by {a}" for a in axes])
     for (name, axis), part in growth.groupby(["cell", "axis"], sort=False):
         for engine, dash in (("fused", "solid"), ("torch", "dot")):
-            fig.add_trace(go.Scatter(x=part.value, y=part[engine], name=f"{name}, {engine}", legendgroup=f"{name} {engine}", showlegend=axis == axes[0], mode="lines+markers",
-                line=dict(color=colour(name), dash=dash), hovertemplate=f"{name}, {engine}<br>{axis} %{{x}}: %{{y:.4f}} s<extra></extra>"), 1, axes.index(axis) + 1)
+            fig.add_trace(go.Scatter(x=part.value, y=part[engine], name=f"{name}, {engine}",
+                legendgroup=f"{name} {engine}", showlegend=axis == axes[0], mode="lines+markers",
+                line=dict(color=colour(name), dash=dash),
+                hovertemplate=f"{name}, {engine}<br>{axis} %{{x}}: %{{y:.4f}} s<extra></extra>"), 1,
+                axes.index(axis) + 1)
     fig.update_xaxes(type="log").update_yaxes(type="log", dtick=1).update_yaxes(title_text="seconds an epoch", col=1)
-    for i, axis in enumerate(axes, 1): fig.update_xaxes(title_text=axis, tickvals=sorted(set(growth[growth.axis == axis].value)), col=i)
-    return fig.update_layout(title="What an epoch costs: fused and torch.nn on one thread", height=460, legend=dict(orientation="h", y=-0.25, yanchor="top"), margin=dict(b=110))
+    for i, axis in enumerate(axes, 1):
+        fig.update_xaxes(title_text=axis, tickvals=sorted(set(growth[growth.axis == axis].value)), col=i)
+    return fig.update_layout(title="What an epoch costs: fused and torch.nn on one thread", height=460,
+        legend=dict(orientation="h", y=-0.25, yanchor="top"), margin=dict(b=110))
 
 # %% ../nbs/14_bench.ipynb #0cb5f389
 def usual_sampling(
@@ -329,8 +340,10 @@ def bench_sampling(
     rows, models = [], {r.experiment.rnn: load_model(r) for r in pretrained("music_lm")}
     with OneThread():
         for n, (name, model) in product((1, 64), models.items()):
-            t = interleaved({"ours": lambda: sample_music(model, steps, n=n), "torch": usual_sampling(model, steps, n)}, repeats)
-            rows.append({"cell": name, "pieces": n, "ours, frames a second": n*steps/t["ours"], "torch, frames a second": n*steps/t["torch"], "times faster": t["torch"]/t["ours"]})
+            t = interleaved({"ours": lambda: sample_music(model, steps, n=n), "torch": usual_sampling(model, steps, n)},
+                repeats)
+            rows.append({"cell": name, "pieces": n, "ours, frames a second": n*steps/t["ours"],
+                "torch, frames a second": n*steps/t["torch"], "times faster": t["torch"]/t["ours"]})
     return pd.DataFrame(rows)
 
 # %% ../nbs/14_bench.ipynb #4cc6f85f
@@ -343,17 +356,22 @@ class CopiedTranslator(nn.Module):
     ):
         super().__init__()
         self.source, self.target = (nn.Embedding(n, emb) for n in words)
-        self.encoder, self.decoder = nn.GRU(emb, units, batch_first=True, bidirectional=True), nn.GRU(emb + 2*units, units, batch_first=True)
-        self.start, self.energy, self.v = nn.Linear(2*units, units), nn.Linear(3*units, units), nn.Linear(units, 1, bias=False)
+        self.encoder, self.decoder = nn.GRU(emb, units, batch_first=True, bidirectional=True), nn.GRU(emb + 2*units,
+            units, batch_first=True)
+        self.start, self.energy, self.v = nn.Linear(2*units, units), nn.Linear(3*units, units), nn.Linear(units, 1,
+            bias=False)
         self.output = nn.Linear(emb + 3*units, words[1])
 
-    def forward(self, source, lengths, target) -> torch.Tensor: # words (batch, source), (batch,), (batch, target) -> logits (batch, target, words)
+    # words (batch, source), (batch,), (batch, target) -> logits (batch, target, words)
+    def forward(self, source, lengths, target) -> torch.Tensor:
         packed = nn.utils.rnn.pack_padded_sequence(self.source(source), lengths, batch_first=True, enforce_sorted=False)
         states, last = self.encoder(packed)
-        states, h = nn.utils.rnn.pad_packed_sequence(states, batch_first=True)[0], torch.tanh(self.start(torch.cat([last[0], last[1]], 1)))
+        states, h = nn.utils.rnn.pad_packed_sequence(states,
+            batch_first=True)[0], torch.tanh(self.start(torch.cat([last[0], last[1]], 1)))
         padding, logits = source[:, :states.shape[1]] == 1, []
         for word in self.target(target).unbind(1):
-            e = self.v(torch.tanh(self.energy(torch.cat([h[:, None].expand(-1, states.shape[1], -1), states], 2)))).squeeze(2)
+            e = self.v(torch.tanh(self.energy(torch.cat([h[:, None].expand(-1, states.shape[1], -1), states],
+                2)))).squeeze(2)
             context = (e.masked_fill(padding, -1e10).softmax(1)[:, None] @ states).squeeze(1)
             _, new = self.decoder(torch.cat([word, context], 1)[:, None], h[None])
             h = new[0]
@@ -371,7 +389,8 @@ def trainer(
     def run():
         for source, lengths, target in batches:
             optimizer.zero_grad()
-            nn.functional.cross_entropy(logits(source, lengths, target[:, :-1]).flatten(0, 1), target[:, 1:].flatten(), ignore_index=1).backward()
+            nn.functional.cross_entropy(logits(source, lengths, target[:, :-1]).flatten(0, 1), target[:, 1:].flatten(),
+                ignore_index=1).backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.)
             optimizer.step()
     return run
@@ -398,14 +417,20 @@ def bench_translation(
     "Throughput of training, in turns"
     engine = TranslateEngine(Experiment(task="translate", **fields), data)
     train, bs, rng = engine.train, engine.experiment.bs, torch.Generator().manual_seed(0)
-    bucketed, as_they_come = (list(islice(tensors(text_batches(train, bs, *seed), "cpu"), n)) for seed, n in (((0, 1), ours), ((), 1)))
+    bucketed, as_they_come = (list(islice(tensors(text_batches(train, bs, *seed), "cpu"), n))
+        for seed, n in (((0, 1), ours), ((), 1)))
     copied = CopiedTranslator(vocabulary_sizes(engine.fields))
-    t = interleaved({"ours": lambda: [engine.step(batch, rng, 0.5) for batch in bucketed], "ours, step by step": trainer(engine.model, step_by_step(engine.model), bucketed[:2]),
+    t = interleaved({"ours": lambda: [engine.step(batch, rng, 0.5) for batch in bucketed],
+        "ours, step by step": trainer(engine.model, step_by_step(engine.model), bucketed[:2]),
         "copied design": trainer(copied, copied, as_they_come)}, repeats)
-    words = {name: sum(int((y[:, 1:] != 1).sum()) for _, _, y in batches) for name, batches in (("ours", bucketed), ("ours, step by step", bucketed[:2]), ("copied design", as_they_come))}
+    words = {name: sum(int((y[:, 1:] != 1).sum()) for _, _, y in batches)
+        for name, batches in (("ours", bucketed), ("ours, step by step", bucketed[:2]),
+        ("copied design", as_they_come))}
     speed, size = {k: words[k]/t[k] for k in t}, lambda model: sum(p.numel() for p in model.parameters())
-    return {"data": str(data), "threads": torch.get_num_threads(), "parameters": {"ours": size(engine.model), "copied design": size(copied)}, "target words a second": speed,
-        "ours against": {k: speed["ours"]/v for k, v in speed.items() if k != "ours"}, "parts, ms a batch": translation_parts(engine, bucketed[0], repeats)}
+    return {"data": str(data), "threads": torch.get_num_threads(),
+        "parameters": {"ours": size(engine.model), "copied design": size(copied)}, "target words a second": speed,
+        "ours against": {k: speed["ours"]/v for k, v in speed.items() if k != "ours"},
+        "parts, ms a batch": translation_parts(engine, bucketed[0], repeats)}
 
 def translation_parts(
     engine: TranslateEngine,
@@ -421,8 +446,10 @@ def translation_parts(
     def encode():
         memory, state = model.encode(source, lengths, rng)
         (memory.values.sum() + state.sum() + (0 if memory.keys is None else memory.keys.sum())).backward()
-    parts = {"encoder": encode, "decoder and attention": lambda: model.decode(target[:, :-1], state, memory, rng)[0].sum().backward(),
-        "output and loss": lambda: output_loss(features[scored].requires_grad_(), model.output_weight, model.bias, following[scored], 0.1)[0].backward(),
+    parts = {"encoder": encode, "decoder and attention": lambda: model.decode(target[:, :-1], state, memory,
+        rng)[0].sum().backward(),
+        "output and loss": lambda: output_loss(features[scored].requires_grad_(), model.output_weight, model.bias,
+        following[scored], 0.1)[0].backward(),
         "clipping and optimizer": lambda: descend(model, engine.optimizer, 1.)}
     return {name: 1000*t for name, t in interleaved(parts, repeats).items()}
 

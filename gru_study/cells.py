@@ -133,7 +133,7 @@ def weight_shapes(
 
 # %% ../nbs/00_cells.ipynb #8458dd8c
 class Recurrent(nn.Module):
-    "One or more layers of any cell; the same parameters, state dict and results as torch's own layers where those exist"
+    "One or more layers of any cell; where torch has a layer of its own, with the same state dict and results"
     def __init__(self,
         cell: Cell,
         n_in: int, # inputs a step
@@ -275,10 +275,15 @@ def get_cell(
             f"or trust({where!r}) in Python, once you know what is in it")
     where = place
     try: module = load_file(where) if where.endswith(".py") else importlib.import_module(where)
-    except (Exception, SystemExit) as e: raise BadInput(f"rnn: {where} cannot be imported: {type(e).__name__}: {e}") from e
+    except (Exception, SystemExit) as e:
+        raise BadInput(f"rnn: {where} cannot be imported: {type(e).__name__}: {e}") from e
     found = getattr(module, name, None)
     if not isinstance(found, Cell):
-        raise BadInput.found("rnn", rnn, f"a step function decorated with @cell; {where} has {[k for k, v in vars(module).items() if isinstance(v, Cell)]}")
-    try: assert Recurrent(found, 3, 2)(torch.zeros(4, 5, 3))[0].shape == (4, 5, 2), "the new state has another shape than the old"
-    except Exception as e: raise BadInput(f"rnn: {rnn} does not work as a step function: {type(e).__name__}: {e}") from e
+        raise BadInput.found("rnn", rnn, f"a step function decorated with @cell; {where} has "
+            f"{[k for k, v in vars(module).items() if isinstance(v, Cell)]}")
+    try:
+        assert Recurrent(found, 3, 2)(torch.zeros(4, 5, 3))[0].shape == (4, 5,
+            2), "the new state has another shape than the old"
+    except Exception as e:
+        raise BadInput(f"rnn: {rnn} does not work as a step function: {type(e).__name__}: {e}") from e
     return found

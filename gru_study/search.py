@@ -83,7 +83,9 @@ def open_study(
     try:
         with in_file(path := folder/"search.db"): storage = optuna.storages.RDBStorage(database_url(path))
         sampler, pruner = SAMPLERS[s.sampler](s), PRUNERS[s.pruner](s)
-        with in_file(path): study = optuna.create_study(storage=storage, sampler=sampler, pruner=pruner, study_name="search", load_if_exists=True)
+        with in_file(path):
+            study = optuna.create_study(storage=storage, sampler=sampler, pruner=pruner, study_name="search",
+                load_if_exists=True)
         with closing(sqlite3.connect(path)) as db:
             if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok": raise ValueError(found)
         check_trials(s, study)
@@ -100,7 +102,8 @@ def queue_trials(
 ) -> int: # trials now in the queue
     "Queue each of the search's trials that has not ended"
     trials, rates = study.get_trials(), draw_rates(s)
-    ended = {t.user_attrs["number"] for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.WAITING)}
+    ended = {t.user_attrs["number"] for t in trials
+        if t.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.WAITING)}
     chosen = {t.user_attrs["number"]: t.params for t in trials if t.params}
     for i in set(range(s.trials)) - ended:
         study.enqueue_trial(chosen.get(i, {"lr": rates[i]} if s.sampler == "random" else {}), {"number": i})
@@ -118,7 +121,8 @@ def run_trial(
 ) -> dict: # its row in search_result.json
     "Run the next trial of the queue"
     with ASKING: trial = study.ask()
-    lr, name = trial.suggest_float("lr", math.exp(s.ln_lr_min), math.exp(s.ln_lr_max), log=True), f"lr-{trial.user_attrs['number']}"
+    lr, name = trial.suggest_float("lr", math.exp(s.ln_lr_min), math.exp(s.ln_lr_max),
+        log=True), f"lr-{trial.user_attrs['number']}"
     def each_epoch(row):
         watch(name, row)
         if s.pruner == "none": return
@@ -138,7 +142,8 @@ def trial_row(
     "What search_result.json says of a trial"
     message = t.user_attrs.get("diverged", "")
     state = "diverged" if message else "pruned" if t.state == TrialState.PRUNED else "finished"
-    nll = min(t.intermediate_values.values(), default=None) if state == "pruned" else t.value if state == "finished" else None
+    nll = min(t.intermediate_values.values(),
+        default=None) if state == "pruned" else t.value if state == "finished" else None
     return dict(run=f"lr-{t.user_attrs['number']}", lr=t.params["lr"], state=state, valid_nll=nll, message=message)
 
 # %% ../nbs/09_search.ipynb #a0fa4d55
@@ -199,7 +204,8 @@ def run_seed(
     watch: Callable[[str, dict], None]
 ) -> dict: # its row in search_result.json
     "Train with the best rate from another seed; a run that diverges is recorded"
-    row = dict(run=f"{best['run']}-seed-{i}", lr=best["lr"], state="finished", valid_nll=None, test_nll=None, message="")
+    row = dict(run=f"{best['run']}-seed-{i}", lr=best["lr"], state="finished", valid_nll=None, test_nll=None,
+        message="")
     try: result = fit(s.run(row["run"], best["lr"], s.seed + i), lambda r: watch(row["run"], r))
     except Diverged as e: return row | dict(state="diverged", message=str(e))
     return row | dict(valid_nll=result["valid"]["nll"], test_nll=result["test"]["nll"])
@@ -210,18 +216,22 @@ def search(
     watch: Callable[[str, dict], None] = lambda name, row: None, # is given each run's name and each epoch's row
     say: Callable[[dict], None] = lambda row: None # is given the row of each run as it ends
 ) -> SearchResult:
-    "Search, resume or extend a search, or give the result of a finished one; raises `BadInput`, `Failed` where nothing could be trained"
+    "Search, resume or extend a search, or give the result of a finished one; raises `BadInput`, `Failed`"
     run, facts = open_run(s)
     if facts: return SearchResult(run, facts)
     with locked(run):
         if s.overwrite: clear_search(run)
         run.write_json("search.json", s.model_dump())
         study = open_study(s, run.exp)
-        with in_file(run.exp/"search.db"): in_threads([partial(run_trial, s, study)]*queue_trials(s, study), s.threads, watch, say)
-        ended = {row["run"]: row for t in study.get_trials(deepcopy=False) if t.state in (TrialState.COMPLETE, TrialState.PRUNED) for row in [trial_row(t)]}
+        with in_file(run.exp/"search.db"):
+            in_threads([partial(run_trial, s, study)]*queue_trials(s, study), s.threads, watch, say)
+        ended = {row["run"]: row for t in study.get_trials(deepcopy=False)
+            if t.state in (TrialState.COMPLETE, TrialState.PRUNED) for row in [trial_row(t)]}
         trials = [ended[f"lr-{i}"] for i in range(s.trials)]
         good = [row for row in trials if row["state"] == "finished"]
-        if not good: raise Failed(f"search: no trial of {s.save_dir} could be trained to the end; the first: {trials[0]['message'] or 'pruned'}")
+        if not good:
+            raise Failed(f"search: no trial of {s.save_dir} could be trained to the end; the first: "
+                f"{trials[0]['message'] or 'pruned'}")
         best = min(good, key=lambda row: row["valid_nll"])
         seeds = in_threads([partial(run_seed, s, best, i) for i in range(1, s.seeds + 1)], s.threads, watch, say)
         run.write_json("search_result.json", facts := search_facts(s, trials, seeds))
@@ -235,14 +245,18 @@ def search_facts(
 ) -> dict:
     "What search_result.json holds; raises `Failed` where no seed could be trained"
     finished = next((row["run"] for row in seeds if row["state"] == "finished"), None)
-    if not finished: raise Failed(f"search: training diverged from every seed with learning rate {seeds[0]['lr']}; the first: {seeds[0]['message']}")
+    if not finished:
+        raise Failed(f"search: training diverged from every seed with learning rate {seeds[0]['lr']}; the first: "
+            f"{seeds[0]['message']}")
     f = Run(f"{s.save_dir}/{finished}").result
-    return dict(config=s.model_dump(), **{k: f[k] for k in ("data", "cell", "units", "parameters")}, trials=trials, lr=seeds[0]["lr"], seeds=seeds)
+    return dict(config=s.model_dump(), **{k: f[k] for k in ("data", "cell", "units", "parameters")}, trials=trials,
+        lr=seeds[0]["lr"], seeds=seeds)
 
 # %% ../nbs/09_search.ipynb #48883255
 def clear_search(
     run: Run
 ) -> None:
     "Delete what a search wrote, its result first; its runs are started anew by themselves"
-    for name in ("search_result.json", "search.json", "search.db", "search.db-journal", DIGESTS): (run.exp/name).unlink(missing_ok=True)
+    for name in ("search_result.json", "search.json", "search.db", "search.db-journal", DIGESTS):
+        (run.exp/name).unlink(missing_ok=True)
     for folder in run.exp.glob("lr-[0-9]*"): clear_run(Run(f"{run.save_dir}/{folder.name}"))

@@ -316,7 +316,8 @@ class TorchTraining(Engine):
         check_precision(self.model, e)
 
     @cached_property # the compiled engine has its own, and torch takes a second to make one
-    def optimizer(self) -> torch.optim.Optimizer: return OPTIMIZERS[self.experiment.optim](self.model.parameters(), self.experiment)
+    def optimizer(self) -> torch.optim.Optimizer:
+        return OPTIMIZERS[self.experiment.optim](self.model.parameters(), self.experiment)
 
     @abstractmethod
     def updates(self,
@@ -407,7 +408,8 @@ def compiling(
     if not missing():
         yield
         return
-    often = "once on this machine" if can_keep() else "each time anew, since no folder for it can be written (NUMBA_CACHE_DIR may name one)"
+    anew = "each time anew, since no folder for it can be written (NUMBA_CACHE_DIR may name one)"
+    often = "once on this machine" if can_keep() else anew
     lock = FileLock(code_folder().parent/COMPILING)
     try: lock.acquire(blocking=False)
     except Timeout:
@@ -521,7 +523,8 @@ class FusedEngine(KernelState, MusicEngine):
         e, out = self.experiment, np.zeros((len(order), 3))
         run_epoch(self.lay, self.rolls(self.data.train),
             np.concatenate([np.zeros(0, np.int64), *order]), np.cumsum([len(b) for b in order], dtype=np.int64),
-            self.vector, self.moments, hyper(e, self.updates), self.scale, (e.seed, epoch), self.noisy, self.gradient, self.work, out)
+            self.vector, self.moments, hyper(e, self.updates), self.scale, (e.seed, epoch), self.noisy, self.gradient,
+            self.work, out)
         return out
 
     def train_epoch(self, epoch: int) -> Epoch:
@@ -887,7 +890,8 @@ def provenance(
     versions = dict(gru_study=__version__, python=platform.python_version(), torch=torch.__version__,
         numpy=np.__version__, scipy=version("scipy"))
     return dict(engine=engine.name, device=engine.experiment.device, threads=torch.get_num_threads(),
-        processor=processor(), versions=versions, graph=fingerprint(get_cell(engine.experiment.rnn)), kernels=progress.kernels)
+        processor=processor(), versions=versions, graph=fingerprint(get_cell(engine.experiment.rnn)),
+        kernels=progress.kernels)
 
 # %% ../nbs/08_train.ipynb #0ad4d998
 def result_facts(
@@ -1009,7 +1013,8 @@ def fit(
         if e.overwrite: clear_run(run)
         progress = load_checkpoint(run, engine)
         if engine.name == "fused" and kernels_version() not in progress.kernels:
-            if progress.kernels: say("the kernels have changed since this run began: the same numbers to rounding, not to the last bit")
+            if progress.kernels:
+                say("the kernels have changed since this run began: the same numbers to rounding, not to the last bit")
             progress.kernels.append(kernels_version())
         run.write_json("config.json", e.model_dump())
         if isinstance(engine, TranslateEngine): run.write_json("vocabulary.json", save_vocabularies(engine.fields))

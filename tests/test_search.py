@@ -83,8 +83,8 @@ def test_interrupted(home, toy, calm):
 
 
 def test_a_diverging_rate_is_a_finding(home, toy):
-    "Rates up to e^85 without clipping: recorded as diverged, and the best of the others is taken"
-    sgd = ["--optim", "sgd", "--clip", 0, "--trials", 4, "--seeds", 1, "--ln_lr_max", 85]
+    "Rates up to e^85 without clipping, weight decay: recorded as diverged, and the best of the others is taken"
+    sgd = ["--optim", "sgd", "--clip", 0, "--wd", 1, "--trials", 4, "--seeds", 1, "--ln_lr_max", 85]
     done = gru_study(*words(toy, *sgd, "--ln_lr_min", -4))
     assert done.returncode == 0, done.stderr
     f = facts(home)
