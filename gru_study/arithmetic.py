@@ -32,7 +32,8 @@ def can_keep() -> bool:
     return True
 
 # %% ../nbs/01_arithmetic.ipynb #b73a51c9
-OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}) # how everything here is compiled
+# how everything here is compiled
+OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
 kernel = njit(**OPTIONS | dict(cache=can_keep(), no_cfunc_wrapper=True))
 WITHIN = OPTIONS | dict(no_cpython_wrapper=True, no_cfunc_wrapper=True) # for what compiled functions alone call
 inner = njit(**WITHIN) # called by kernels
@@ -67,7 +68,8 @@ def rational_tanh(x):
     x = between(x, np.float32(-9.02), np.float32(9.02))
     t = x*x
     p = np.float32(1.3319129658905735e-08)*t + np.float32(2.0583527200616912e-05)
-    p = ((p*t + np.float32(0.0034940375012660037))*t + np.float32(0.13379720455693742))*t + np.float32(0.9999999790121586)
+    p = ((p*t + np.float32(0.0034940375012660037))*t
+        + np.float32(0.13379720455693742))*t + np.float32(0.9999999790121586)
     q = np.float32(7.762044389762968e-07)*t + np.float32(0.000328309755173425)
     q = ((q*t + np.float32(0.025871084516447027))*t + np.float32(0.46713035696383165))*t + np.float32(1)
     return between(x*p/q, np.float32(-1), np.float32(1))
@@ -154,8 +156,10 @@ def emit_product(
         row, factor = b.gep(M, [b.mul(b.add(i, i64(s)), stride)]), b.load(b.gep(x, [b.add(i, i64(s))]))
         for (k, v), start, total in zip(parts, starts, sums[s]):
             total.add_incoming(start if s == 0 else v([0.]*v.count), before)
-            factors = b.shuffle_vector(b.insert_element(v(ir.Undefined), factor, i32(0)), v(ir.Undefined), ir.VectorType(i32, v.count)([0]*v.count))
-            added.append(b.fadd(total, b.fmul(factors, b.load(at(row, k, v), align=size), flags=["contract"]), flags=["contract"]))
+            factors = b.shuffle_vector(b.insert_element(v(ir.Undefined), factor, i32(0)), v(ir.Undefined),
+                ir.VectorType(i32, v.count)([0]*v.count))
+            added.append(b.fadd(total, b.fmul(factors, b.load(at(row, k, v), align=size), flags=["contract"]),
+                flags=["contract"]))
             total.add_incoming(added[-1], loop)
     following = b.add(i, i64(sets))
     i.add_incoming(following, loop)
@@ -191,7 +195,8 @@ def multiply_block(
 
 # %% ../nbs/01_arithmetic.ipynb #e7a2ec45
 def product(y, z, x, M, rows, stride, columns):
-    for c in range(0, columns, BLOCK): multiply_block(y, z, x, M, rows, stride, c, min(columns - c, BLOCK)) # type: ignore[call-arg] # numba hands an intrinsic its context
+    for c in range(0, columns, BLOCK): # numba hands an intrinsic its context
+        multiply_block(y, z, x, M, rows, stride, c, min(columns - c, BLOCK)) # type: ignore[call-arg]
 
 @lru_cache
 def compile_product(

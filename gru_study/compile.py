@@ -76,7 +76,8 @@ def derive(
     return {i: int(plain(s)) for i, s in slopes.items()}
 
 # %% ../nbs/01_compile.ipynb #0f580bfa
-DEAR = {"product", "back", "sigmoid", "tanh", "exp", "log", "softplus", "sqrt", "pow", "div"} # kept; else computed again
+# kept; else computed again
+DEAR = {"product", "back", "sigmoid", "tanh", "exp", "log", "softplus", "sqrt", "pow", "div"}
 
 def is_dear(graph: Graph, i: int) -> bool:
     op, args, _ = graph[i]
@@ -87,7 +88,8 @@ def is_multiplied(graph: Graph, i: int, places: Mapping[int, str]) -> bool: # by
 
 # %% ../nbs/01_compile.ipynb #84513d2d
 PLACES = { # the first letter of a place -> where it lies in frame t
-    "a": "gate(A, t, {0}, n)", "p": "gate(P{0}, t, {1}, n)", "h": "S{0}[t-1]", "s": "S{0}[t]", "t": "T{0}[t]", "x": "X[{0}]",
+    "a": "gate(A, t, {0}, n)", "p": "gate(P{0}, t, {1}, n)", "h": "S{0}[t-1]", "s": "S{0}[t]", "t": "T{0}[t]",
+    "x": "X[{0}]",
     "d": "D[t]", "b": "D[t-1]", "e": "E[{0}]", "v": "V[{0}]", "w": "gV[{0}]", "c": "c[{0}]", "g": "gc[{0}]"}
 
 def row(place: str) -> str: # as written in the time loop
@@ -141,9 +143,12 @@ class Plan:
 
 # %% ../nbs/01_compile.ipynb #93cb98ee
 TEXT = { # how an operation is written
-    "add": "{} + {}", "sub": "{} - {}", "mul": "{}*{}", "div": "{}/{}", "neg": "-{}", "pow": "{}**{}", "units": "real(units)",
-    "relu": "larger({}, real(0))", "at_least": "larger({}, {})", "at_most": "smaller({}, {})", "maximum": "larger({}, {})",
-    "minimum": "smaller({}, {})", "gt": "{} > {}", "lt": "{} < {}", "ge": "{} >= {}", "le": "{} <= {}", "sqrt": "math.sqrt({})",
+    "add": "{} + {}", "sub": "{} - {}", "mul": "{}*{}", "div": "{}/{}", "neg": "-{}", "pow": "{}**{}",
+    "units": "real(units)",
+    "relu": "larger({}, real(0))", "at_least": "larger({}, {})", "at_most": "smaller({}, {})",
+    "maximum": "larger({}, {})",
+    "minimum": "smaller({}, {})", "gt": "{} > {}", "lt": "{} < {}", "ge": "{} >= {}", "le": "{} <= {}",
+    "sqrt": "math.sqrt({})",
     "where": "choose({}, {}, {})", **{f: f + "({})" for f in ("sigmoid", "tanh", "exp", "log", "softplus", "abs")}}
 
 def operand(graph: Graph, i: int) -> str:
@@ -169,7 +174,8 @@ class Program:
         back = {place: slope(i) for i, place in products.items()}
         back |= {f"a{k}": slope(graph.node("input", fact=k)) for k in range(len(t.cell.gates))}
         back |= {f"e{k}" if k else "b": slope(graph.node("state", fact=k)) for k in range(t.cell.states)}
-        back |= {"wg"[n.op == "bias"] + str(n.fact): slopes[i] for i, n in enumerate(graph[:begin]) if n.op in ("vector", "bias") and i in slopes}
+        back |= {"wg"[n.op == "bias"] + str(n.fact): slopes[i]
+            for i, n in enumerate(graph[:begin]) if n.op in ("vector", "bias") and i in slopes}
         held = places | ({} if self.multiplied else products)
         held |= {i: f"e{n.fact}" if n.fact else "d" for i, n in enumerate(graph) if n.op == "slope"}
         self.backward = Plan(graph, begin, held, back, fresh := lambda: f"x{next(count)}", self.keep)
@@ -186,7 +192,8 @@ def write_loop(p: Program, name: str, plan: Plan, l: int, sums: Sequence[int] = 
     "Write a loop over the units, or one that sums over them, as a function"
     graph, stores, nodes = plan.graph, {} if sums else plan.stores[l], sorted(plan.nodes[l])
     reads = {a for i in (*nodes, *sums) for a in graph[i].args} | {*stores.values()}
-    inside = {place for place, i in stores.items() if place[0] not in "xt" or i in p.multiplied} # zero where a gate is padded
+    # zero where a gate is padded
+    inside = {place for place, i in stores.items() if place[0] not in "xt" or i in p.multiplied}
     found, places = " = ".join(f"y{i}" for i in sums), sorted({*plan.loads[l], *stores})
     sizes = ["units" if sums else "n", *["units"]*bool(inside)]
     scalars = [f"y{i}" for i in sorted(reads) if graph.scalar[i] and graph[i].op != "const"]
@@ -212,7 +219,8 @@ def write_frame(p: Program, name: str, plan: Plan) -> list[str]:
         own = lambda op: [i for i in now if graph[i].op == op and i >= plan.begin]
         for k, (x, first, bias, products) in enumerate(p.trace.groups):
             if not {*products} & {*own("product")}: continue
-            z, y = (f"c[{first}:{first + len(products)}]" if bias else f"zeros[:{len(products)}]"), plan.places.get(x) or p.keep(x)
+            z, y = (f"c[{first}:{first + len(products)}]" if bias
+                else f"zeros[:{len(products)}]"), plan.places.get(x) or p.keep(x)
             lines.append(f"multiply(product, P{k}[t], {z}, {row(y)}, Ut{k})")
         backs = {row(plan.places[i]): graph[i].fact for i in own("back")}
         lines += [f"multiply(product, {to}, zeros[:1], P{k}[t], U{k})" for to, k in backs.items()]
@@ -239,18 +247,21 @@ def write_weights(p: Program) -> list[str]:
 def arrays(p: Program) -> list[tuple[str, str, str]]: # name, rows, columns
     "All that a layer remembers, frame by frame, and what it computes with"
     t, width = p.trace, [f"{len(group.products)}*n" for group in p.trace.groups]
-    by_frame = [("A", f"{len(t.cell.gates)}*n"), ("S0", "n"), ("D", "n"), *((f"S{k}", "n") for k in range(1, t.cell.states)),
-        *((f"P{k}", w) for k, w in enumerate(width)), *((place.upper(), "n") for place in p.tape.values()), ("Z", f"{len(p.sums)}")]
+    by_frame = [("A", f"{len(t.cell.gates)}*n"), ("S0", "n"), ("D", "n"),
+        *((f"S{k}", "n") for k in range(1, t.cell.states)),
+        *((f"P{k}", w) for k, w in enumerate(width)), *((place.upper(), "n") for place in p.tape.values()),
+        ("Z", f"{len(p.sums)}")]
     fixed = [("E", f"{t.cell.states}", "n"), ("X", f"{p.scratch}", "n"), ("zeros", f"{max(1, len(t.cell.gates))}", "n")]
-    held = [(f"U{k}", w, "line(n)") for k, w in enumerate(width)] + [(f"Ut{k}", "n", f"line({w})") for k, w in enumerate(width)]
+    held = [(f"U{k}", w, "line(n)") for k, w in enumerate(width)] + [(f"Ut{k}", "n", f"line({w})")
+        for k, w in enumerate(width)]
     return [*((name, "frames", w) for name, w in by_frame), *fixed, *held]
 
 # %% ../nbs/01_compile.ipynb #95c6577b
 HEAD = """import math
 from math import inf, nan
 
-from gru_study.arithmetic import (OPTIONS, BACKWARD, FORWARD, HOLD, WEIGHTS, add_products, add_rows, choose, exp, fused, gate, hold,
-    larger, line, log, multiply, set_products, sigmoid, smaller, softplus, tanh, view)"""
+from gru_study.arithmetic import (OPTIONS, BACKWARD, FORWARD, HOLD, WEIGHTS, add_products, add_rows, choose, exp, fused,
+    gate, hold, larger, line, log, multiply, set_products, sigmoid, smaller, softplus, tanh, view)"""
 
 def write_module(t: Trace) -> str:
     "The module of a cell: its loops over the units, and `run`, which does one of four things with some rows of memory"
@@ -260,26 +271,33 @@ def write_module(t: Trace) -> str:
         to = f"E[{t.graph[x].fact}]" if t.graph[x].fact else "D[t-1]"
         if t.graph[x].op == "state": back.append(f"multiply(product, {to}, {to}, P{k}[t], U{k})")
     parts = {
-        "HOLD": [f"hold(U[{g.first}*n:{g.first + len(g.products)}*n], U{k}, Ut{k})" for k, g in enumerate(t.groups)] or ["pass"],
+        "HOLD": [f"hold(U[{g.first}*n:{g.first + len(g.products)}*n], U{k}, Ut{k})" for k, g in enumerate(t.groups)]
+        or ["pass"],
         "FORWARD": [*(f"S{k}[first] = 0" for k in S), "for t in range(first + 1, last):", *indent(ahead)],
-        "BACKWARD": ["E[:] = 0", "for t in range(last - 1, first, -1):", *indent(back), "A[first] = 0", *(f"P{k}[first] = 0" for k in P)],
+        "BACKWARD": ["E[:] = 0", "for t in range(last - 1, first, -1):", *indent(back), "A[first] = 0",
+        *(f"P{k}[first] = 0" for k in P)],
         "WEIGHTS": write_weights(p) or ["pass"]}
     run, table = ["at = 0"], arrays(p)
-    for name, rows, columns in table: run += [f"{name} = view(memory, at, {rows}, {columns})", f"at += line({rows}*{columns})"]
+    for name, rows, columns in table:
+        run += [f"{name} = view(memory, at, {rows}, {columns})", f"at += line({rows}*{columns})"]
     R, c = len(t.cell.recurrent_gates), f"{len(t.cell.recurrent_gates)}*n*n + {len(t.cell.gates)}*n"
     for g, of in (("", "given"), ("g", "gradient")):
-        run += [f"{g}U = view({of}, 0, {R}*n, n)", f"{g}c = view({of}, {c}, {R}, n)", f"{g}V = view({of}, {c} + {R}*n, {t.cell.vectors}, n)"]
+        run += [f"{g}U = view({of}, 0, {R}*n, n)", f"{g}c = view({of}, {c}, {R}, n)",
+            f"{g}V = view({of}, {c} + {R}*n, {t.cell.vectors}, n)"]
     run.append("real = A.dtype.type")
     for what, lines in parts.items(): run += [f"if what == {what}:", *indent(lines)]
     return "\n\n".join([f'"The time loops of {t.cell.name}, written by gru_study.compile from its step function"', HEAD,
-        "\n".join(["def shapes(frames, n):", f"    return {', '.join(f'({rows}, {columns})' for _, rows, columns in table)}"]),
-        *p.functions, "\n".join(["def run(what, first, last, frames, n, units, product, memory, given, gradient):", *indent(run)])]) + "\n"
+        "\n".join(["def shapes(frames, n):",
+        f"    return {', '.join(f'({rows}, {columns})' for _, rows, columns in table)}"]),
+        *p.functions, "\n".join(["def run(what, first, last, frames, n, units, product, memory, given, gradient):",
+        *indent(run)])]) + "\n"
 
 # %% ../nbs/01_compile.ipynb #a818f060
 class Code(NamedTuple):
     "A cell, compiled"
     address: int # of its `run`
-    shapes: Callable[[int, int], Iterable[tuple[int, int]]] # rows and columns of its arrays for so many frames and padded units
+    # rows and columns of its arrays for so many frames and padded units
+    shapes: Callable[[int, int], Iterable[tuple[int, int]]]
     dtype: type
     run: Any # keeps the code alive
 
@@ -294,7 +312,8 @@ def version() -> str:
     return digest(b"".join(s.read_bytes() for s in sources))[:16]
 
 @lru_cache
-def passing() -> TemporaryDirectory: return TemporaryDirectory(prefix="gru-study-") # a folder that goes with the process
+# a folder that goes with the process
+def passing() -> TemporaryDirectory: return TemporaryDirectory(prefix="gru-study-")
 
 def code_folder() -> Path: # where the modules of cells are kept, if anything can be
     return cache_dir()/"cells" if can_keep() else Path(passing().name)/"cells"

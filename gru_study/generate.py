@@ -54,7 +54,8 @@ def thresholds(
     "What a logit must exceed for its note to sound"
     forced = torch.where(given == 0, 0., -torch.inf*given)
     for k in range(0, len(given), block):
-        drawn = torch.rand(block, batch, given.shape[1], generator=rng, device=given.device).logit_(1e-7).mul_(temperature)
+        drawn = torch.rand(block, batch, given.shape[1], generator=rng,
+            device=given.device).logit_(1e-7).mul_(temperature)
         yield from drawn[:len(given) - k].add_(forced[k:k + block, None])
 
 # %% ../nbs/06_generate.ipynb #36e4b703
@@ -82,7 +83,9 @@ def lineage(
     return torch.stack(found[::-1], 1)
 
 # %% ../nbs/06_generate.ipynb #f9cfa90c
-OWN_CELLS: dict[type[nn.RNNBase], Callable] = {nn.RNN: torch.rnn_tanh_cell, nn.GRU: torch.gru_cell, nn.LSTM: torch.lstm_cell} # what torch's layers compute in a step
+# what torch's layers compute in a step
+OWN_CELLS: dict[type[nn.RNNBase], Callable] = {nn.RNN: torch.rnn_tanh_cell, nn.GRU: torch.gru_cell,
+    nn.LSTM: torch.lstm_cell}
 
 def single_steps(
     rnn: Recurrent | nn.RNNBase # of a `MusicLM`
@@ -103,7 +106,8 @@ def sample_music(
     n: int = 1, # pieces
     temperature: float = 1., # 0: the notes with p > 0.5
     most_notes: int | None = None, # in a frame; default: any number
-    fixed=None, # up to steps x 88: 1 sounds, -1 is silent, 0 is free; counted from the first frame, the seed goes before it
+    # up to steps x 88: 1 sounds, -1 is silent, 0 is free; counted from the first frame, the seed goes before it
+    fixed=None,
     particles: int = 1, # runs of each piece, of which the likelier go on; of use with `fixed` only
     seed: int = 0 # of the random numbers
 ) -> np.ndarray: # (n, steps, 88) uint8
@@ -125,7 +129,8 @@ def sample_music(
                 h = state[k][0] if states > 1 else state[k]
             logits = model.readout(h)
             if particles > 1:
-                rows = resample(nn.functional.logsigmoid(g*logits/(temperature or 1)).sum(1).view(n, -1), rng) # a free note counts log 0.5 for all
+                # a free note counts log 0.5 for all
+                rows = resample(nn.functional.logsigmoid(g*logits/(temperature or 1)).sum(1).view(n, -1), rng)
                 logits, state = logits[rows], [tuple(t[rows] for t in s) if states > 1 else s[rows] for s in state]
             margin = logits - threshold
             x = margin > 0
@@ -133,7 +138,8 @@ def sample_music(
             chords.append(x)
             parents.append(rows)
     if particles == 1: return torch.stack(chords, 1).byte().cpu().numpy()
-    last = torch.arange(n, device=weight.device)*particles + torch.randint(particles, (n,), generator=rng, device=weight.device)
+    last = torch.arange(n, device=weight.device)*particles + torch.randint(particles, (n,), generator=rng,
+        device=weight.device)
     return lineage(chords, parents, last).byte().cpu().numpy()
 
 # %% ../nbs/06_generate.ipynb #efc45335
@@ -149,7 +155,8 @@ def check_numbers(
     whole = lambda value, most: isinstance(value, (int, np.integer)) and 1 <= value <= most
     for field, value in dict(steps=steps, n=n, particles=particles).items():
         if not whole(value, math.inf): raise BadInput.found(field, value, "a whole number from 1 up")
-    if most_notes is not None and not whole(most_notes, notes): raise BadInput.found("most_notes", most_notes, f"1 to {notes}")
+    if most_notes is not None and not whole(most_notes, notes):
+        raise BadInput.found("most_notes", most_notes, f"1 to {notes}")
     if not 0 <= temperature < math.inf: raise BadInput.found("temperature", temperature, "0 or a number above 0")
 
 # %% ../nbs/06_generate.ipynb #dc658e39
@@ -160,9 +167,12 @@ def roll_statistics(
     rolls = [check_frames(r, "rolls") > 0 for r in rolls]
     x = np.concatenate(rolls)
     sizes, keys = x.sum(1), np.flatnonzero(x.any(0))
-    later, held = (sum(int(r.sum()) for r in part) for part in ((r[1:] for r in rolls), (r[1:] & r[:-1] for r in rolls)))
-    return dict(notes=sizes.mean().item(), spread=sizes.std().item(), silent=(sizes == 0).mean().item(), held=held/max(1, later),
-        clash=(x[:, 1:] & x[:, :-1]).any(1).mean().item(), lowest=int(keys[0]) + LOWEST if keys.size else None, highest=int(keys[-1]) + LOWEST if keys.size else None)
+    later, held = (sum(int(r.sum()) for r in part)
+        for part in ((r[1:] for r in rolls), (r[1:] & r[:-1] for r in rolls)))
+    return dict(notes=sizes.mean().item(), spread=sizes.std().item(), silent=(sizes == 0).mean().item(),
+        held=held/max(1, later),
+        clash=(x[:, 1:] & x[:, :-1]).any(1).mean().item(), lowest=int(keys[0]) + LOWEST if keys.size else None,
+        highest=int(keys[-1]) + LOWEST if keys.size else None)
 
 # %% ../nbs/06_generate.ipynb #d4976aae
 def soprano(
@@ -257,7 +267,7 @@ def extend(
     alpha: float,
     pad: int
 ) -> tuple[Tensor, Tensor]: # which beginning, which next word, each (batch, beam), best first
-    "The best continuations by normalised log-probability; a complete one has a single continuation, padding, at no cost"
+    "The best continuations by normalised log-probability; a complete one goes on with padding alone, at no cost"
     log_p = log_p.masked_fill(done[..., None], -torch.inf)
     log_p[..., pad] = torch.where(done, 0., -torch.inf)
     lengths = steps + ~done
@@ -296,7 +306,8 @@ def beam_search(
         added = log_p.gather(1, which[..., None].expand_as(log_p)).gather(2, word[..., None])[..., 0]
         done = pick(done)
         sums, steps = pick(sums) + added.masked_fill(done, 0), pick(steps) + ~done
-        words, done = torch.cat([pick(words), word[..., None]], -1), done | (word == eos) | (steps >= limit.to(steps.device)[:, None])
+        words, done = torch.cat([pick(words), word[..., None]],
+            -1), done | (word == eos) | (steps >= limit.to(steps.device)[:, None])
         if weights is not None: looked = [pick(l) for l in (*looked, weights[:, 0].unflatten(0, (batch, beam)))]
         state = state[:, :, (which + torch.arange(batch, device=which.device)[:, None]*beam).flatten()]
     return hypotheses(words[..., 1:], steps, sums/steps**alpha, looked, lengths, eos)
@@ -314,7 +325,8 @@ def hypotheses(
     seen, found = torch.stack(looked, 2).cpu().numpy() if looked else None, []
     for i, order in enumerate(scores.sort(dim=1, descending=True, stable=True).indices.tolist()):
         said = {k: [w for w in words[i, k, :steps[i, k]].tolist() if w != eos] for k in order}
-        found.append([Hypothesis(w, float(scores[i, k]), None if seen is None else seen[i, k, :len(w), :int(lengths[i])]) for k, w in said.items()])
+        found.append([Hypothesis(w, float(scores[i, k]), None if seen is None
+            else seen[i, k, :len(w), :int(lengths[i])]) for k, w in said.items()])
     return found
 
 # %% ../nbs/06_generate.ipynb #c0be82b3

@@ -172,12 +172,15 @@ def autocorrelation(
 # %% ../nbs/06_inside.ipynb #f9da3b79
 def time_constants(
     pieces: Sequence[Inside], # of one model
-    by: str = "auto" # "gate": mean keep weight; "state": autocorrelation of the state that remembers; "auto": "gate" where the cell keeps anything directly
+    # "gate": mean keep weight; "state": autocorrelation of the state that remembers; "auto": "gate" where the cell
+    # keeps anything directly
+    by: str = "auto"
 ) -> np.ndarray: # of each unit, frames
     "How long each unit remembers; raises `BadInput` for an unknown measure"
     if by not in ("auto", "gate", "state"): raise BadInput.found("by", by, "auto, gate, state")
     keep = np.concatenate([p.keep for p in pieces]).mean(0)
-    return time_constant(keep if by == "gate" or by == "auto" and keep.any() else autocorrelation([p.memory for p in pieces]))
+    return time_constant(keep if by == "gate" or by == "auto"
+        and keep.any() else autocorrelation([p.memory for p in pieces]))
 
 # %% ../nbs/06_inside.ipynb #e4f71c93
 def phrase_ends(
@@ -202,7 +205,8 @@ def events(
     before = np.vstack([np.zeros_like(now[:1]), now[:-1]])
     notes = now.sum(1)
     top = np.where(notes, LOWEST + NOTES - 1. - now[:, ::-1].argmax(1), np.nan)
-    found = {"change": (now ^ before).sum(1)/np.maximum(1, (now | before).sum(1)), "notes": notes, "silence": notes == 0,
+    found = {"change": (now ^ before).sum(1)/np.maximum(1, (now | before).sum(1)), "notes": notes,
+        "silence": notes == 0,
         "top note": top, "top note held": np.append(False, top[1:] == top[:-1]), "phrase end": phrase_ends(now, step)}
     if step < 1: found["on the beat"] = np.arange(len(now))*step % 1 == 0
     return pd.DataFrame(found, dtype=float)
@@ -215,9 +219,11 @@ def correlations(
     "The correlation of every unit with every event, where the event is defined"
     v, e = np.concatenate(values).astype(float), pd.concat(happened).to_numpy(float)
     def standard(a):
-        with np.errstate(invalid="ignore", divide="ignore"): return (a - a.mean(0))/np.where(np.ptp(a, 0) > 0, a.std(0), np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (a - a.mean(0))/np.where(np.ptp(a, 0) > 0, a.std(0), np.nan)
     columns = ((v[known], y[known]) for y in e.T if (known := ~np.isnan(y)).any())
-    return pd.DataFrame({name: standard(a).T @ standard(y)/len(y) for name, (a, y) in zip(happened[0], columns)}).rename_axis("unit")
+    return pd.DataFrame({name: standard(a).T @ standard(y)/len(y)
+        for name, (a, y) in zip(happened[0], columns)}).rename_axis("unit")
 
 # %% ../nbs/06_inside.ipynb #f450fc2d
 def ordered(
@@ -229,13 +235,16 @@ def ordered(
 # %% ../nbs/06_inside.ipynb #15b9d75d
 def around(
     values: Sequence[np.ndarray], # (frames,) of each piece: a unit, or the mean of several
-    marks: Sequence[np.ndarray | pd.Series], # (frames,) of each piece: where it happened, not 0; a column of `events`, say
+    # (frames,) of each piece: where it happened, not 0; a column of `events`, say
+    marks: Sequence[np.ndarray | pd.Series],
     lags: int = 8 # frames before and after
 ) -> pd.DataFrame: # a row a lag: mean, error (standard error), n (events), overall (mean of all frames)
     "The mean course of a gate or state about an event; what lies outside a piece does not count"
     padded = [np.pad(np.asarray(v, float), lags, constant_values=np.nan) for v in values]
-    windows = pd.DataFrame(np.concatenate([sliding_window_view(v, 2*lags + 1)[np.asarray(m) != 0] for v, m in zip(padded, marks)]), columns=range(-lags, lags + 1))
-    return pd.DataFrame(dict(mean=windows.mean(), error=windows.sem(), n=windows.count(), overall=np.concatenate(values).mean())).rename_axis("lag")
+    windows = pd.DataFrame(np.concatenate([sliding_window_view(v, 2*lags + 1)[np.asarray(m) != 0]
+        for v, m in zip(padded, marks)]), columns=range(-lags, lags + 1))
+    return pd.DataFrame(dict(mean=windows.mean(), error=windows.sem(), n=windows.count(),
+        overall=np.concatenate(values).mean())).rename_axis("lag")
 
 # %% ../nbs/06_inside.ipynb #ebca4d29
 def gradient_norms(
@@ -265,4 +274,5 @@ def gradient_flow(
     norms = np.concatenate(pieces)
     whole = np.linalg.norm(norms, axis=-1)
     with np.errstate(invalid="ignore"): share = pd.DataFrame((whole if part is None else norms[..., part])/whole[:, :1])
-    return pd.DataFrame(dict(median=share.median(), low=share.quantile(0.25), high=share.quantile(0.75), frames=share.count())).rename_axis("k")
+    return pd.DataFrame(dict(median=share.median(), low=share.quantile(0.25), high=share.quantile(0.75),
+        frames=share.count())).rename_axis("k")

@@ -19,7 +19,8 @@ from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from .arithmetic import WIDTH, BACKWARD, FORWARD, HOLD, WEIGHTS, call, compile_product, kernel, line, log, sigmoid
+from .arithmetic import (
+    WIDTH, BACKWARD, FORWARD, HOLD, WEIGHTS, call, compile_product, kernel, line, log, sigmoid)
 from .base import NOTES
 from .cells import Cell
 from .compile import Code
@@ -55,7 +56,8 @@ def make_layout(
 ) -> Layout:
     "The layout of a network"
     n = -(-units//WIDTH)*WIDTH
-    sizes = Layout(inputs, outputs, layers, units, n, n*len(cell.gates), n*len(cell.recurrent_gates), cell.vectors, 0, 0)
+    sizes = Layout(inputs, outputs, layers, units, n, n*len(cell.gates), n*len(cell.recurrent_gates), cell.vectors, 0,
+        0)
     R = int(layer_begin(sizes, layers)[0])
     return sizes._replace(R=R, size=R + outputs*(n + 1) + outputs % 2) # an even size, for the noise
 
@@ -68,7 +70,8 @@ def torch_views(
     n, h, views = lay.n, lay.units, {}
     for l in range(lay.layers):
         at, inputs = layer_begin(lay, l)
-        shapes = dict(weight_ih=(inputs, -1, n), weight_hh=(-1, n, n), bias_ih=(-1, n), bias_hh=(-1, n), weight_vh=(-1, n))
+        shapes = dict(weight_ih=(inputs, -1, n), weight_hh=(-1, n, n), bias_ih=(-1, n), bias_hh=(-1, n),
+            weight_vh=(-1, n))
         sizes = (inputs*lay.rows, lay.recurrent*n, lay.rows, lay.recurrent, lay.vectors*n)
         ends = at + np.cumsum([0, *sizes])
         for (name, shape), a, b in zip(shapes.items(), ends, ends[1:]):
@@ -129,7 +132,8 @@ class Work(NamedTuple):
     "What is remembered between forward and backward, a row a frame"
     run: int # address of the cell's time loops
     product: int # address of the product
-    memory: np.ndarray # layers x what a layer needs: first A (W x + b, later its gradient), the hidden states, their gradients
+    # layers x what a layer needs: first A (W x + b, later its gradient), the hidden states, their gradients
+    memory: np.ndarray
     L: np.ndarray # outputs: logits, then the loss's gradient by them
     X: np.ndarray # inputs; of music empty, since those are read from the list of notes
 
@@ -144,7 +148,8 @@ def make_work(
         size = np.dtype(code.dtype).itemsize
         memory = np.zeros(math.prod(shape) + 64//size, code.dtype)
         return memory[-memory.ctypes.data%64//size:][:math.prod(shape)].reshape(shape)
-    return Work(code.address, compile_product(code.dtype).address, zeros(lay.layers, code.size(rows, lay.n)), zeros(rows, lay.outputs),
+    return Work(code.address, compile_product(code.dtype).address, zeros(lay.layers, code.size(rows, lay.n)),
+        zeros(rows, lay.outputs),
         zeros(rows*dense, lay.inputs))
 
 # %% ../nbs/01_kernels.ipynb #4157ca28
@@ -152,9 +157,10 @@ def make_work(
 def parts(lay, s, l):
     "A, hidden states and their gradients of a layer"
     memory, rows = s.memory[l], len(s.L)
-    h = line(rows*lay.rows)
-    d = h + line(rows*lay.n)
-    return memory[:rows*lay.rows].reshape(rows, lay.rows), memory[h:h + rows*lay.n].reshape(rows, lay.n), memory[d:d + rows*lay.n].reshape(rows, lay.n)
+    h, size = line(rows*lay.rows), rows*lay.n
+    d = h + line(size)
+    A = memory[:rows*lay.rows].reshape(rows, lay.rows)
+    return A, memory[h:h + size].reshape(rows, lay.n), memory[d:d + size].reshape(rows, lay.n)
 
 @intrinsic
 def call_run(context, run, what, first, last, rows, n, units, product, memory, given, gradient):
@@ -168,7 +174,8 @@ def call_run(context, run, what, first, last, rows, n, units, product, memory, g
 @kernel
 def time_loops(what, first, last, lay, s, l, given, gradient):
     "Have the cell of layer l go over the rows first to last - 1, or do something with all up to there"
-    call_run(s.run, what, first, last, len(s.L), lay.n, lay.units, s.product, s.memory[l], given, gradient) # type: ignore[call-arg] # numba hands an intrinsic its context
+    sizes = len(s.L), lay.n, lay.units # numba hands an intrinsic its context
+    call_run(s.run, what, first, last, *sizes, s.product, s.memory[l], given, gradient) # type: ignore[call-arg]
 
 # %% ../nbs/01_kernels.ipynb #dfc4ca8d
 class Sparse(NamedTuple):
@@ -313,7 +320,8 @@ def gradients(batch, lay, data, vector, gradient, s):
     loss = add_losses(batch, data, s)
     _, H, D = parts(lay, s, lay.layers - 1)
     for i in range(len(gradient)): gradient[i] = 0
-    (R, _), (gR, gd), L, share = split_readout(lay, vector), split_readout(lay, gradient), s.L[:rows], s.L.dtype.type(1/frames)
+    (R, _), (gR, gd), L, share = split_readout(lay, vector), split_readout(lay,
+        gradient), s.L[:rows], s.L.dtype.type(1/frames)
     for t in range(rows):
         for j in range(lay.outputs):
             L[t, j] *= share
@@ -402,7 +410,8 @@ def sgd(w, g, buffer, clip, hyper):
 @kernel
 def adamw(w, g, first, second, clip, hyper, step):
     real = w.dtype.type
-    a, b, a1, b1, eps, decay = real(0.9), real(0.999), real(1 - 0.9), real(1 - 0.999), real(1e-8), real(1) - hyper.lr*hyper.wd
+    a, b, a1, b1, eps = real(0.9), real(0.999), real(1 - 0.9), real(1 - 0.999), real(1e-8)
+    decay = real(1) - hyper.lr*hyper.wd
     size, root = real(hyper.lr/(1 - 0.9**step)), real(math.sqrt(1 - 0.999**step))
     for i in range(len(w)):
         d = g[i]*clip

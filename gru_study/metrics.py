@@ -90,7 +90,8 @@ def evaluate_music(
         x, mask = pad_rolls([rolls[i] for i in batch], device)
         logits, y = model(x[:, :-1])[0], x[:, 1:].bool()
         on = logits > 0
-        each = (torch.ones_like(mask), frame_nll(logits, x[:, 1:]), frame_nll_on(logits, x[:, 1:]), (on & y).sum(-1), (on ^ y).sum(-1))
+        each = (torch.ones_like(mask), frame_nll(logits, x[:, 1:]), frame_nll_on(logits, x[:, 1:]), (on & y).sum(-1),
+            (on ^ y).sum(-1))
         sums[:, batch] = torch.stack([(v*mask).sum(1, dtype=torch.float64) for v in each]).cpu().numpy()
     return MusicScores(*sums)
 
@@ -117,7 +118,8 @@ class Markov(nn.Module):
         train: list[np.ndarray] # rolls
     ):
         super().__init__()
-        before, now = (torch.from_numpy(np.concatenate([r[cut] for r in train])).double() for cut in (slice(None, -1), slice(1, None)))
+        before, now = (torch.from_numpy(np.concatenate([r[cut] for r in train])).double()
+            for cut in (slice(None, -1), slice(1, None)))
         after_on, after_off = ((w*now).sum(0).add(1)/w.sum(0).add(2) for w in (before, 1 - before))
         self.register_buffer("p", torch.stack([after_off, after_on]).float())
 
@@ -157,7 +159,8 @@ def paired_difference(
     d, f = np.asarray(a, float) - b, np.asarray(frames, float)
     value = float(pooled(d, f))
     if len(d) < 3 or np.ptp(d/f) == 0: return Interval(value, np.nan, np.nan)
-    ci = bootstrap((d, f), pooled, paired=True, vectorized=True, n_resamples=resamples, method="BCa", rng=np.random.default_rng(seed)).confidence_interval
+    ci = bootstrap((d, f), pooled, paired=True, vectorized=True, n_resamples=resamples, method="BCa",
+        rng=np.random.default_rng(seed)).confidence_interval
     return Interval(value, float(ci.low), float(ci.high))
 
 # %% ../nbs/05_metrics.ipynb #0261497a
@@ -202,7 +205,8 @@ def translation_loss(
     "Teacher forcing: every word of the target given those before it"
     features, following = model(source, lengths, target[:, :-1], rng), target[:, 1:]
     scored = following != pad
-    return *output_loss(features[scored], model.output_weight, model.bias, following[scored], smoothing), int(scored.sum())
+    return *output_loss(features[scored], model.output_weight, model.bias, following[scored],
+        smoothing), int(scored.sum())
 
 @torch.no_grad()
 def evaluate_translator(
@@ -271,6 +275,8 @@ def paired_bleu(
 ) -> dict[str, dict[str, float | None]]: # name -> "bleu", "interval" (half the width of 95%), "p" (None for the first)
     "Lowercased BLEU of several systems on the same sentences, and how likely a difference as large is chance"
     from sacrebleu.significance import PairedTest
-    test = PairedTest(list(systems.items()), {"BLEU": bleu_metrics(language)["bleu_lower"]}, [references], test_type="bs", n_samples=samples)
+    test = PairedTest(list(systems.items()), {"BLEU": bleu_metrics(language)["bleu_lower"]}, [references],
+        test_type="bs", n_samples=samples)
     found: dict[str, list] = test()[1]
-    return {name: {"bleu": r.score, "interval": r.ci, "p": r.p_value} for name, r in zip(found["System"], found["BLEU"])}
+    return {name: {"bleu": r.score, "interval": r.ci, "p": r.p_value}
+        for name, r in zip(found["System"], found["BLEU"])}

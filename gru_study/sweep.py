@@ -24,8 +24,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .base import (
-    BadInput, absolute, asset, brief, cores, find_path, folder_name, now_compiling, project_file, study_home, write_file)
+from gru_study.base import (
+    BadInput, absolute, asset, brief, cores, find_path, folder_name, now_compiling, project_file, study_home,
+    write_file)
 from .experiment import Experiment, Search, inside_exp, make_experiment, open_run
 from .pictures import MIME, to_draw
 

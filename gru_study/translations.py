@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'SCORES', 'LENGTHS', 'TOKENS', 'Translations', 'run_rows', 'length_rows', 'pair_rows', 'with_texts',
            'collect_translations', 'at_best_rate', 'told_apart', 'write_translations', 'read_translations',
-           'translation_table', 'published_translations', 'readme_translations', 'translation_findings', 'long_finding']
+           'translation_table', 'published_translations', 'readme_translations', 'long_finding', 'translation_findings']
 
 # %% ../nbs/12_translations.ipynb #3a6c146c
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ import pandas as pd
 from .base import BadInput
 from .experiment import Experiment, Run
 from .metrics import bleu_metrics, corpus_score, paired_bleu
-from .report import by_data, finished_runs, history, in_markdown, is_trial, provenance, published, read_tables, settings, usable, write_tables
+from gru_study.report import (
+    by_data, finished_runs, history, in_markdown, is_trial, provenance, published, read_tables, settings, usable,
+    write_tables)
 from .text import Pairs, TextData, load_text, not_tested, tokenizer
 
 # %% ../nbs/12_translations.ipynb #762a59fa
@@ -29,12 +31,14 @@ class Translations:
     rates: pd.DataFrame # data, run, model, lr, seed, valid_perplexity: every run
     lengths: pd.DataFrame # data, run, test, words, sentences, bleu_lower: by length of the source
     curves: pd.DataFrame # data, run, epoch, seconds, train_nll, valid_nll
-    pairs: pd.DataFrame # data, test, a, b: models; seeds: pairs of runs; bleu_a, bleu_b: means; p: of the paired bootstrap, the largest
+    # data, test, a, b: models; seeds: pairs of runs; bleu_a, bleu_b: means; p: of the paired bootstrap, the largest
+    pairs: pd.DataFrame
     provenance: dict[str, dict] # data -> versions, machine, time, commit, signatures of the scores
     damaged: tuple[str, ...] = () # a sentence for each run that was left out
 
 PARTS = { # name: columns of text; of numbers
-    "runs": "data run model cell attention sizes settings test; units parameters lr seed train_perplexity valid_perplexity "
+    "runs": "data run model cell attention sizes settings test; units parameters lr seed train_perplexity "
+        "valid_perplexity "
         "best_epoch epochs seconds perplexity bleu bleu_lower chrf chrf_lower bleu_tokens greedy_bleu_tokens",
     "rates": "data run model; lr seed valid_perplexity",
     "lengths": "data run test words; sentences bleu_lower",
@@ -49,14 +53,19 @@ def run_rows(
     "What the study knows of a finished run"
     f, c = run.result, run.result["config"]
     usual = Experiment(task="translate")
-    more = [s for s in settings(c).split() if not s.startswith("attention=")] + ["epoch={epoch}".format(**c)]*(c["epoch"] != usual.epoch)
-    name = f"{f['cell']}-{f['units']}" + {"general": "", "none": " no attention"}.get(c["attention"], f" {c['attention']} attention")
-    common = dict(data=f["data"], run=run.save_dir, model=name, cell=f["cell"], units=f["units"], attention=c["attention"], sizes="given" if c["hidden"] else c["match"], parameters=f["parameters"],
-        settings=" ".join(more), lr=c["lr"], seed=c["seed"], train_perplexity=f["train"]["perplexity"], valid_perplexity=f["valid"]["perplexity"], best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"])
+    more = [s for s in settings(c).split()
+        if not s.startswith("attention=")] + ["epoch={epoch}".format(**c)]*(c["epoch"] != usual.epoch)
+    name = f"{f['cell']}-{f['units']}" + {"general": "", "none": " no attention"}.get(c["attention"],
+        f" {c['attention']} attention")
+    common = dict(data=f["data"], run=run.save_dir, model=name, cell=f["cell"], units=f["units"],
+        attention=c["attention"], sizes="given" if c["hidden"] else c["match"], parameters=f["parameters"],
+        settings=" ".join(more), lr=c["lr"], seed=c["seed"], train_perplexity=f["train"]["perplexity"],
+        valid_perplexity=f["valid"]["perplexity"], best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"])
     return [common | dict(test=test) | {k: scores[k] for k in SCORES} for test, scores in f["tests"].items()]
 
 # %% ../nbs/12_translations.ipynb #a6dad9bf
-LENGTHS = {"1-8": (1, 8), "9-11": (9, 11), "12-14": (12, 14), "15-19": (15, 19), "20 and more": (20, 10**9)} # words of the source
+# words of the source
+LENGTHS = {"1-8": (1, 8), "9-11": (9, 11), "12-14": (12, 14), "15-19": (15, 19), "20 and more": (20, 10**9)}
 
 def length_rows(
     translations: list[str],
@@ -81,16 +90,19 @@ def pair_rows(
     references: list[str],
     language: str # of both
 ) -> list[dict]:
-    "Models that differ in the cell or in attention, and in nothing else: runs of the same rank among the seeds are paired, and the least clear pair counts"
+    "Models that differ in the cell or in attention alone: runs are paired by rank of the seed, the least clear counts"
     models, rows = {m: part.sort_values("seed") for m, part in runs.groupby("model")}, []
     for a, b in combinations(models, 2):
         x, y = models[a].iloc[0], models[b].iloc[0]
-        if (x.sizes, x.settings) != (y.sizes, y.settings) or (x.cell != y.cell) + (x.attention != y.attention) != 1: continue
-        scores = [paired_bleu({"a": said[p], "b": said[q]}, references, language=language) for p, q in zip(models[a].run, models[b].run)]
+        if (x.sizes, x.settings) != (y.sizes, y.settings) or (x.cell != y.cell) + (x.attention != y.attention) != 1:
+            continue
+        scores = [paired_bleu({"a": said[p], "b": said[q]}, references, language=language)
+            for p, q in zip(models[a].run, models[b].run)]
         found = pd.DataFrame([dict(a=f["a"]["bleu"], b=f["b"]["bleu"], p=f["b"]["p"]) for f in scores])
         gaps = found.a - found.b
         p = found.p.max() if gaps.min()*gaps.max() > 0 else 1.
-        rows.append(dict(data=x.data, test=x.test, a=a, b=b, seeds=len(found), bleu_a=found.a.mean(), bleu_b=found.b.mean(), p=p))
+        rows.append(dict(data=x.data, test=x.test, a=a, b=b, seeds=len(found), bleu_a=found.a.mean(),
+            bleu_b=found.b.mean(), p=p))
     return rows
 
 # %% ../nbs/12_translations.ipynb #777029a5
@@ -117,16 +129,27 @@ def collect_translations(
     damaged: list[str] = []
     whole = usable([r for r in finished_runs(under, "translate", damaged) if not is_trial(r)], damaged)
     runs, texts = with_texts(whole, damaged)
-    if not runs: raise BadInput("; ".join(["report: found no finished translation run; train one first, for instance with gru-study train --task translate", *damaged]))
+    if not runs:
+        raise BadInput("; ".join(["report: found no finished translation run; train one first, for instance with "
+            "gru-study train --task translate", *damaged]))
     results = {run.save_dir: run.result for run in runs}
     rows = told_apart(pd.DataFrame([row for run in runs for row in run_rows(run)]))
     table = at_best_rate(rows)
     runs = [run for run in runs if run.save_dir in set(table.run)]
-    lengths = [dict(data=f["data"], run=run.save_dir, test=test) | row for run in runs for f in (results[run.save_dir],) for test, said in f["translations"].items() for row in length_rows(said, texts[f["data"]][test], *texts[f["data"]].languages)]
-    curves = [pd.DataFrame(history(run))[["epoch", "seconds", "train_nll", "valid_nll"]].assign(data=run.result["data"], run=run.save_dir).astype({"epoch": int}) for run in runs]
-    pairs = [row for (data, test), part in table.groupby(["data", "test"], sort=False) for row in pair_rows(part, {r: results[r]["translations"][test] for r in part.run}, texts[data][test].target, texts[data].languages[1])]
-    origin = {data: provenance(found) | {"signatures": found[0]["test"]["signatures"]} for data, found in by_data(runs).items()}
-    return Translations(table, rows.drop_duplicates("run")[["data", "run", "model", "lr", "seed", "valid_perplexity"]], pd.DataFrame(lengths), pd.concat(curves, ignore_index=True), pd.DataFrame(pairs, columns=["data", "test", "a", "b", "seeds", "bleu_a", "bleu_b", "p"]), origin, tuple(damaged))
+    lengths = [dict(data=f["data"], run=run.save_dir, test=test) | row for run in runs
+        for f in (results[run.save_dir],) for test, said in f["translations"].items()
+        for row in length_rows(said, texts[f["data"]][test], *texts[f["data"]].languages)]
+    curves = [pd.DataFrame(history(run))[["epoch", "seconds", "train_nll", "valid_nll"]].assign(data=run.result["data"],
+        run=run.save_dir).astype({"epoch": int}) for run in runs]
+    pairs = [row for (data, test), part in table.groupby(["data", "test"], sort=False)
+        for row in pair_rows(part, {r: results[r]["translations"][test] for r in part.run}, texts[data][test].target,
+        texts[data].languages[1])]
+    origin = {data: provenance(found) | {"signatures": found[0]["test"]["signatures"]}
+        for data, found in by_data(runs).items()}
+    return Translations(table, rows.drop_duplicates("run")[["data", "run", "model", "lr", "seed", "valid_perplexity"]],
+        pd.DataFrame(lengths), pd.concat(curves, ignore_index=True),
+        pd.DataFrame(pairs, columns=["data", "test", "a", "b", "seeds", "bleu_a", "bleu_b", "p"]), origin,
+        tuple(damaged))
 
 def at_best_rate(
     runs: pd.DataFrame # of `Translations`
@@ -141,7 +164,8 @@ def told_apart(
 ) -> pd.DataFrame: # the same, `model` with the settings where models would share a name
     "Names that tell models apart"
     many = runs.groupby(["data", "model"]).settings.transform("nunique") > 1
-    return runs.assign(model=[f"{m} {s or 'as usual'}" if more else m for m, s, more in zip(runs.model, runs.settings, many)])
+    return runs.assign(model=[f"{m} {s or 'as usual'}" if more else m
+        for m, s, more in zip(runs.model, runs.settings, many)])
 
 # %% ../nbs/12_translations.ipynb #31a755a4
 def write_translations(
@@ -173,9 +197,15 @@ def translation_table(
     for _, same in part.groupby(["model", "sizes", "settings"], sort=False):
         m, first = same.mean(numeric_only=True), same.iloc[0]
         spread = f" ± {same.bleu_tokens.std(ddof=1):.2f}" if len(same) > 1 else ""
-        rows.append({"model": first.model, "parameters": f"{first.parameters:,}", "rate": f"{first.lr:g}", "seeds": str(len(same)), "valid perplexity": f"{m.valid_perplexity:.2f}", "test perplexity": f"{m.perplexity:.2f}", "BLEU": f"{m.bleu:.2f}",
-            "BLEU, lowercased": f"{m.bleu_lower:.2f}", "chrF": f"{m.chrf:.2f}", TOKENS: f"{m.bleu_tokens:.2f}{spread}", "the same, greedy": f"{m.greedy_bleu_tokens:.2f}", "epochs": f"{m.epochs:.0f}", "minutes": f"{m.seconds/60:.1f}", "settings": first.settings, "by": m.bleu_tokens})
-    table = pd.DataFrame(rows).sort_values("by", ascending=False).drop(columns=["by", *["settings"]*(part.settings.nunique() < 2), *["rate"]*(part.lr.nunique() < 2)])
+        rows.append({"model": first.model, "parameters": f"{first.parameters:,}", "rate": f"{first.lr:g}",
+            "seeds": str(len(same)), "valid perplexity": f"{m.valid_perplexity:.2f}",
+            "test perplexity": f"{m.perplexity:.2f}", "BLEU": f"{m.bleu:.2f}",
+            "BLEU, lowercased": f"{m.bleu_lower:.2f}", "chrF": f"{m.chrf:.2f}", TOKENS: f"{m.bleu_tokens:.2f}{spread}",
+            "the same, greedy": f"{m.greedy_bleu_tokens:.2f}", "epochs": f"{m.epochs:.0f}",
+            "minutes": f"{m.seconds/60:.1f}", "settings": first.settings, "by": m.bleu_tokens})
+    table = pd.DataFrame(rows).sort_values("by",
+        ascending=False).drop(columns=["by", *["settings"]*(part.settings.nunique() < 2),
+        *["rate"]*(part.lr.nunique() < 2)])
     return pd.concat([table, published_translations(data)]).fillna("") if test in (None, main) else table
 
 def published_translations(
@@ -185,14 +215,15 @@ def published_translations(
     stem, _, languages = data.partition("_")
     rows = published(f"{stem} {languages.replace('_', '-')}")
     rows = rows[rows.metric == "bleu"] if len(rows) else rows
-    return pd.DataFrame([{"model": f"{r.model}, {r.source}", "the same, greedy": f"{r.value:.1f}", "test perplexity": str(r.note).removeprefix("perplexity ")} for r in rows.itertuples()])
+    return pd.DataFrame([{"model": f"{r.model}, {r.source}", "the same, greedy": f"{r.value:.1f}",
+        "test perplexity": str(r.note).removeprefix("perplexity ")} for r in rows.itertuples()])
 
 # %% ../nbs/12_translations.ipynb #13eed9a2
 def readme_translations(
     study: Translations,
     data: str = "multi30k_de_en"
 ) -> str: # Markdown
-    "Lowercased BLEU on the first test set of each cell, with attention and without: mean and standard deviation over seeds"
+    "Lowercased BLEU on the first test set of each cell, with and without attention: mean and deviation over seeds"
     runs = study.runs[study.runs.data == data]
     runs = runs[runs.test == runs.test.iloc[0]]
     def score(cell, attention):
@@ -200,7 +231,23 @@ def readme_translations(
         spread = f" ± {bleu.std(ddof=1):.2f}" if len(bleu) > 1 else ""
         return f"{bleu.mean():.2f}{spread} ({len(bleu)})" if len(bleu) else ""
     lines = ["| cell | with attention | without |", "| --- | ---: | ---: |"]
-    return "\n".join(lines + [f"| {label} | {score(cell, 'general')} | {score(cell, 'none')} |" for cell, label in (("tanh", "tanh"), ("lstm", "LSTM"), ("gru", "GRU"))])
+    return "\n".join(lines + [f"| {label} | {score(cell, 'general')} | {score(cell, 'none')} |"
+        for cell, label in (("tanh", "tanh"), ("lstm", "LSTM"), ("gru", "GRU"))])
+
+# %% ../nbs/12_translations.ipynb #ec725502
+def long_finding(
+    study: Translations,
+    data: str,
+    test: str
+) -> list[str]: # Markdown
+    "What is lost from the shortest to the longest sentences"
+    here = study.lengths[(study.lengths.data == data) & (study.lengths.test == test)]
+    table = here.merge(study.runs[study.runs.test == test][["run", "model"]], on="run")
+    if table.words.nunique() < 2: return []
+    by = table.groupby(["model", "words"], sort=False).bleu_lower.mean().unstack()
+    by = by[[l for l in LENGTHS if l in set(table.words)]]
+    return ["**Long sentences**: from the shortest to the longest group BLEU changes by "
+        + ", ".join(f"{in_markdown(m)} {row.iloc[-1] - row.iloc[0]:+.1f}" for m, row in by.iterrows()) + "."]
 
 # %% ../nbs/12_translations.ipynb #7b1f906a
 def translation_findings(
@@ -216,24 +263,21 @@ def translation_findings(
     told.append(f"**{in_markdown(data)}**, {in_markdown(test)}, lowercased BLEU: {order}.")
     told += [f"**Beside BLEU**: {in_markdown(note)}." for note in not_tested(data.rpartition("_")[2])]
     best_first = lambda r: (r.a, r.b) if r.bleu_a > r.bleu_b else (r.b, r.a)
-    clear = [f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.bleu_a - r.bleu_b):.2f}" for r in pairs.itertuples() if r.p < 0.05]
-    if len(pairs): told.append(f"**Beyond noise** (paired bootstrap over the sentences, p < 0.05 for each of {pairs.seeds.min()} pair(s) of runs): {'; '.join(clear) or 'nothing'}. {len(pairs) - len(clear)} of {len(pairs)} differences are within noise.")
+    clear = [f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.bleu_a - r.bleu_b):.2f}"
+        for r in pairs.itertuples() if r.p < 0.05]
+    if len(pairs):
+        told.append(f"**Beyond noise** (paired bootstrap over the sentences, p < 0.05 for each of {pairs.seeds.min()} "
+            f"pair(s) of runs): {'; '.join(clear) or 'nothing'}. {len(pairs) - len(clear)} of {len(pairs)} "
+            f"differences are within noise.")
     both = {c: part.groupby(part.attention != "none").bleu_lower.mean() for c, part in runs.groupby("cell")}
     gain = [f"{in_markdown(c)} {v[True] - v[False]:+.2f}" for c, v in both.items() if len(v) == 2]
     if gain: told.append(f"**Attention** is worth, in BLEU: {', '.join(gain)}.")
-    tried = study.rates[study.rates.data == data].groupby("model").lr.agg(lambda rates: sorted(set(rates), reverse=True))
+    by_model = study.rates[study.rates.data == data].groupby("model").lr
+    tried = by_model.agg(lambda rates: sorted(set(rates), reverse=True))
     best = runs.groupby("model").lr.first()
-    several = [f"{in_markdown(m)} {', '.join(f'{r:g}' for r in rates)}, best {best[m]:g}" for m, rates in tried.items() if len(rates) > 1]
-    if several: told.append(f"**Learning rates** tried (best by perplexity on validation): {'; '.join(several)}; all others {', '.join(f'{r:g}' for r in sorted({rates[0] for rates in tried if len(rates) == 1}))} alone.")
+    several = [f"{in_markdown(m)} {', '.join(f'{r:g}' for r in rates)}, best {best[m]:g}"
+        for m, rates in tried.items() if len(rates) > 1]
+    if several:
+        told.append(f"**Learning rates** tried (best by perplexity on validation): {'; '.join(several)}; all others "
+            f"{', '.join(f'{r:g}' for r in sorted({rates[0] for rates in tried if len(rates) == 1}))} alone.")
     return told + long_finding(study, data, test)
-
-def long_finding(
-    study: Translations,
-    data: str,
-    test: str
-) -> list[str]: # Markdown
-    "What is lost from the shortest to the longest sentences"
-    table = study.lengths[(study.lengths.data == data) & (study.lengths.test == test)].merge(study.runs[study.runs.test == test][["run", "model"]], on="run")
-    if table.words.nunique() < 2: return []
-    by = table.groupby(["model", "words"], sort=False).bleu_lower.mean().unstack()[[l for l in LENGTHS if l in set(table.words)]]
-    return ["**Long sentences**: from the shortest to the longest group BLEU changes by " + ", ".join(f"{in_markdown(m)} {row.iloc[-1] - row.iloc[0]:+.1f}" for m, row in by.iterrows()) + "."]
