@@ -63,6 +63,7 @@ fused = njit(pipeline_class=Apart, forceinline=True, **WITHIN)
 @register_jitable
 def between(x, low, high): return low if x < low else high if x > high else x # NaN stays
 
+# %% ../nbs/01_arithmetic.ipynb #f8b4f666
 def rational_tanh(x):
     "tanh in float32, by a quotient of polynomials of degrees 9 and 8"
     x = between(x, np.float32(-9.02), np.float32(9.02))
@@ -84,6 +85,7 @@ def rational_exp(x):
     p = (((f(1/720)*r + f(1/120))*r + f(1/24))*r + f(1/6))*r + f(1/2)
     return ((p*r + f(1))*r + f(1))*np.int32(np.int32(np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
 
+# %% ../nbs/01_arithmetic.ipynb #c85eacb7
 def rational_log(x):
     "ln x in float32, by the exponent's bits and a polynomial of degree 9 in the mantissa; -infinity at 0, NaN below"
     f = np.float32
@@ -249,6 +251,7 @@ def view(context, memory, at, rows, columns):
     emit = lambda context, b, signature, args: array_at(context, b, kind, b.gep(args[0], [args[1]]), args[2:])
     return kind(memory, *[types.intp]*3), emit
 
+# %% ../nbs/01_arithmetic.ipynb #46794fdf
 @intrinsic
 def gate(context, M, t, k, n):
     "The n entries of gate k in row t"

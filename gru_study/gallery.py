@@ -80,6 +80,7 @@ def even_variance(W, U, b, c, V) -> None:
     W.chunk(4)[3].mul_(3**0.5)
     b.zero_()
 
+# %% ../nbs/00_gallery.ipynb #144b92f3
 @cell("forget", "reset", "candidate", "highway", states=2, recurrent=0, vectors=2, initial=even_variance)
 def sru(wx, state, U, b, V):
     "A step of Lei et al. (2018): wx (batch, 4 units), (h, c) each (batch, units), V (2, units) -> (h, c)"
@@ -96,6 +97,7 @@ def standard(
     "Mean 0 and variance 1 over the units"
     return (a - a.mean(-1, keepdim=True))/torch.sqrt(a.var(-1, keepdim=True, correction=0) + 1e-5)
 
+# %% ../nbs/00_gallery.ipynb #5a543558
 def even(W, U, b, c, V) -> None:
     "Gains of 1, shifts of 0"
     c.zero_()

@@ -93,6 +93,7 @@ def pack(
     for name, view in torch_views(lay, vector).items(): view[...] = np.asarray(state[name]).reshape(view.shape)
     return vector
 
+# %% ../nbs/01_kernels.ipynb #4da4a280
 def unpack(
     lay: Layout,
     vector: np.ndarray # of `lay.size`
@@ -399,6 +400,7 @@ def rmsprop(w, g, square, buffer, clip, hyper):
         buffer[i] = mtm*buffer[i] + d/(math.sqrt(square[i]) + eps)
         w[i] -= lr*buffer[i]
 
+# %% ../nbs/01_kernels.ipynb #5615a7bc
 @kernel
 def sgd(w, g, buffer, clip, hyper):
     lr, mtm, wd = hyper.lr, hyper.mtm, hyper.wd

@@ -242,6 +242,7 @@ def bleu_metrics(
         "chrf": CHRF(), "chrf_lower": CHRF(lowercase=True),
         "bleu_tokens": BLEU(lowercase=True, tokenize="none", force=True)}
 
+# %% ../nbs/05_metrics.ipynb #989f59f4
 def corpus_score(
     metric, # of `bleu_metrics`
     said: list[str],

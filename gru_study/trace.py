@@ -113,6 +113,7 @@ def power(x, k):
     half = power(x, k//2) if k > 1 else x
     return half if k == 1 else half*half*x if k % 2 else half*half
 
+# %% ../nbs/00_trace.ipynb #d5273ec3
 def clamp(x, min=None, max=None):
     if min is not None: x = each("at_least", x, fact=number(min))
     return x if max is None else each("at_most", x, fact=number(max))
@@ -220,6 +221,7 @@ def needed(graph: Graph, roots: Iterable[int]) -> list[int]: # what they follow 
         found.add(i)
     return sorted(found)
 
+# %% ../nbs/00_trace.ipynb #f9f31164
 def group_products(graph: Graph, states: tuple[int, ...]) -> list[Group]:
     groups = list[Group]()
     for x, bias, k, i in sorted((*graph[i].args, *reversed(graph[i].fact), i)

@@ -108,7 +108,7 @@ def ugrnn(wx, h, U, b):
 '''
 REFUSED = { # a line of the step -> what the sentence names
     "return h if h.mean() > 0 else wx": "line 6: a sum that is not over the units",
-    "return wx if wx[0, 0] > 0 else h": "line 6: gt of single numbers",
+    "return wx if wx[0, 0] > 0 else h": "line 6: gt of what is no row of gates",
     "return torch.cos(wx + h)": "line 6: cos is not among what is compiled",
     "return torch.tanh(wx + h*torch.rand_like(h))": "line 6: rand_like is not among what is compiled",
     "return torch.tanh(wx + h/h.shape[-1])": "it computes with the number of units",

@@ -289,7 +289,7 @@ def test_first_start(browser, tmp_path):
             cell.locator(".jp-InputArea-editor").click()
             page.keyboard.press("Control+Enter")
         app.cell.get_by_role("button", name="Start").click()
-        page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 compiling the kernels, once on this machine')")
+        page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 compiling, once on this machine')")
         pause, stop, remove = (app.cell.get_by_role("button", name=name) for name in ("Pause", "Stop", "Remove"))
         assert pause.is_disabled() and remove.is_disabled() and stop.get_attribute("title").startswith("end after the epoch")
         stop.click()

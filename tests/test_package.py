@@ -19,7 +19,7 @@ from conftest import ROOT, needed, plain
 ini = ConfigParser(delimiters=["="])
 ini.read(ROOT / "settings.ini")
 SETTINGS = ini["DEFAULT"]
-EXTRAS = {name: SETTINGS[f"{name}_requirements"].split() for name in ("text", "cluster", "tensorboard", "lab", "docs", "dev")}
+EXTRAS = {name: SETTINGS[f"{name}_requirements"].split() for name in ("text", "cluster", "tensorboard", "bench", "lab", "docs", "dev")}
 HIDE = """
 import sys
 from importlib.machinery import PathFinder
