@@ -244,7 +244,7 @@ def without_chance() -> Iterator[None]:
         if by_chance: drawn.append(called.__name__)
     sys.setprofile(watch)
     try: yield
-    finally: sys.setprofile(before)
+    finally: getattr(before, "enable", lambda: sys.setprofile(before))() # cProfile has its own way in
     if drawn: raise Untraceable(f"a random number ({drawn[0]})")
 
 # %% ../nbs/00_trace.ipynb #50ee81d3
