@@ -27,14 +27,19 @@ from torch import nn
 
 from .base import CELL_NAMES, BadInput
 from .cells import CELLS, get_cell, match_hidden, recurrent
-from .experiment import Experiment, pretrained
+from .experiment import Experiment
+from .folder import pretrained
 from .generate import sample_music
 from .models import MusicLM, OneThread, Translator, output_loss, pad_rolls
 from .music import NOTES, MusicData
+from .music_task import MUSIC
 from .plots import colour
 from .text import TextData, text_batches
-from .train import (FusedEngine, TorchEngine, TranslateEngine, batches, descend, load_model, processor,
-    tensors, vocabulary_sizes)
+from .composing import load_model
+from .engines import TorchEngine, batches, descend, processor
+from .frames import FusedEngine
+from .translating import tensors, vocabulary_sizes, word_step
+from .translation_task import TranslationExperiment
 
 # %% ../nbs/14_bench.ipynb #45f015af
 def interleaved(
@@ -337,7 +342,7 @@ def bench_sampling(
     repeats: int = 5
 ) -> pd.DataFrame: # a row for each cell and number of pieces
     "Frames a second of `sample_music` and of the usual loop, with the models that ship with the package"
-    rows, models = [], {r.experiment.rnn: load_model(r) for r in pretrained("music_lm")}
+    rows, models = [], {r.experiment.rnn: load_model(r) for r in pretrained(MUSIC.name)}
     with OneThread():
         for n, (name, model) in product((1, 64), models.items()):
             t = interleaved({"ours": lambda: sample_music(model, steps, n=n), "torch": usual_sampling(model, steps, n)},
@@ -412,15 +417,15 @@ def bench_translation(
     data: TextData,
     repeats: int = 5,
     ours: int = 8, # batches of ours in a repetition
-    **fields # of `Experiment`, beyond task
+    **fields # of `TranslationExperiment`
 ) -> dict: # target words a second of each rival, ratios, parameters, milliseconds a batch of each part of ours
     "Throughput of training, in turns"
-    engine = TranslateEngine(Experiment(task="translate", **fields), data)
-    train, bs, rng = engine.train, engine.experiment.bs, torch.Generator().manual_seed(0)
+    engine = TorchEngine(TranslationExperiment(**fields), data)
+    train, bs, rng = engine.prepared.train, engine.experiment.bs, torch.Generator().manual_seed(0)
     bucketed, as_they_come = (list(islice(tensors(text_batches(train, bs, *seed), "cpu"), n))
         for seed, n in (((0, 1), ours), ((), 1)))
-    copied = CopiedTranslator(vocabulary_sizes(engine.fields))
-    t = interleaved({"ours": lambda: [engine.step(batch, rng, 0.5) for batch in bucketed],
+    copied = CopiedTranslator(vocabulary_sizes(engine.prepared.fields))
+    t = interleaved({"ours": lambda: [word_step(engine, batch, rng, 0.5) for batch in bucketed],
         "ours, step by step": trainer(engine.model, step_by_step(engine.model), bucketed[:2]),
         "copied design": trainer(copied, copied, as_they_come)}, repeats)
     words = {name: sum(int((y[:, 1:] != 1).sum()) for _, _, y in batches)
@@ -433,7 +438,7 @@ def bench_translation(
         "parts, ms a batch": translation_parts(engine, bucketed[0], repeats)}
 
 def translation_parts(
-    engine: TranslateEngine,
+    engine: TorchEngine,
     batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     repeats: int = 5
 ) -> dict[str, float]: # part -> milliseconds, forward and backward

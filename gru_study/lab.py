@@ -36,19 +36,25 @@ from pydantic import ValidationError
 
 from .base import BadInput, Failed, asset
 from .cells import CELLS, get_cell
-from .experiment import Experiment, Run, Task, explain, find_run, is_shipped, open_run, pretrained
+from .experiment import Experiment, explain, is_shipped
+from .folder import Run, find_run, open_run, pretrained
 from .generate import Translation, harmonise, roll_statistics, sample_music, to_wav, translate
 from .inside import (
     Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants)
 from .arithmetic import is_compiled
 from .models import MusicLM, OneThread, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
+from .music_task import MUSIC
 from .pictures import INK, in_words
 from .plots import (
     attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll)
 from .report import (
     differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable)
-from .train import code_of, fit, fuses, load_model, load_translator
+from .composing import load_model
+from .engines import learner_of
+from .train import fit
+from .translating import load_translator
+from .translation_task import TRANSLATION
 
 # %% ../nbs/13_lab.ipynb #45ef96f2
 class Source(Widget):
@@ -248,7 +254,7 @@ class Browse(App):
 
 # %% ../nbs/13_lab.ipynb #813746e0
 def finished(
-    task: Task = "music_lm",
+    task: str = MUSIC.name,
     left_out: HTML | None = None # gets a line for each that is damaged
 ) -> list[str]: # names for `find_run`
     "All trained models: the shipped ones first"
@@ -297,7 +303,7 @@ def field(
     value=None # default: that of the spec
 ) -> Widget:
     "A control for a field of the spec"
-    info, value = Experiment.model_fields[name], getattr(Experiment(), name) if value is None else value
+    info, value = MUSIC.spec.model_fields[name], getattr(MUSIC.spec(), name) if value is None else value
     common = dict(description=name, style=dict(description_width="92px"), layout=Layout(width="215px"))
     if get_origin(info.annotation) is Literal: return Dropdown(options=get_args(info.annotation), value=value, **common)
     if info.annotation is bool: return Checkbox(value, indent=False, **common)
@@ -310,7 +316,7 @@ def helped(
     control: Widget
 ) -> HBox:
     "A control and a question mark that opens what the spec says of its field"
-    told = html.escape(Experiment.model_fields[name].description or "")
+    told = html.escape(MUSIC.spec.model_fields[name].description or "")
     mark = (
         f'<details class="gru-help"><summary title="{told}" aria-label="what {name} means">?</summary>'
         f'<div>{told}</div></details>')
@@ -334,10 +340,10 @@ ALIVE = (COMPILING, "training", "paused") # states of a run that has a thread
 
 # %% ../nbs/13_lab.ipynb #5772933d
 def to_compile(
-    e: Experiment # of music
+    e: Experiment
 ) -> bool:
     "Has what trains this to be compiled first?"
-    return fuses(e) and not all(map(is_compiled, code_of(e).values()))
+    return not all(map(is_compiled, learner_of(e.task).to_compile(e).values()))
 
 # %% ../nbs/13_lab.ipynb #f0ebcb86
 class Training:
@@ -622,7 +628,7 @@ class Compose(VBox):
     "Let a trained network compose; see it, hear it, keep it"
     def __init__(self):
         self.left_out = HTML()
-        self.controls = compose_controls(finished("music_lm", self.left_out))
+        self.controls = compose_controls(finished(MUSIC.name, self.left_out))
         self.begin = Button(description="Compose", button_style="primary")
         self.status, self.plot, self.facts = HTML(), Plot(), facts()
         self.begin.on_click(lambda _: self.compose())
@@ -697,7 +703,7 @@ class LookInside(App):
     def __init__(self):
         self.inside, self.about, self.flow = Plot(), Plot(), Plot()
         self.last, self.note, self.left_out = None, HTML(), HTML()
-        controls = inside_controls(finished("music_lm", self.left_out))
+        controls = inside_controls(finished(MUSIC.name, self.left_out))
         super().__init__(controls, self.inside, self.about, self.note, self.flow, self.left_out)
 
     def update(self, run, piece, sort, of, event):
@@ -720,7 +726,7 @@ class LookInside(App):
         what = "Gates and states" if found[0].gates else "The state"
         told = f"{what} about a {event}: mean ± 2 standard errors; dashed: mean of all frames"
         show(self.about, event_figure(courses, event, told), event)
-        others = {n: find_run(n) for n in dict.fromkeys((*(r.save_dir for r in pretrained("music_lm")), run))}
+        others = {n: find_run(n) for n in dict.fromkeys((*(r.save_dir for r in pretrained(MUSIC.name)), run))}
         self.note.value, named = mixed([r.experiment.data for r in others.values()])
         flows = {named(title(r)[1], r.experiment.data): (title(r)[0], insides(n, stamp_of(n))[2])
             for n, r in others.items()}
@@ -780,7 +786,7 @@ class Compare(Pieces):
     "Finished runs side by side, down to a single piece"
     def __init__(self):
         self.curves, self.tables, self.scatter, self.roll, self.left_out = Plot(), facts(), Plot(), Plot(), HTML()
-        names = finished("music_lm", self.left_out)
+        names = finished(MUSIC.name, self.left_out)
         wide = Layout(width="420px")
         self.again = Button(description="Look for new runs", icon="refresh", layout=Layout(width="auto"))
         self.again.on_click(lambda _: self.look())
@@ -816,7 +822,7 @@ class Compare(Pieces):
         "Offer the runs that have finished meanwhile; what is ticked stays so"
         control, ticked = self.controls["runs"], self.controls["runs"].value
         self.quiet = True
-        control.options = names = finished("music_lm", self.left_out)
+        control.options = names = finished(MUSIC.name, self.left_out)
         control.value = [n for n in ticked if n in names]
         self.quiet = False
 
@@ -845,7 +851,7 @@ class Speak(App):
         sentence: str = "Ein Hund, der einen Ball sucht, wartet vor dem Haus."
     ):
         self.table, self.maps, self.left_out = facts(), Plot(), HTML()
-        names = finished("translate", self.left_out)
+        names = finished(TRANSLATION.name, self.left_out)
         super().__init__(dict(
             sentence=Text(sentence, description="sentence", continuous_update=False, layout=Layout(width="620px")),
             runs=SelectMultiple(options=names, value=names[:3], description="models", layout=Layout(width="420px")),

@@ -22,8 +22,10 @@ from optuna.trial import TrialState
 from sqlalchemy import URL
 
 from .base import DIGESTS, BadInput, Failed
-from .experiment import Run, Search, advice, clear_run, locked, open_run
-from .train import Diverged, Result, fit
+from .experiment import Search
+from .folder import Run, advice, clear_run, locked, open_run
+from .engines import Diverged
+from .train import Result, fit
 
 # %% ../nbs/09_search.ipynb #bcfae618
 def draw_rates(

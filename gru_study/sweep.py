@@ -27,7 +27,8 @@ from typing import Any
 from gru_study.base import (
     BadInput, absolute, asset, brief, cores, find_path, folder_name, now_compiling, project_file, study_home,
     write_file)
-from .experiment import Experiment, Search, inside_exp, make_experiment, open_run
+from .experiment import Experiment, Search, inside_exp, make_experiment
+from .folder import open_run
 from .pictures import MIME, to_draw
 
 # %% ../nbs/10_sweep.ipynb #50ee5d61

@@ -537,7 +537,7 @@ EVIL = "from pathlib import Path\nPath({!r}).touch()\ndef x(*a): return a\n"
 
 @reader
 def config(folder):
-    from gru_study.experiment import Run
+    from gru_study.folder import Run
     files = music_run(folder)
     (folder / "evil_cell.py").write_text(EVIL.format(str(folder / "executed")))
     sys.path.insert(0, str(folder))
@@ -554,7 +554,7 @@ def tell(table): return table.to_string(index=False).encode()
 
 @reader
 def result(folder):
-    from gru_study.experiment import Run
+    from gru_study.folder import Run
     from gru_study.report import collect, readable, shared_settings, study_table
     from gru_study.train import Result
     files = music_run(folder)
@@ -566,7 +566,7 @@ def result(folder):
 
 @reader
 def translated(folder):
-    from gru_study.experiment import Run
+    from gru_study.folder import Run
     from gru_study.train import Result
     from gru_study.translations import collect_translations, translation_table
     files = text_run(folder)
@@ -579,7 +579,7 @@ def translated(folder):
 
 @reader
 def metrics(folder):
-    from gru_study.experiment import Run
+    from gru_study.folder import Run
     from gru_study.report import collect, history
     from gru_study.sweep import epochs_done
     files = music_run(folder)
@@ -592,8 +592,8 @@ def metrics(folder):
 
 @reader
 def weights(folder):
-    from gru_study.experiment import Run
-    from gru_study.train import load_model
+    from gru_study.folder import Run
+    from gru_study.composing import load_model
     files = music_run(folder)
     good = files["exp/r/model.safetensors"]
     n = struct.unpack("<Q", good[:8])[0]
@@ -605,8 +605,9 @@ def weights(folder):
 
 @reader
 def checkpoint(folder):
-    from gru_study.experiment import Run
-    from gru_study.train import experiment_data, history_csv, load_checkpoint, make_engine
+    from gru_study.folder import Run
+    from gru_study.engines import make_engine
+    from gru_study.train import experiment_data, history_csv, load_checkpoint
     files = music_run(folder)
     e = at_home(folder / "good", lambda: Run("r").experiment)
     data = experiment_data(e)
@@ -634,8 +635,8 @@ PICKLES = [b"cos\nsystem\n(S'touch executed'\ntR.", b"\x80\x02" + b"]" * 100_000
 
 @reader
 def vocabulary(folder):
-    from gru_study.experiment import Run
-    from gru_study.train import load_fields, vocabulary_sizes
+    from gru_study.folder import Run
+    from gru_study.translating import load_fields, vocabulary_sizes
     files = text_run(folder)
     def read(case):
         fields = load_fields(Run("r"))
@@ -654,7 +655,8 @@ def search_files(folder: Path) -> Case:
 
 @reader
 def searched(folder):
-    from gru_study.experiment import Run, Search
+    from gru_study.experiment import Search
+    from gru_study.folder import Run
     from gru_study.report import collect, lost_rows, readable, study_table
     from gru_study.search import SearchResult
     files = search_files(folder)
@@ -668,7 +670,8 @@ def searched(folder):
 
 @reader
 def database(folder):
-    from gru_study.experiment import Run, Search
+    from gru_study.experiment import Search
+    from gru_study.folder import Run
     from gru_study.search import open_study, queue_trials, trial_row
     from optuna.trial import TrialState
     files = search_files(folder)

@@ -412,9 +412,11 @@ def flips(soak: Soak, what: str, home: Path, readers: list[tuple]) -> str:
 
 @part
 def flips_music(soak):
-    from gru_study.experiment import Experiment, Run
+    from gru_study.experiment import Experiment
+    from gru_study.folder import Run
     from gru_study.report import collect, history
-    from gru_study.train import fit, load_model
+    from gru_study.composing import load_model
+    from gru_study.train import fit
     e = Experiment(data=str(soak.toy), hidden=3, epoch=3, engine="torch", save_dir="r")
     home, run, kept = soak.home / "h", Run("r"), soak.home / "kept"
     at_home(home, lambda: fit(e))
@@ -437,9 +439,11 @@ def flips_music(soak):
 
 @part
 def flips_translation(soak):
-    from gru_study.experiment import Experiment, Run
+    from gru_study.experiment import Experiment
+    from gru_study.folder import Run
     from gru_study.report import history
-    from gru_study.train import fit, load_fields, load_translator
+    from gru_study.train import fit
+    from gru_study.translating import load_fields, load_translator
     e = Experiment(task="translate", hidden=4, emb=4, epoch=1, schedule="constant", beam=1, train_subset=100,
         valid_subset=10, save_dir="r")
     home, run = soak.home / "h", Run("r")
@@ -456,7 +460,8 @@ def flips_translation(soak):
 
 @part
 def flips_search(soak):
-    from gru_study.experiment import Run, Search
+    from gru_study.experiment import Search
+    from gru_study.folder import Run
     from gru_study.search import search
     s = Search(data=str(soak.toy), hidden=3, epoch=2, engine="torch", trials=2, seeds=1, workers=1, save_dir="s")
     home, run, kept = soak.home / "h", Run("s"), soak.home / "kept"

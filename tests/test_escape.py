@@ -26,7 +26,8 @@ SENTENCES = [t for t in HOSTILE if len(t.split()) < 5]
 def home(tmp_path_factory):
     "A study home in which everything that can be named is named by markup"
     from gru_study.base import write_file
-    from gru_study.experiment import Experiment, Run, Search
+    from gru_study.experiment import Experiment, Search
+    from gru_study.folder import Run
     from gru_study.music import MusicData, to_npz
     from gru_study.search import search
     from gru_study.train import fit

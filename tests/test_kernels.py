@@ -55,7 +55,9 @@ def test_same_curve_as_torch_on_jsb(rnn, home):
     "Five epochs with weight noise: the training loss agrees to 1e-3"
     from gru_study.experiment import Experiment
     from gru_study.models import OneThread
-    from gru_study.train import FusedEngine, TorchEngine, experiment_data
+    from gru_study.engines import TorchEngine
+    from gru_study.frames import FusedEngine
+    from gru_study.train import experiment_data
     e = Experiment(rnn=rnn, data="JSB", weight_noise=0.075, train_subset=60)
     data = experiment_data(e)
     with OneThread():
@@ -91,7 +93,8 @@ def test_a_second_process_compiles_nothing(home, toy, tmp_path):
 MEMORY = """
 import resource, sys
 from gru_study.experiment import Experiment
-from gru_study.train import make_engine, experiment_data
+from gru_study.engines import make_engine
+from gru_study.train import experiment_data
 from gru_study.kernels import make_sparse
 warm = experiment_data(Experiment(data=sys.argv[1]))
 make_engine(Experiment(data=sys.argv[1], weight_noise=0.01), warm).train_epoch(1)      # compiled
@@ -120,7 +123,8 @@ def test_trials_in_threads_do_not_disturb_each_other(home, toy):
     "Two runs at once in threads end with the bits of two runs one after the other"
     from concurrent.futures import ThreadPoolExecutor
     from gru_study.experiment import Experiment
-    from gru_study.train import fit, load_model
+    from gru_study.composing import load_model
+    from gru_study.train import fit
     spec = lambda name, seed: Experiment(data=str(toy), hidden=20, epoch=40, weight_noise=0.05, seed=seed, save_dir=name)
     with ThreadPoolExecutor(2) as pool: both = list(pool.map(fit, [spec("a", 1), spec("b", 2)]))
     for result, name, seed in zip(both, ("c", "d"), (1, 2)):

@@ -12,12 +12,13 @@ from scipy.io import wavfile
 from test_commands import one_line
 
 from gru_study.base import asset
-from gru_study.experiment import find_run, pretrained
+from gru_study.folder import find_run, pretrained
 from gru_study.generate import sample_music, to_wav, translate
 from gru_study.metrics import evaluate_music
 from gru_study.music import from_npz, load_chorales, read_midi, to_midi, write_midi
 from gru_study.report import history
-from gru_study.train import load_model, load_translator
+from gru_study.composing import load_model
+from gru_study.translating import load_translator
 
 MUSIC = [r.save_dir for r in pretrained("music_lm")]
 rolls = st.lists(st.sets(st.integers(0, 87), max_size=6), min_size=1, max_size=20).filter(any).map(lambda frames: np.array([[k in f for k in range(88)] for f in frames], np.uint8))

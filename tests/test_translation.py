@@ -240,7 +240,8 @@ def long_lines(tmp_path):
 
 def test_a_long_line_is_scored_but_not_trained_on(home, long_lines):
     from gru_study.experiment import Experiment
-    from gru_study.train import experiment_data, make_engine
+    from gru_study.engines import make_engine
+    from gru_study.train import experiment_data
     e = Experiment(task="translate", data=long_lines, hidden=4, emb=4)
     data = experiment_data(e)
     engine = make_engine(e, data)
@@ -474,7 +475,7 @@ def test_a_batch_is_its_sentences():
     from gru_study.metrics import translation_loss
     from gru_study.models import Translator
     from gru_study.text import build_vocabularies, examples, load_text, make_fields, text_batches
-    from gru_study.train import tensors
+    from gru_study.translating import tensors
     fields = make_fields(("de", "en"))
     found = examples(load_text("multi30k_de_en").valid[:128], fields)
     build_vocabularies(found, fields, 1)

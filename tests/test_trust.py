@@ -100,7 +100,7 @@ assert all(torch.equal(p, q) for p, q in zip(model.parameters(), again.parameter
 def test_a_run_of_somebody_else(home, toy, tmp_path, rnn):
     "A run folder that names code, in config.json, in result.json and in its checkpoint"
     import torch
-    from gru_study.experiment import Run
+    from gru_study.folder import Run
     (tmp_path / "evil.py").write_text("import pathlib; pathlib.Path(__file__).with_suffix('.ran').touch()")
     assert gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 4, "--save_dir", "a").returncode == 0
     run, named = Run("a"), rnn.format(d=tmp_path)
@@ -124,7 +124,7 @@ def read_all(run):
     "All that is in a run's files, as the package reads it"
     import torch
     from gru_study.report import history
-    from gru_study.train import load_model
+    from gru_study.composing import load_model
     found = dict(asked=run.asked().model_dump_json(), result=json.dumps(run.result), history=json.dumps(history(run)), weights=[w.tolist() for w in load_model(run).parameters()])
     checkpoint = torch.load(io.BytesIO(run.read("checkpoint.pt")), weights_only=True)
     return found | {"checkpoint": str(checkpoint["model"])}
@@ -133,7 +133,7 @@ def read_all(run):
 def test_flipped_bits(home, toy):
     "Random flips in each file of a run: none goes unnoticed, and each is told by the file's name (the soak does it longer)"
     from gru_study.base import BadInput
-    from gru_study.experiment import Run
+    from gru_study.folder import Run
     assert gru_study("train", "--data", toy, "--epoch", 2, "--hidden", 4, "--save_dir", "a").returncode == 0
     run, rng = Run("a"), random.Random(0)
     good = read_all(run)
