@@ -8,7 +8,7 @@ __all__ = ['SHIPPED', 'TASKS', 'Count', 'cell_name', 'plain_name', 'task_data_rn
            'make_experiment', 'from_namespace', 'joined', 'of_any_task', 'Facts', 'Origin', 'TrainedFacts', 'TrialRow',
            'SearchFacts', 'facts_of']
 
-# %% ../nbs/07_experiment.ipynb #fd34a083
+# %% ../nbs/07_experiment.ipynb #949b1ef7
 import sys
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -27,7 +27,7 @@ from typing_extensions import TypedDict
 
 from .base import CELL_NAMES, BadInput, absolute, brief, cores, find_path, folder_name, study_home
 
-# %% ../nbs/07_experiment.ipynb #c809b32a
+# %% ../nbs/07_experiment.ipynb #048a1bb7
 def cell_name(
     rnn: str, # a name, "module:name" or "file.py:name"
     info: ValidationInfo # whether it was stored
@@ -65,7 +65,7 @@ def is_shipped(
     "Is it a run that comes with the package?"
     return Path(save_dir).parts[:1] == (SHIPPED,)
 
-# %% ../nbs/07_experiment.ipynb #81dcebbe
+# %% ../nbs/07_experiment.ipynb #2929266f
 def inside_exp(
     save_dir: str # as a person typed it
 ) -> str: # the same without detours
@@ -80,7 +80,7 @@ def inside_exp(
         raise BadInput.found("save_dir", save_dir, f"any other folder: {ours}")
     return path.relative_to(exp).as_posix()
 
-# %% ../nbs/07_experiment.ipynb #60e407b7
+# %% ../nbs/07_experiment.ipynb #692cfd7e
 TASKS = { # the name of each task -> where its `Task` stands
     "music_lm": "gru_study.music_task:MUSIC",
     "translate": "gru_study.translation_task:TRANSLATION"}
@@ -88,7 +88,7 @@ TASKS = { # the name of each task -> where its `Task` stands
 if TYPE_CHECKING: TaskName = str
 else: TaskName = Literal[tuple(TASKS)]
 
-# %% ../nbs/07_experiment.ipynb #fc784bc7
+# %% ../nbs/07_experiment.ipynb #43650910
 @dataclass(frozen=True)
 class Task:
     "What is learned: how it is asked for and told of, and where all else about it stands (as \"module:name\")"
@@ -103,7 +103,7 @@ class Task:
     study: str # its `report.Studies`
     kept: tuple[str, ...] = () # files of a run folder beyond those of every run
 
-# %% ../nbs/07_experiment.ipynb #17f59362
+# %% ../nbs/07_experiment.ipynb #8d6a6ac7
 @cache
 def find_task(
     name: str # one of `TASKS`
@@ -111,7 +111,7 @@ def find_task(
     "A task"
     return resolve_name(TASKS[name])
 
-# %% ../nbs/07_experiment.ipynb #7f693f02
+# %% ../nbs/07_experiment.ipynb #92174bdf
 class Common(BaseModel):
     "What decides a training run of any task"
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -144,7 +144,7 @@ class Common(BaseModel):
         "of the torch engine's products: bf16 may be faster in large models")
     device: str = Field("cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$", description="cpu, cuda, cuda:1 or mps")
 
-# %% ../nbs/07_experiment.ipynb #aa5dc5bf
+# %% ../nbs/07_experiment.ipynb #97072843
 class Experiment(Common):
     "A training run; raises pydantic's `ValidationError` for a value that is not allowed"
     files: ClassVar[tuple[str, str]] = ("config.json", "result.json") # of the run folder: what was asked, what came
@@ -189,7 +189,7 @@ class Experiment(Common):
     @property
     def matched(self) -> int: raise NotImplementedError
 
-# %% ../nbs/07_experiment.ipynb #2ef46c7f
+# %% ../nbs/07_experiment.ipynb #2b4834a3
 def again(
     field: str, # of `Experiment`
     default: Any
@@ -199,7 +199,7 @@ def again(
     changed.default, changed.default_factory = default, None
     return changed
 
-# %% ../nbs/07_experiment.ipynb #74f8d637
+# %% ../nbs/07_experiment.ipynb #787a56dd
 def not_given(
     lr: float | None
 ) -> None:
@@ -208,7 +208,7 @@ def not_given(
         looked_for = "none, because a search looks for it between exp(ln_lr_min) and exp(ln_lr_max)"
         raise BadInput.found("lr", lr, looked_for)
 
-# %% ../nbs/07_experiment.ipynb #c3cb1ce3
+# %% ../nbs/07_experiment.ipynb #53daa423
 class Search(Experiment):
     "A search for the learning rate: what `Experiment` says but the rate, and how rates are tried; raises as it does"
     files: ClassVar[tuple[str, str]] = ("search.json", "search_result.json")
@@ -248,7 +248,7 @@ class Search(Experiment):
         fields = {k: getattr(self, k) for k in Experiment.of(vars(self)).model_fields.keys() - own}
         return Experiment.stored(fields | dict(lr=lr, seed=seed, save_dir=f"{self.save_dir}/{name}")) # names are known
 
-# %% ../nbs/07_experiment.ipynb #98839430
+# %% ../nbs/07_experiment.ipynb #e12f699b
 def searching(
     spec: type[Experiment], # of a task
     **defaults # of the search, where they differ
@@ -263,7 +263,7 @@ def searching(
     bases: Any = (Search, spec)
     return create_model(name, __base__=bases, __module__=module, __doc__=Search.__doc__, **made)
 
-# %% ../nbs/07_experiment.ipynb #36c7aaaf
+# %% ../nbs/07_experiment.ipynb #dcad622a
 def no_such_field(
     field: str,
     spec: str # name of a class of specifications
@@ -290,7 +290,7 @@ def explain(
     clauses = [clause(e) for e in error.errors(include_url=False) if e["type"] != "default_factory_not_called"]
     return "; ".join(clauses[:5] + [f"and {len(clauses) - 5} more"]*(len(clauses) > 5))
 
-# %% ../nbs/07_experiment.ipynb #4aafbbe8
+# %% ../nbs/07_experiment.ipynb #18196951
 def make_experiment(
     kind: type[Experiment] = Experiment, # or `Search`
     **fields # of that kind
@@ -299,7 +299,7 @@ def make_experiment(
     try: return kind(**fields)
     except ValidationError as e: raise BadInput(explain(e)) from None
 
-# %% ../nbs/07_experiment.ipynb #0321f937
+# %% ../nbs/07_experiment.ipynb #0467d37d
 def from_namespace(
     names: dict[str, Any], # `globals()` of a notebook
     kind: type[Experiment] = Experiment # or `Search`
@@ -307,7 +307,7 @@ def from_namespace(
     "The specification from those variables that are named like its fields; raises `BadInput`"
     return make_experiment(kind, **{k: names[k] for k in kind.of(names).model_fields if names.get(k) is not None})
 
-# %% ../nbs/07_experiment.ipynb #89412853
+# %% ../nbs/07_experiment.ipynb #c3a74097
 def joined(
     fields: dict[str, FieldInfo] # title of a task -> its field of one name
 ) -> tuple[Any, FieldInfo]: # its type, and the field
@@ -329,7 +329,7 @@ def of_any_task(
     names = dict.fromkeys(name for fields in specs.values() for name in fields)
     return {name: joined({title: f[name] for title, f in specs.items() if name in f}) for name in names}
 
-# %% ../nbs/07_experiment.ipynb #c7f06195
+# %% ../nbs/07_experiment.ipynb #a8348d23
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 class Facts(TypedDict):
@@ -347,7 +347,7 @@ class Origin(TypedDict):
     processor: str
     versions: dict[str, str]
 
-# %% ../nbs/07_experiment.ipynb #08e29c86
+# %% ../nbs/07_experiment.ipynb #b7753460
 class TrainedFacts(Facts):
     "result.json of any task"
     summary: str
@@ -374,7 +374,7 @@ class SearchFacts(Facts):
     lr: float
     seeds: Annotated[list[TrialRow], Field(min_length=1)]
 
-# %% ../nbs/07_experiment.ipynb #d6886e32
+# %% ../nbs/07_experiment.ipynb #c35ce847
 @cache
 def facts_of(
     kind: type[Experiment], # or `Search`

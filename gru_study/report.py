@@ -106,7 +106,8 @@ def settings(
     task = {k: config[k] for k in ("task",) if k in config}
     default = Experiment(**task)
     same_optim = Experiment(**task, optim=config.get("optim", default.optim))
-    usual = {k: getattr(same_optim, k) for k in type(default).model_fields} | {"optim": default.optim}
+    fields = sorted(type(default).model_fields, key=Experiment.model_fields.__contains__) # the task's own first
+    usual = {k: getattr(same_optim, k) for k in fields} | {"optim": default.optim}
     return " ".join(f"{k}={config[k]}" for k in usual if k in config and k not in own and config[k] != usual[k])
 
 # %% ../nbs/12_report.ipynb #0614cb8f

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from conftest import ROOT, gru_study
 
-from gru_study.experiment import ONLY, Experiment, Search
+from gru_study.experiment import Experiment, Search
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
 
@@ -36,7 +36,7 @@ def test_parameters_cell_is_in_step_with_the_spec(notebook, task, kind):
     parameters = {n.targets[0].id: ast.literal_eval(n.value) for n in ast.parse(cell.source).body}
     left_out = {"loss", "tensorboard", "verbose"} | ({"task"} if task == "music_lm" else {"engine"}) | ({"lr"} if kind is Search else set())
     default = lambda name: None if name in ("save_dir", "schedule") else getattr(kind(task=task), name)
-    spec = {k: default(k) for k in kind.model_fields if k not in left_out and ONLY.get(k, task) == task}
+    spec = {k: default(k) for k in kind.of(dict(task=task)).model_fields if k not in left_out}
     assert parameters == spec and list(parameters) == list(spec)
 
 
