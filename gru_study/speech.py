@@ -9,7 +9,7 @@ __all__ = ['INPUTS', 'OUTPUTS', 'SHORTEST', 'FACTS', 'FSDD', 'VOWELS', 'RATE', '
            'make_vowels', 'load_vowels', 'split_of', 'read_fsdd', 'load_fsdd', 'read_sounds', 'resampling', 'parts_of',
            'own_sound', 'load_sounds', 'speech_name', 'load_speech']
 
-# %% ../nbs/02_speech.ipynb #58b655d7
+# %% ../nbs/02_speech.ipynb #e71f025a
 import io, math, struct, warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ import numpy as np
 from .base import (SPLITS, BadInput, archived, as_text, asset, at_most, brief, cache_dir, check_known, digest,
     digest_of_all, find_file, find_path, own_files, parse_json, split_files, write_file)
 
-# %% ../nbs/02_speech.ipynb #aefdd4bd
+# %% ../nbs/02_speech.ipynb #1e237ea2
 INPUTS, OUTPUTS = 20, 10 # samples seen, samples predicted
 SHORTEST = INPUTS + OUTPUTS # samples of a sequence with one step
 
-# %% ../nbs/02_speech.ipynb #a35d6c4b
+# %% ../nbs/02_speech.ipynb #c1c221af
 def frames(
     signal: np.ndarray # samples
 ) -> tuple[np.ndarray, np.ndarray]: # x: T x 20, y: T x 10, float32; T = 1 + (samples - 20)//10
@@ -36,12 +36,12 @@ def frames(
     y[1:] = signal[INPUTS:INPUTS + OUTPUTS*steps].reshape(steps, OUTPUTS)
     return x, y
 
-# %% ../nbs/02_speech.ipynb #0e984b59
+# %% ../nbs/02_speech.ipynb #5fce2f31
 FACTS = parse_json(asset("datasets.json").read_bytes(), "datasets.json")["speech"]
 FSDD, VOWELS = FACTS["fsdd"], FACTS["vowels"] # a row of facts for each
 RATE = 8000 # samples a second, of all sets
 
-# %% ../nbs/02_speech.ipynb #cf21534c
+# %% ../nbs/02_speech.ipynb #2d0730e5
 def check_signal(
     signal: np.ndarray, # what should be samples
     where: str # how to name it in a refusal
@@ -55,7 +55,7 @@ def check_signal(
     if not np.isfinite(signal).all(): raise BadInput(f"{where}: found a sample that is no number, allowed: finite ones")
     return signal
 
-# %% ../nbs/02_speech.ipynb #a55f662c
+# %% ../nbs/02_speech.ipynb #cf12eb15
 @dataclass(frozen=True, eq=False)
 class SpeechData:
     "Three splits of sound; raises `BadInput` where a split is empty or a sequence is none"
@@ -97,7 +97,7 @@ class SpeechData:
         return (f"{self.name}: {sum(len(self[s]) for s in SPLITS):,} sequences ({sizes}), {samples:,} samples at "
             f"{self.rate:,} a second, {samples/self.rate/60:.1f} minutes")
 
-# %% ../nbs/02_speech.ipynb #87d604c0
+# %% ../nbs/02_speech.ipynb #b611f591
 def begins(
     samples: int, # of a recording
     length: int # samples of a sequence
@@ -107,7 +107,7 @@ def begins(
         raise BadInput.found("length", length, f"{SHORTEST} samples or more: {INPUTS} seen, {OUTPUTS} predicted")
     return range(0, samples - SHORTEST + 1, length)
 
-# %% ../nbs/02_speech.ipynb #de41f38f
+# %% ../nbs/02_speech.ipynb #f347e0a8
 def dealt(
     counts: list[int] # sequences of each recording
 ) -> np.ndarray: # places in the list of all sequences, recording by recording
@@ -117,17 +117,17 @@ def dealt(
     turns = np.repeat(rng.permutation(len(counts)), counts)
     return np.lexsort((turns, rounds))
 
-# %% ../nbs/02_speech.ipynb #16fbb4d5
+# %% ../nbs/02_speech.ipynb #798c2df8
 def spread(
     signals: list[np.ndarray] # float32
 ) -> float: # as float32 has it
     "The standard deviation of all samples together, in float64"
     samples = sum(map(len, signals))
     mean = sum(float(s.sum(dtype=float)) for s in signals)/samples
-    squares = sum(float(np.square(s - mean, dtype=float).sum()) for s in signals)
+    squares = sum(float(np.square(np.subtract(s, mean, dtype=float)).sum()) for s in signals)
     return float(np.float32(math.sqrt(squares/samples)))
 
-# %% ../nbs/02_speech.ipynb #12dd9532
+# %% ../nbs/02_speech.ipynb #58d72fe1
 def speech_set(
     name: str, # what results call it
     recordings: Mapping[str, Mapping[str, np.ndarray]], # split -> name -> samples, of which 1 is full scale
@@ -140,19 +140,20 @@ def speech_set(
     held, names = dict[str, list[np.ndarray]](), dict[str, list[str]]()
     for split in SPLITS:
         cuts = {recording: begins(len(x), length) for recording, x in recordings[split].items()}
-        held[split] = [recordings[split][r][b:b + length]/np.float32(scale) for r, bs in cuts.items() for b in bs]
+        with np.errstate(over="ignore"): # what is too loud for float32 is refused as no number
+            held[split] = [recordings[split][r][b:b + length]/np.float32(scale) for r, bs in cuts.items() for b in bs]
         names[split] = [f"{r}@{b}" for r, bs in cuts.items() for b in bs]
         if split == "train":
             order = dealt([*map(len, cuts.values())])
             held[split], names[split] = ([items[i] for i in order] for items in (held[split], names[split]))
     return SpeechData(name, held["train"], held["valid"], held["test"], names, RATE, scale, notes)
 
-# %% ../nbs/02_speech.ipynb #0ee49484
+# %% ../nbs/02_speech.ipynb #225e4401
 LARGEST_SOUND = 2**28 # bytes of a WAV file
 LONGEST_SET = 2**28 # samples of a set: nine hours
 RATES = range(4000, 192_001) # samples a second that a file may have
 
-# %% ../nbs/02_speech.ipynb #2716a4f9
+# %% ../nbs/02_speech.ipynb #9f3d82a0
 def full_scale(
     samples: np.ndarray # as a file holds them: samples, or samples x channels
 ) -> np.ndarray: # float32, -1 to 1 for whole numbers
@@ -165,14 +166,14 @@ def full_scale(
             x /= half
         return x if x.ndim == 1 else x.mean(1)
 
-# %% ../nbs/02_speech.ipynb #90e4d6d8
+# %% ../nbs/02_speech.ipynb #1ca051ef
 def scaled(
     held: Mapping[str, np.ndarray] # name -> samples as a file holds them
 ) -> dict[str, np.ndarray]:
     "`full_scale` of each"
     return {name: full_scale(samples) for name, samples in held.items()}
 
-# %% ../nbs/02_speech.ipynb #26e26b39
+# %% ../nbs/02_speech.ipynb #0cae9e01
 def read_wav(
     content: bytes,
     where: str # how to name it in a refusal
@@ -194,7 +195,7 @@ def read_wav(
     if signal.min() == signal.max(): raise BadInput(f"{where}: found silence, all samples are {signal[0]:g}")
     return rate, signal
 
-# %% ../nbs/02_speech.ipynb #56be541b
+# %% ../nbs/02_speech.ipynb #01c1d63f
 def resampled(
     signal: np.ndarray,
     rate: int # samples a second, one of `RATES`
@@ -205,7 +206,7 @@ def resampled(
     common = math.gcd(rate, RATE)
     return resample_poly(signal, RATE//common, rate//common).astype(np.float32)
 
-# %% ../nbs/02_speech.ipynb #b5b842e3
+# %% ../nbs/02_speech.ipynb #2b925f0d
 FORMANTS = { # hertz; Peterson and Barney (1952), table II: the vowels of heed, head, hod, hawed and who'd
     "man": {
         "i": (270, 2290, 3010), "e": (530, 1840, 2480), "a": (730, 1090, 2440),
@@ -219,7 +220,7 @@ FORMANTS = { # hertz; Peterson and Barney (1952), table II: the vowels of heed, 
 PITCH = {"man": 130, "woman": 220, "child": 265} # hertz, about their means
 WIDTHS = (60, 90, 150) # hertz, of the formants
 
-# %% ../nbs/02_speech.ipynb #8e6a4209
+# %% ../nbs/02_speech.ipynb #6d2d2781
 OPEN = 0.6 # q, the part of a period in which the cords are open
 
 def glottis(
@@ -235,7 +236,7 @@ def glottis(
     p = (phase - ends[period])/np.diff(ends)[period]
     return loud[period]*np.where(p < OPEN, 2*OPEN*p - 3*p**2, 0) + 0.01*rng.normal(size=len(pitch))
 
-# %% ../nbs/02_speech.ipynb #426edda4
+# %% ../nbs/02_speech.ipynb #367d000a
 def resonators(
     formants: np.ndarray # hertz, times x 3
 ) -> tuple[np.ndarray, np.ndarray]: # gain: times; denominator: times x 7
@@ -246,7 +247,7 @@ def resonators(
         down = wide[:, 2:] - (2*r*np.cos(2*np.pi*f/RATE))[:, None]*wide[:, 1:-1] + r*r*wide[:, :-2]
     return down.sum(1), down
 
-# %% ../nbs/02_speech.ipynb #496750a7
+# %% ../nbs/02_speech.ipynb #a98d3ceb
 def sing(
     kind: str, # man, woman or child
     vowels: str, # two of i, e, a, o, u: from and to
@@ -269,7 +270,7 @@ def sing(
     out *= edge*edge*(3 - 2*edge)
     return np.round(out/abs(out).max()*rng.uniform(0.2, 0.8)*2**15).astype(np.int16)
 
-# %% ../nbs/02_speech.ipynb #021efb1e
+# %% ../nbs/02_speech.ipynb #587f27ac
 def make_vowels(
     seed: int = 1952
 ) -> dict[str, dict[str, np.ndarray]]: # split -> name -> samples, int16
@@ -284,14 +285,14 @@ def make_vowels(
             held[split][f"{split}{i}_{kind}{singer}_{vowels}"] = sing(kind, vowels, size, rng)
     return held
 
-# %% ../nbs/02_speech.ipynb #46288858
+# %% ../nbs/02_speech.ipynb #49a8e3e0
 def load_vowels(
     length: int = 500 # samples of a sequence
 ) -> SpeechData:
     "The embedded sung vowels"
     return speech_set("vowels", {s: scaled(sung) for s, sung in make_vowels().items()}, length)
 
-# %% ../nbs/02_speech.ipynb #5a7c48d7
+# %% ../nbs/02_speech.ipynb #0bdf8d5d
 def split_of(
     name: str # digit_speaker_take
 ) -> str:
@@ -299,7 +300,7 @@ def split_of(
     take = int(name.split("_")[2])
     return "test" if take < 5 else "valid" if take < 10 else "train"
 
-# %% ../nbs/02_speech.ipynb #ae82ae82
+# %% ../nbs/02_speech.ipynb #68bf73cc
 def read_fsdd(
     path: Path # the archive
 ) -> dict[str, np.ndarray]: # name -> samples, int16
@@ -319,7 +320,7 @@ def read_fsdd(
     write_file(kept, out.getvalue())
     return held
 
-# %% ../nbs/02_speech.ipynb #0fd20671
+# %% ../nbs/02_speech.ipynb #d10b0277
 def load_fsdd(
     length: int = 500 # samples of a sequence
 ) -> SpeechData:
@@ -328,7 +329,7 @@ def load_fsdd(
     split = {s: scaled({k: x for k, x in held.items() if split_of(k) == s}) for s in SPLITS}
     return speech_set("fsdd", split, length)
 
-# %% ../nbs/02_speech.ipynb #97e7812e
+# %% ../nbs/02_speech.ipynb #42f71650
 def read_sounds(
     folder: Path,
     files: list[Path] # relative to it
@@ -349,7 +350,7 @@ def read_sounds(
         raise BadInput(f"data: {folder}: {len(refused)} of {len(files)} WAV files cannot be used: {'; '.join(refused)}")
     return held, rates
 
-# %% ../nbs/02_speech.ipynb #7b779bf7
+# %% ../nbs/02_speech.ipynb #a83f382f
 def resampling(
     rates: list[int] # that files had
 ) -> tuple[str, ...]:
@@ -357,7 +358,7 @@ def resampling(
     changed = [f"{rates.count(r)} of {r:,}" for r in sorted({*rates} - {RATE})]
     return (f"brought to {RATE:,} samples a second: files {', '.join(changed)}",)*bool(changed)
 
-# %% ../nbs/02_speech.ipynb #e67b245b
+# %% ../nbs/02_speech.ipynb #894b0659
 def parts_of(
     signal: np.ndarray
 ) -> dict[str, np.ndarray]: # split -> samples
@@ -365,7 +366,7 @@ def parts_of(
     tenth = len(signal)//10
     return dict(zip(SPLITS, np.split(signal, [len(signal) - 2*tenth, len(signal) - tenth])))
 
-# %% ../nbs/02_speech.ipynb #0bc01d03
+# %% ../nbs/02_speech.ipynb #9f1beb43
 def own_sound(
     path: Path # a folder of WAV files, or one
 ) -> str: # what results call it
@@ -388,10 +389,10 @@ def load_sounds(
     return speech_set(own_sound(path), {s: {as_text(f): held[f] for f in split[s]} for s in SPLITS}, length,
         resampling(rates))
 
-# %% ../nbs/02_speech.ipynb #91c69bcb
+# %% ../nbs/02_speech.ipynb #46a37f80
 SETS = {"vowels": load_vowels, "fsdd": load_fsdd} # names with a fixed meaning
 
-# %% ../nbs/02_speech.ipynb #e3d2ac1c
+# %% ../nbs/02_speech.ipynb #1c1a7b5b
 def speech_name(
     data: str # a name, or a path to a folder of WAV files or to one file
 ) -> str: # the name, or the absolute path
@@ -402,7 +403,7 @@ def speech_name(
         raise BadInput.found("data", data, f"{', '.join(SETS)}, a folder of WAV files, or a file (.wav)")
     return str(path)
 
-# %% ../nbs/02_speech.ipynb #c3805f83
+# %% ../nbs/02_speech.ipynb #3c6d7e81
 def load_speech(
     data: str = "vowels", # as `speech_name` takes it
     length: int = 500 # samples of a sequence

@@ -1,8 +1,9 @@
-"Sound that people bring: WAV files of all kinds and of none, folders as they lie on a disk; hostile ones by the thousand."
+"Sound that people bring: WAV files of all kinds and of none, folders as they lie on a disk; hostile ones."
 import io
 import json
 import struct
 import tracemalloc
+import warnings
 import wave
 
 import numpy as np
@@ -48,8 +49,9 @@ def fmt(tag=1, channels=1, rate=8000, bits=16, align=None):
 
 DATA = b"data", NOISE.astype("<i2").tobytes()
 GUID = bytes.fromhex("000000001000800000aa00389b71")
+BYTES = bytes((NOISE[:699] % 256).tolist())
 KINDS = { # file: what is in it, by hand
-    "8 bits": (by_wave(bytes((NOISE % 256).tolist()), 1), (NOISE % 256 - 128) / 128),
+    "8 bits": (by_wave(BYTES, 1), (NOISE[:699] % 256 - 128) / 128),
     "16 bits": (by_wave(NOISE.astype("<i2").tobytes(), 2), NOISE / 2**15),
     "24 bits": (by_wave(of_24_bits(NOISE * 250), 3), NOISE * 250 / 2**23),
     "32 bits": (by_scipy((NOISE * 2**16).astype(np.int32)), NOISE / 2**15),
@@ -60,7 +62,7 @@ KINDS = { # file: what is in it, by hand
     "five channels": (by_scipy(np.repeat(NOISE[:, None], 5, 1).astype(np.int16)), NOISE / 2**15),
     "extensible": (riff((b"fmt ", fmt(0xFFFE)[1] + struct.pack("<HHIH", 22, 16, 4, 1) + GUID), DATA), NOISE / 2**15),
     "other chunks": (riff((b"LIST", b"INFO..."), fmt(), (b"cue ", bytes(7)), DATA, (b"id3 ", b"x")), NOISE / 2**15),
-    "no padding": (riff(fmt(bits=8), (b"data", bytes((NOISE[:699] % 256).tolist())))[:-1], (NOISE[:699] % 256 - 128) / 128)}
+    "no padding": (riff(fmt(bits=8), (b"data", BYTES))[:-1], (NOISE[:699] % 256 - 128) / 128)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,6 +73,7 @@ def test_a_kind_of_wav(kind):
     np.testing.assert_allclose(signal, right, rtol=2e-7, atol=2e-7)
 
 
+SHORT = by_scipy(NOISE.astype(np.int16))
 REFUSED = {
     "nothing": (b"", "cannot be read as WAV (it is none)"),
     "text": (b"RIFF is what it is not", "is cut short|cannot be read as WAV"),
@@ -78,11 +81,11 @@ REFUSED = {
     "another RIFF": (riff(fmt(), DATA).replace(b"WAVE", b"AVI "), "Not a WAV file"),
     "no samples": (riff(fmt()), "it has no samples"),
     "no header": (riff(DATA), "No fmt chunk before data"),
-    "cut in the samples": (by_scipy(NOISE.astype(np.int16))[:-50], "is cut short: found 1,394 bytes, its header says 1,444"),
-    "cut in the header": (by_scipy(NOISE.astype(np.int16))[:30], "is cut short"),
+    "cut in the samples": (SHORT[:-50], "is cut short: found 1,394 bytes, its header says 1,444"),
+    "cut in the header": (SHORT[:30], "is cut short"),
     "a stream's endless header": (riff(fmt(), DATA, said=0xFFFFFFFF), "its header says 4,294,967,303"),
-    "a header of gigabytes": (riff(fmt(), DATA).replace(struct.pack("<4sI", b"data", 1400), b"data\xfe\xff\xff\xff"), None),
-    "a chunk of gigabytes": (riff((b"LIST", b"x")).replace(b"LIST\1\0\0\0", b"LIST\xfe\xff\xff\xff"), "it has no samples"),
+    "a header of gigabytes": (SHORT.replace(b"data" + struct.pack("<I", 1400), b"data\xfe\xff\xff\xff"), None),
+    "a chunk of gigabytes": (riff((b"LIST", b"x")).replace(b"\1\0\0\0", b"\xfe\xff\xff\xff"), "it has no samples"),
     "65,535 channels": (riff(fmt(channels=65535, align=0), DATA), "cannot be read as WAV"),
     "no channel": (riff(fmt(channels=0, align=2), DATA), "cannot be read as WAV"),
     "compressed": (riff(fmt(tag=7, bits=8), DATA), "MULAW"),
@@ -96,7 +99,7 @@ REFUSED = {
     "NaN": (by_scipy(np.where(NOISE > 2**14, np.nan, NOISE)), "a sample that is no number"),
     "infinity": (by_scipy(np.where(NOISE > 2**14, np.inf, NOISE).astype(np.float32)), "a sample that is no number"),
     "more than float32 holds": (by_scipy(NOISE * 1e300), "a sample that is no number"),
-    "one sample a second": (by_scipy(NOISE.astype(np.int16), 1), "samples a second: found 1, allowed: 4,000 to 192,000"),
+    "one sample a second": (by_scipy(NOISE.astype(np.int16), 1), "a second: found 1, allowed: 4,000 to 192,000"),
     "a rate of gigahertz": (by_scipy(NOISE.astype(np.int16), 2**30), "samples a second: found 1073741824")}
 
 
@@ -164,11 +167,12 @@ def write(folder, **sounds):
     return folder
 
 
-GOOD_ONE, LONG = by_scipy(NOISE.astype(np.int16)), by_scipy(np.tile(NOISE, 4).astype(np.int16), 16000)
+GOOD_ONE, LONG = SHORT, by_scipy(np.tile(NOISE, 4).astype(np.int16), 16000)
 
 
 def test_a_folder_as_it_lies_on_a_disk(tmp_path):
-    write(tmp_path / "mine", **{f"s{i}": GOOD_ONE for i in range(8)}, deep__er__x=LONG, **{"._s1": b"a Mac's", ".trash__y": b""})
+    hidden = {"._s1": b"a Mac's", ".trash__y": b""}
+    write(tmp_path / "mine", **{f"s{i}": GOOD_ONE for i in range(8)}, deep__er__x=LONG, **hidden)
     (tmp_path / "mine/notes.txt").write_text("hello")
     (tmp_path / "mine/shout.WAV").write_bytes(GOOD_ONE)
     data = load_speech(str(tmp_path / "mine"))
@@ -182,7 +186,7 @@ def test_a_folder_as_it_lies_on_a_disk(tmp_path):
 
 
 def test_given_splits_and_their_scale(tmp_path):
-    loud, soft = by_scipy(np.tile([8000, -8000], 400).astype(np.int16)), by_scipy(np.tile([80, -80], 400).astype(np.int16))
+    loud, soft = (by_scipy(np.tile([v, -v], 400).astype(np.int16)) for v in (8000, 80))
     data = load_speech(str(write(tmp_path / "fsdd", train__a=loud, valid__a=soft, test__a=soft)))
     assert data.name == "own fsdd" and data.scale == np.float32(8000 / 2**15)
     assert {*np.abs(data.train[0])} == {1} and np.allclose(np.abs(data.test[0]), 0.01)
@@ -199,6 +203,18 @@ def test_all_unusable_files_are_named_at_once(tmp_path):
     assert "e.wav: found silence" in said and "f.wav: found 10 sample(s)" in said and str(tmp_path / "c") not in said
 
 
+@pytest.mark.parametrize("train, test, fits", [
+    (3.3e38, 3.3e38, True), (1e-40, 1e-40, True), (1e-44, 1e-44, True), (1e37, 1e-40, True), (0.1, 3.3e38, False)])
+def test_the_loudest_and_the_softest(tmp_path, train, test, fits):
+    "All that float32 holds, without a warning; divided by the scale it must still be a number"
+    sound = lambda level: by_scipy(np.float32(level) * np.resize([1, -1], 100).astype(np.float32))
+    write(tmp_path, train__a=sound(train), valid__a=sound(test), test__a=sound(test))
+    with warnings.catch_warnings(action="error"):
+        if fits: assert np.allclose(np.abs(load_speech(str(tmp_path)).train[0]), 1, rtol=1e-6)
+        else:
+            with pytest.raises(BadInput, match=r"valid\[0\]: found a sample that is no number"): load_speech(str(tmp_path))
+
+
 def test_folders_that_are_no_set(tmp_path):
     with pytest.raises(BadInput, match=r"holds no WAV file \(.wav, .wave\)"): load_speech(str(tmp_path))
     write(tmp_path, a=GOOD_ONE, b=GOOD_ONE)
@@ -206,7 +222,7 @@ def test_folders_that_are_no_set(tmp_path):
     write(tmp_path, train__a=GOOD_ONE)
     with pytest.raises(BadInput, match="1 WAV files in train/, 0 WAV files in valid/"): load_speech(str(tmp_path))
     for wrong in ("", str(tmp_path / "none.wav"), str(tmp_path / "a"), "nothing", __file__):
-        with pytest.raises(BadInput, match="allowed: vowels, fsdd, a folder of WAV files, or a file"): speech_name(wrong)
+        with pytest.raises(BadInput, match="allowed: vowels, fsdd, a folder of WAV files"): speech_name(wrong)
 
 
 def test_one_file_is_shared_out_by_time(tmp_path):
@@ -242,7 +258,8 @@ def test_the_spoken_digits(monkeypatch, tmp_path):
     with tarfile.open(archive) as tar:
         lengths = {Path(m.name).stem: (m.size - 44) // 2 for m in tar if m.name.endswith(".wav")}
         first = tar.extractfile(next(m for m in tar.getmembers() if m.name.endswith("/7_theo_3.wav"))).read()
-    split = {n: "test" if int(n.split("_")[2]) < 5 else "valid" if int(n.split("_")[2]) < 10 else "train" for n in lengths}
+    take = lambda n: int(n.split("_")[2])
+    split = {n: "test" if take(n) < 5 else "valid" if take(n) < 10 else "train" for n in lengths}
     for s, recordings in zip(SPLITS, FSDD["recordings"]):
         of = {n: v for n, v in lengths.items() if split[n] == s}
         assert len(of) == recordings
