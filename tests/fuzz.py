@@ -434,6 +434,59 @@ def midis(folder):
     return Reader({f"m/{s}/{i}.mid": good for s in ("train", "valid", "test") for i in "ab"}, some, read, cache,
         names_file=False)
 
+# Sound
+
+def wavs() -> list[bytes]:
+    "Of several kinds and rates, one with a chunk more"
+    from scipy.io import wavfile
+    rng, made = np.random.default_rng(0), []
+    for kind, shape, rate in (("i2", 900, 8000), ("u1", 300, 8000), ("f4", 300, 44100), ("f8", 99, 96000),
+            ("i4", (500, 2), 11025), ("i2", (90, 5), 8000)):
+        x = rng.normal(0, 0.1, shape) if kind[0] == "f" else rng.integers(0, 200, shape)
+        wavfile.write(out := io.BytesIO(), rate, x.astype(kind))
+        made.append(out.getvalue())
+    return [*made, made[0][:36] + b"LIST\4\0\0\0INFO" + made[0][36:]]
+
+@reader
+def sound(folder):
+    from gru_study.speech import load_speech
+    good = wavs()
+    cases = st.builds(lambda data, length: {"x.wav": data, "length": str(length).encode()},
+        damaged(good), st.sampled_from([500, 500, 30, 29, 0, -1, 10**9]))
+    return Reader({"x.wav": good[0], "length": b"500"}, cases, lambda case: str(load_speech(str(case / "x.wav"),
+        int((case / "length").read_text()))), names_file=False)
+
+@reader
+def sounds(folder):
+    from gru_study.speech import load_speech
+    good = wavs()
+    names = st.sampled_from(["a.wav", "b.WAV", "._a.wav", "train/a.wav", "valid/b.wav", "test/c.wave",
+        "x" * 200 + ".wav", "<b>.wav", "\n.wav", "ü/é.wav", ".wav", "a.txt", "d.wav/e.wav", os.fsdecode(b"\xff.wav")])
+    some = st.dictionaries(names.map("w/".__add__), st.sampled_from(good) | damaged(good),
+        max_size=5).filter(lambda c: not any(b.startswith(a + "/") for a in c for b in c))
+    def read(case):
+        (case / "w").mkdir(exist_ok=True)
+        return str(load_speech(str(case / "w")))
+    return Reader({f"w/{s}/{i}.wav": good[0] for s in ("train", "valid", "test") for i in "ab"}, some, read,
+        names_file=False)
+
+@reader
+def archive(folder):
+    "Not only as it came, but also with what is packed in it damaged"
+    import tarfile
+    from gru_study.base import archived, digest_of_all
+    plain = []
+    for kind in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(fileobj=(out := io.BytesIO()), mode="w", format=kind) as tar:
+            for i, content in enumerate(wavs()[:3]):
+                m = tarfile.TarInfo(f"{'x' * 60 * i}/{i}.wav")
+                m.size = len(content)
+                tar.addfile(m, io.BytesIO(content))
+        plain.append(out.getvalue())
+    good = [gzip.compress(p) for p in plain]
+    return Reader({"x.tar.gz": good[0]}, one("x.tar.gz", damaged(good) | damaged(plain).map(gzip.compress)),
+        lambda case: digest_of_all(archived((case / "x.tar.gz").read_bytes(), str(case / "x.tar.gz"))))
+
 # Text
 
 PROSE = "Ein Hund läuft.\nZwei Männer sitzen auf einer Bank.\n\nEine Frau liest.\r\n".encode() * 3

@@ -1,4 +1,8 @@
 "The checked downloader against a server of our own: good, wrong, broken off, not there."
+import gzip
+import io
+import json
+import tarfile
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -6,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from gru_study import base
-from gru_study.base import BadInput, data_file, digest
+from gru_study.base import BadInput, asset, data_file, digest
 
 NAME = "music/JSB_Chorales.mat"
 
@@ -57,3 +61,72 @@ def test_spoiled_cache(server):
     (server / "www/JSB_Chorales.mat").write_bytes(b"right")
     data_file(NAME).write_bytes(b"spoiled")
     with pytest.raises(BadInput, match="its SHA-256 is"): data_file(NAME)
+
+
+# An archive that its host may pack anew
+
+ARCHIVE = f"speech/{json.loads(asset('datasets.json').read_text())['speech']['fsdd']['file']}"
+
+
+def packed(folder, level, **recordings):
+    "A .tar.gz of recordings, and what is none beside them"
+    with io.BytesIO() as out:
+        with tarfile.open(fileobj=out, mode="w:gz", compresslevel=level) as tar:
+            for name, content in {**recordings, "README": b"of " + folder.encode()}.items():
+                member = tarfile.TarInfo(f"{folder}/{name}" + ".wav" * (name != "README"))
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        return out.getvalue()
+
+
+@pytest.fixture
+def archive(server, monkeypatch):
+    "The address of the one archive; its recordings a and b hold b'abc' and nothing"
+    monkeypatch.setitem(base.SOURCES, "speech", f"{base.SOURCES['music']}v1.tar.gz")
+    known = bytes.fromhex(digest(b"abc") + digest(b""))
+    monkeypatch.setitem(base.known_files(), ARCHIVE, digest(known))
+    return server / "www/v1.tar.gz"
+
+
+@pytest.mark.parametrize("folder, level, order", [("x-1", 9, "ab"), ("y-2/recordings", 1, "ba")])
+def test_an_archive_packed_anew_is_the_same(archive, folder, level, order):
+    archive.write_bytes(packed(folder, level, **{k: {"a": b"abc", "b": b""}[k] for k in order}))
+    assert data_file(ARCHIVE).read_bytes() == archive.read_bytes()
+
+
+@pytest.mark.parametrize("content", [
+    packed("x-1", 9, a=b"abc", b=b"x"), packed("x-1", 9, a=b"abc"), packed("x-1", 9, a=b"abc", b=b"")[:-20], b"text",
+    gzip.compress(b"text")])
+def test_another_archive_is_refused(archive, monkeypatch, tmp_path, content):
+    archive.write_bytes(content)
+    with pytest.raises(BadInput, match="another hash.*put the file by hand at"): data_file(ARCHIVE)
+    assert not left_over(tmp_path)
+    monkeypatch.setenv("GRU_STUDY_DATA", str(tmp_path / "own"))
+    with pytest.raises(BadInput, match="does not exist; put the file there"): data_file(ARCHIVE)
+    (tmp_path / "own/speech").mkdir(parents=True)
+    (tmp_path / "own" / ARCHIVE).write_bytes(content)
+    with pytest.raises(BadInput, match="its SHA-256 is|cannot be read as a .tar.gz"): data_file(ARCHIVE)
+
+
+def hostile(size, kind=tarfile.REGTYPE, name="a.wav"):
+    "An archive whose one header says what it likes"
+    head = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
+    head[156:157], head[148:156] = kind, b" " * 8
+    head[124:136] = tarfile.itn(size, 12, tarfile.GNU_FORMAT)
+    head[148:156] = b"%06o\0 " % sum(head)
+    return gzip.compress(bytes(head) + b"x" * 1024 + bytes(1024))
+
+
+@pytest.mark.parametrize("content", [
+    hostile(-512), hostile(-1024), hostile(2**62), hostile(2**40, tarfile.GNUTYPE_SPARSE),
+    hostile(-512, tarfile.GNUTYPE_LONGNAME), hostile(-1536, tarfile.XHDTYPE), hostile(10, tarfile.LNKTYPE),
+    hostile(10, tarfile.SYMTYPE), gzip.compress(bytes(2**27 + 1), 1)])
+def test_a_hostile_archive(archive, content):
+    archive.write_bytes(content)
+    with pytest.raises(BadInput, match="another hash"): data_file(ARCHIVE)
+
+
+def test_names_lead_nowhere(archive, tmp_path):
+    archive.write_bytes(packed("../../x", 9, a=b"abc", b=b""))
+    data_file(ARCHIVE)
+    assert [p.name for p in tmp_path.rglob("*.wav")] == []
