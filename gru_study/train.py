@@ -35,7 +35,7 @@ from .base import COMPILING, BadInput, Failed, digest
 from .cells import get_cell
 from .compile import code_folder, compile_cell, load_module, module_file, version as kernels_version
 from .experiment import Experiment, Run, advice, clear_run, difference, locked, open_run
-from .kernels import (Hyper, Layout, Sparse, add_noise, make_layout, make_sparse, make_work,
+from .kernels import (Hyper, Layout, Frames, add_noise, make_layout, make_sparse, make_work,
     pack, run_epoch, run_scores, torch_views, unpack)
 from .generate import LONGEST, translate
 from .metrics import (MusicScores, TokenScores, baseline_scores, bleu_scores, evaluate_music,
@@ -507,13 +507,13 @@ class FusedEngine(KernelState, MusicEngine):
         ones = {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()} # none in the padding
         self.scale = pack(self.lay, ones)[:self.lay.size*bool(e.weight_noise)]*np.float32(in_float32(e.weight_noise))
         self.lengths, longest = np.array([len(r) for r in data.train]), max(len(r) for s in SPLITS for r in data[s])
-        self.sparse: dict[int, tuple[list[np.ndarray], Sparse]] = {} # by the identity of the split
+        self.sparse: dict[int, tuple[list[np.ndarray], Frames]] = {} # by the identity of the split
         with compiling(code_of(e)): # now, so that it is not counted as training
             rows = max(longest, np.sort(self.lengths)[-e.bs:].sum())
             self.work = make_work(self.lay, compile_cell(get_cell(e.rnn)), rows)
             self.run([], 0), self.evaluate(data.valid[:1])
 
-    def rolls(self, rolls: list[np.ndarray]) -> Sparse:
+    def rolls(self, rolls: list[np.ndarray]) -> Frames:
         "The sparse form of a split, made once"
         if id(rolls) not in self.sparse: self.sparse[id(rolls)] = (rolls, make_sparse(rolls))
         return self.sparse[id(rolls)][1]
