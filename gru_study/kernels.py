@@ -23,8 +23,8 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from gru_study.arithmetic import (
-    WIDTH, BACKWARD, FORWARD, HOLD, WEIGHTS, call, compile_product, exp, inner, kernel, larger, line, log, sigmoid,
-    softplus)
+    WIDTH, BACKWARD, FORWARD, HOLD, WEIGHTS, call, compile_product, exp, inlined, inner, kernel, larger, line, log,
+    sigmoid, softplus)
 from .base import NOTES
 from .cells import Cell
 from .compile import Code
@@ -305,7 +305,7 @@ def mixture_loss(l, y, joint):
     return nll
 
 # %% ../nbs/01_kernels.ipynb #3984d4d0
-@kernel
+@inlined
 def frame_loss(l, f, data, joint):
     "NLL of frame f given the outputs, which become the gradient by them"
     return mixture_loss(l, data.y[f], joint) if len(data.y) else notes_loss(l, f, data)
