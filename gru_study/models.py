@@ -80,8 +80,8 @@ def model_summary(
 ) -> str:
     "Layers, output shapes, parameter counts and multiplications, by torchinfo"
     from torchinfo import summary
-    found = summary(model, (1, steps, model.rnn.weight_ih_l0.shape[1]), verbose=0,
-        col_names=("output_size", "num_params", "mult_adds"))
+    inputs = model.get_parameter("rnn.weight_ih_l0").shape[1]
+    found = summary(model, (1, steps, inputs), col_names=("output_size", "num_params", "mult_adds"), verbose=0)
     return str(found).replace("Units.MEGABYTES", "M")
 
 # %% ../nbs/04_models.ipynb #47c9fb3e
