@@ -106,7 +106,7 @@ def settings(
     task = {k: config[k] for k in ("task",) if k in config}
     default = Experiment(**task)
     same_optim = Experiment(**task, optim=config.get("optim", default.optim))
-    fields = sorted(type(default).model_fields, key=Experiment.model_fields.__contains__) # the task's own first
+    fields = sorted(type(default).model_fields, reverse=True) # one order, whatever the order of the classes
     usual = {k: getattr(same_optim, k) for k in fields} | {"optim": default.optim}
     return " ".join(f"{k}={config[k]}" for k in usual if k in config and k not in own and config[k] != usual[k])
 

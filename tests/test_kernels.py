@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from gru_study import gallery  # noqa: F401
 from gru_study.cells import CELLS, Recurrent
 from gru_study.compile import compile_cell
-from gru_study.kernels import gradients, make_layout, make_sparse, make_work, pack, unpack
+from gru_study.kernels import LEAST, dense, gradients, make_layout, make_sparse, make_work, pack, unpack
 
 BUILT_IN = [*CELLS.values()]
 STUDIED = [c.name for c in BUILT_IN if c.units]
@@ -47,6 +47,39 @@ def test_gradients_equal_autograd(cell, units, layers, seed, shapes):
     for k, g in by_name.items(): assert np.abs(g - expected[k].numpy()).max() < 1e-10, k
     assert np.count_nonzero(gradient) == sum(map(np.count_nonzero, by_name.values())), "padding"
     assert (memory[:, -guard:] == 7).all(), "beyond the memory"
+
+
+def mixture(outputs, y):
+    "NLL of each row of y by torch's distributions"
+    d = torch.distributions
+    weights, means, s = outputs.unflatten(-1, (1 + 2 * y.shape[-1], -1)).split((1, y.shape[-1], y.shape[-1]), -2)
+    normal = d.Normal(means.mT, (LEAST + torch.nn.functional.softplus(s - LEAST)).exp().mT)
+    return -d.MixtureSameFamily(d.Categorical(logits=weights.squeeze(-2)), d.Independent(normal, 1)).log_prob(y)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.sampled_from(BUILT_IN), st.integers(1, 70), st.sampled_from([1, 2]), st.integers(0, 2**31), st.sampled_from([0.1, 1.0, 5.0]),
+       st.sampled_from([(20, 1, 1), (20, 20, 10), (3, 7, 4)]), st.lists(st.integers(2, 50), min_size=1, max_size=16))
+def test_gradients_of_a_mixture_equal_autograd(cell, units, layers, seed, size, shape, lengths):
+    "float64, dense inputs and targets, up to 16 sequences of 2 to 50 rows in a batch: to 1e-10 of the largest slope"
+    torch.manual_seed(seed)
+    rng, (inputs, components, D) = np.random.default_rng(seed), shape
+    xs, ys = ([size * rng.standard_normal((T, n)) for T in lengths] for n in (inputs, D))
+    outputs = components * (1 + 2 * D)
+    rnn, readout = Recurrent(cell, inputs, units, layers).double(), torch.nn.Linear(units, outputs).double()
+    frames = sum(lengths) - len(lengths)
+    loss = sum(mixture(readout(rnn(torch.from_numpy(x)[None, :-1])[0])[0], torch.from_numpy(y[1:])).sum() for x, y in zip(xs, ys)) / frames
+    named = {f"rnn.{k}": p for k, p in rnn.named_parameters()} | {f"readout.{k}": p for k, p in readout.named_parameters()}
+    expected = dict(zip(named, torch.autograd.grad(loss, named.values())))
+
+    lay = make_layout(cell, units, layers, inputs, outputs)
+    vector, gradient = pack(lay, {k: p.detach() for k, p in named.items()}, np.float64), np.full(lay.size, np.nan)
+    work = make_work(lay, compile_cell(cell, np.float64), sum(lengths), True)
+    ours, count = gradients(rng.permutation(len(lengths)), lay, dense(xs, ys, np.float64), vector, gradient, work)
+    assert count == frames and abs(ours / loss.item() - 1) < 1e-10
+    by_name, scale = unpack(lay, gradient), max(1, *(g.abs().max().item() for g in expected.values()))
+    for k, g in by_name.items(): assert np.abs(g - expected[k].numpy()).max() < 1e-10 * scale, k
+    assert np.count_nonzero(gradient) == sum(map(np.count_nonzero, by_name.values())), "padding"
 
 
 @pytest.mark.real_data
