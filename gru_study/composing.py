@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from .base import BadInput
+from .cells import get_cell
 from .engines import Engine, TorchEngine
 from .experiment import Experiment
 from .folder import Run
 from .frames import FrameLearner
-from .kernels import Sparse, make_sparse
+from .kernels import Frames, make_sparse
 from .metrics import MusicScores, baseline_scores, evaluate_music, frame_nll
 from .models import MusicLM, pad_rolls
 from .music import SPLITS, MusicData, load_music
@@ -41,6 +42,8 @@ def cut_music(
 # %% ../nbs/08_composing.ipynb #0fd516a9
 class Composing(FrameLearner):
     "How music is learned"
+    def network(self, e: Experiment, prepared=None) -> MusicLM: return MusicLM(get_cell(e.rnn), e.units, e.layers)
+
     def load(self, e: Experiment) -> MusicData: return cut_music(load_music(e.data), e.train_subset, e.valid_subset)
 
     def parts(self, data: MusicData) -> Iterable[bytes]: return (r.tobytes() for r in (*data.train, *data.valid))
@@ -54,7 +57,7 @@ class Composing(FrameLearner):
 
     def nll(self, outputs: Tensor, targets: Tensor) -> Tensor: return frame_nll(outputs, targets)
 
-    def arrays(self, split: list[np.ndarray]) -> Sparse: return make_sparse(split)
+    def arrays(self, split: list[np.ndarray]) -> Frames: return make_sparse(split)
 
     def tally(self, *sums: np.ndarray) -> MusicScores: return MusicScores(*sums)
 
