@@ -25,8 +25,8 @@ from typing_extensions import TypedDict
 from .base import (
     CELL_NAMES, DIGESTS, BadInput, absolute, asset, brief, check_place, cores, find_path, folder_name, parse_json, read_checked,
     study_home, write_checked)
-from .music import dataset_name
-from .text import corpus_name
+from .music import DATASETS, dataset_name
+from .text import CORPORA, corpus_name
 
 # %% ../nbs/07_experiment.ipynb #ce922798
 def cell_name(
@@ -109,7 +109,7 @@ class Common(BaseModel):
     task: Task = Field("music_lm", description="what is learned: music_lm, the next frame of a piano roll, or translate")
     rnn: Annotated[str, AfterValidator(cell_name)] = Field(
         "gru", description=f"the cell: {', '.join(CELL_NAMES)}, module:name or file.py:name")
-    data: Annotated[str, AfterValidator(data_name)] = Field(default_factory=by_task("chorales", "captions_de_en"), description="chorales, JSB, Nottingham, MuseData, Piano-midi, all, a folder of MIDI files or an .npz; captions_de_en, multi30k_de_en, iwslt_en_de, ... or PATH_SRC_TGT")
+    data: Annotated[str, AfterValidator(data_name)] = Field(default_factory=by_task("chorales", "captions_de_en"), description=f"{', '.join(DATASETS)}, a folder of MIDI files or an .npz; {', '.join(CORPORA)} or PATH_SRC_TGT")
     match: Literal["paper", "total"] = Field(default_factory=by_task("paper", "total"), description="how sizes are matched: recurrent weights as the paper counts, or all parameters like the GRU's")
     hidden: int | None = Field(None, ge=1, le=100_000, description="units of a layer; wins over match")
     layers: int = Field(1, ge=1, le=100, description="recurrent layers")

@@ -212,8 +212,7 @@ def published_translations(
     data: str
 ) -> pd.DataFrame: # as rows of `translation_table`
     "What others report on the first test set, on lowercased spaCy tokens; empty where nothing is published"
-    stem, _, languages = data.partition("_")
-    rows = published(f"{stem} {languages.replace('_', '-')}")
+    rows = published(data)
     rows = rows[rows.metric == "bleu"] if len(rows) else rows
     return pd.DataFrame([{"model": f"{r.model}, {r.source}", "the same, greedy": f"{r.value:.1f}",
         "test perplexity": str(r.note).removeprefix("perplexity ")} for r in rows.itertuples()])

@@ -17,7 +17,7 @@ def server(tmp_path, monkeypatch):
     (tmp_path / "www").mkdir()
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path / "www"))
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    monkeypatch.setitem(base.SOURCES, "music", f"http://127.0.0.1:{httpd.server_port}/")
+    monkeypatch.setitem(base.sources(), NAME, f"http://127.0.0.1:{httpd.server_port}/JSB_Chorales.mat")
     monkeypatch.setitem(base.known_files(), NAME, digest(b"right"))
     monkeypatch.delenv("GRU_STUDY_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -48,7 +48,7 @@ def test_no_such_file(server):
 
 
 def test_no_server(server, monkeypatch):
-    monkeypatch.setitem(base.SOURCES, "music", "http://127.0.0.1:9/")
+    monkeypatch.setitem(base.sources(), NAME, "http://127.0.0.1:9/JSB_Chorales.mat")
     with pytest.raises(BadInput, match="cannot be downloaded.*ConnectionError.*put the file by hand"): data_file(NAME)
     assert not left_over(server)
 
