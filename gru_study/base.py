@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NOTES', 'CELL_NAMES', 'RESERVED', 'DIGESTS', 'COMPILING', 'BadInput', 'brief', 'Failed', 'printable', 'absolute',
-           'study_home', 'find_path', 'asset', 'project_file', 'write_file', 'folder_name', 'check_place', 'cores',
-           'digest', 'parse_json', 'read_digests', 'write_checked', 'read_checked', 'no_cache', 'cache_dir',
+           'study_home', 'find_path', 'asset', 'cells_in', 'project_file', 'write_file', 'folder_name', 'check_place',
+           'cores', 'digest', 'parse_json', 'read_digests', 'write_checked', 'read_checked', 'no_cache', 'cache_dir',
            'now_compiling', 'datasets', 'spellings', 'file_rows', 'known_files', 'sources', 'data_file', 'download']
 
 # %% ../nbs/00_base.ipynb #eb729581
@@ -96,17 +96,22 @@ def find_path(
 # %% ../nbs/00_base.ipynb #e5d6d570
 NOTES = 88 # keys of a piano
 
-# %% ../nbs/00_base.ipynb #58a77de6
-CELL_NAMES = (
-    "tanh", "gru", "lstm", "gru_paper", "lstm_paper", # of the paper and of torch
-    "cifg", "mgu", "ran", "janet", "indrnn", "ligru", "sru", "lstm_norm", "mingru", "minlstm", "slstm") # since
-
 # %% ../nbs/00_base.ipynb #d2c5b1a9
 def asset(
     name: str # file name
 ) -> Path:
     "A file shipped in gru_study/assets"
     return Path(str(files("gru_study")/"assets"/name))
+
+# %% ../nbs/00_base.ipynb #58a77de6
+def cells_in(
+    module: str # of the package
+) -> list[str]: # in their order
+    "The names of the step functions that stand under @cell in a module, which is not imported"
+    source = asset(f"../{module}.py").read_text("utf-8")
+    return re.findall(r"^@cell\(.+?\)\ndef (\w+)", source, re.M | re.S)
+
+CELL_NAMES = (*cells_in("cells"), *cells_in("gallery"))
 
 # %% ../nbs/00_base.ipynb #9ddaf52e
 def project_file(
