@@ -39,7 +39,7 @@ from .kernels import (Hyper, Layout, Sparse, add_noise, make_layout, make_sparse
     pack, run_epoch, run_scores, torch_views, unpack)
 from .generate import LONGEST, translate
 from .metrics import (MusicScores, TokenScores, baseline_scores, bleu_scores, evaluate_music,
-    evaluate_translator, frame_nll, translation_loss)
+    evaluate_translator, frame_nll, sounding, translation_loss)
 from .models import MusicLM, OneThread, Translator, pad_rolls
 from .music import MusicData, SPLITS, load_music
 from .text import (Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies,
@@ -535,7 +535,7 @@ class FusedEngine(KernelState, MusicEngine):
 
     def evaluate(self, rolls: list[np.ndarray]) -> MusicScores:
         run_scores(self.lay, self.rolls(rolls), self.vector, self.work, out := np.zeros((len(rolls), 5)))
-        return MusicScores(*out.T)
+        return MusicScores(*[*out.T, sounding(rolls)])
 
 # %% ../nbs/08_train.ipynb #88958472
 SCHEDULES = { # name: share of training done, 0 to 1 -> share of the learning rate
