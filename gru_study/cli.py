@@ -342,7 +342,8 @@ class Data(BaseModel):
 class Fetch(BaseModel):
     "Get the public data files from $GRU_STUDY_DATA, the cache or their sources, and check them."
     model_config = ConfigDict(extra="forbid")
-    which: CliPositionalArg[list[str]] = Field([], description=f"{', '.join(dict.fromkeys(f.split('/')[0] for f in known_files()))}; default: all")
+    which: CliPositionalArg[list[str]] = Field([], description=
+        f"{', '.join(dict.fromkeys(f.split('/')[0] for f in known_files()))}; default: all")
 
     def cli_cmd(self) -> None:
         folders = {name.split("/")[0] for name in known_files()}

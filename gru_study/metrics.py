@@ -48,13 +48,15 @@ FRAME_METRICS = { # by the name that files have
 
 # %% ../nbs/05_metrics.ipynb #754b468f
 WORD_METRICS = { # by the name that files have
-    "perplexity": Metric("test perplexity", 2, "lower", r"$e^{\mathrm{NLL}}$ over the words, ends of sentences included"),
+    "perplexity": Metric("test perplexity", 2, "lower",
+        r"$e^{\mathrm{NLL}}$ over the words, ends of sentences included"),
     "bleu": Metric("BLEU", 2, "higher", "sacrebleu's, on plain text with spaces and capitals restored",
         lambda sacre, split: sacre.BLEU(tokenize=split)),
     "bleu_lower": Metric("BLEU, lowercased", 2, "higher", "the same on lowercased text",
         lambda sacre, split: sacre.BLEU(lowercase=True, tokenize=split)),
     "chrf": Metric("chrF", 2, "higher", "sacrebleu's, of runs of letters", lambda sacre, split: sacre.CHRF()),
-    "chrf_lower": Metric("", 2, "higher", "the same on lowercased text", lambda sacre, split: sacre.CHRF(lowercase=True)),
+    "chrf_lower": Metric("", 2, "higher", "the same on lowercased text",
+        lambda sacre, split: sacre.CHRF(lowercase=True)),
     "bleu_tokens": Metric("BLEU, lowercased spaCy tokens", 2, "higher",
         "what most published notebooks report; to be set beside nothing but the same",
         lambda sacre, split: sacre.BLEU(lowercase=True, tokenize="none", force=True)),

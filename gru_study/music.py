@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from .base import (NOTES, BadInput, asset, brief, cache_dir, data_file, datasets, digest, find_path, folder_name,
-    parse_json, write_file)
+from gru_study.base import (
+    NOTES, BadInput, asset, brief, cache_dir, data_file, datasets, digest, find_path, folder_name, parse_json,
+    write_file)
 
 # %% ../nbs/02_music.ipynb #40ca7dd4
 LOWEST = 21 # MIDI number of the lowest key, A0
@@ -462,7 +463,8 @@ def from_mat(
     return MusicData(name or own_name(path), held["train"], held["valid"], held["test"], step=step)
 
 # %% ../nbs/02_music.ipynb #76d1f383
-CANONICAL = {name: f"{row['folder']}/{file}" for name, row in ROWS.items() for file in row.get("files", ())} # name: file
+CANONICAL = { # name: file
+    name: f"{row['folder']}/{file}" for name, row in ROWS.items() for file in row.get("files", ())}
 STEPS = {name: float(row["step"]) for name, row in ROWS.items()} # quarter notes a frame
 
 # %% ../nbs/02_music.ipynb #08bc9a94

@@ -87,7 +87,7 @@ class Study:
     damaged: tuple[str, ...] = () # a sentence for each run that was left out
 
 # %% ../nbs/12_report.ipynb #605ec708
-BESIDE = {name: m for name, m in FRAME_METRICS.items() if name not in ("nll", "nll_seq")} # of the test split, beside the NLL
+BESIDE = {k: m for k, m in FRAME_METRICS.items() if k not in ("nll", "nll_seq")} # of the test split, beside the NLL
 TABLES = { # name: columns of text; of numbers
     "runs": "data run role cell sizes settings state message; units parameters lr seed train_nll valid_nll test_nll "
         f"test_nll_seq {' '.join(BESIDE)} best_epoch epochs seconds",

@@ -61,7 +61,8 @@ def run_rows(
         attention=c["attention"], sizes="given" if c["hidden"] else c["match"], parameters=f["parameters"],
         settings=" ".join(more), lr=c["lr"], seed=c["seed"], train_perplexity=f["train"]["perplexity"],
         valid_perplexity=f["valid"]["perplexity"], best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"])
-    return [common | dict(test=test) | {k: scores.get(k, np.nan) for k in WORD_METRICS} for test, scores in f["tests"].items()]
+    of = lambda scores: {name: scores.get(name, np.nan) for name in WORD_METRICS}
+    return [common | dict(test=test) | of(scores) for test, scores in f["tests"].items()]
 
 # %% ../nbs/12_translations.ipynb #a6dad9bf
 # words of the source
