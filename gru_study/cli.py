@@ -333,10 +333,10 @@ class Data(BaseModel):
 
 # %% ../nbs/15_cli.ipynb #61dac600
 class Fetch(BaseModel):
-    ("Get the public data files (the four music sets, Multi30k) from $GRU_STUDY_DATA, the cache or their sources, "
-        "and check them.")
+    "Get the public data files from $GRU_STUDY_DATA, the cache or their sources, and check them."
     model_config = ConfigDict(extra="forbid")
-    which: CliPositionalArg[list[str]] = Field([], description="music, multi30k; default: both")
+    which: CliPositionalArg[list[str]] = Field([], description=
+        f"{', '.join(dict.fromkeys(f.split('/')[0] for f in known_files()))}; default: all")
 
     def cli_cmd(self) -> None:
         folders = {name.split("/")[0] for name in known_files()}

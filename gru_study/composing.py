@@ -19,7 +19,7 @@ from .experiment import Experiment
 from .folder import Run
 from .frames import FrameLearner
 from .kernels import Frames, make_sparse
-from .metrics import MusicScores, baseline_scores, evaluate_music, frame_nll
+from .metrics import MusicScores, baseline_scores, evaluate_music, frame_nll, sounding
 from .models import MusicLM, pad_rolls
 from .music import SPLITS, MusicData, load_music
 from .music_task import MUSIC
@@ -59,7 +59,8 @@ class Composing(FrameLearner):
 
     def arrays(self, split: list[np.ndarray]) -> Frames: return make_sparse(split)
 
-    def tally(self, *sums: np.ndarray) -> MusicScores: return MusicScores(*sums)
+    def tally(self, split: list[np.ndarray], sums: np.ndarray) -> MusicScores:
+        return MusicScores(*[*sums, sounding(split)])
 
     def evaluate(self, engine: TorchEngine, split: list[np.ndarray]) -> MusicScores:
         return evaluate_music(engine.model, split, engine.experiment.device)

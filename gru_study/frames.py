@@ -48,8 +48,8 @@ class FrameLearner(Learner):
         "A split as the kernels take it"
 
     @abstractmethod
-    def tally(self, *sums: np.ndarray) -> Any:
-        "Scores from what the kernels have summed over each sequence"
+    def tally(self, split: list, sums: np.ndarray) -> Any:
+        "Scores from what the kernels have summed over each sequence, a row a sum"
 
     def lengths(self, split: list) -> np.ndarray: # frames of each sequence, of which the first is not scored
         return np.array([len(sequence) for sequence in split])
@@ -283,7 +283,7 @@ class FusedEngine(KernelState, Engine):
 
     def evaluate(self, split: list) -> Any:
         run_scores(self.lay, self.arrays(split), self.vector, self.work, out := np.zeros((len(split), 5)))
-        return self.learner.tally(*out.T)
+        return self.learner.tally(split, out.T)
 
 # %% ../nbs/08_frames.ipynb #ce3a2a60
 # most recurrent weights of a layer, with one sequence a batch and with more; has torch the cell as a layer?

@@ -49,7 +49,7 @@ from .pictures import INK, in_words
 from .plots import (
     attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll)
 from .report import (
-    differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable)
+    BESIDE, differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable)
 from .composing import load_model
 from .engines import learner_of
 from .train import fit
@@ -757,7 +757,8 @@ def piece_scatter(
 
 # %% ../nbs/13_lab.ipynb #56ef515f
 SHOWN = ( # columns of `study_table`
-    "model", "parameters", "rate", "train NLL", "valid NLL", "test NLL", "frame accuracy", "best epoch", "seconds")
+    "model", "parameters", "rate", "train NLL", "valid NLL", "test NLL",
+    *(m.title for name, m in BESIDE.items() if name != "nll_on"), "best epoch", "seconds")
 
 # %% ../nbs/13_lab.ipynb #93124733
 class Pieces(App):

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from typing_extensions import TypedDict
 
 from .experiment import Count, Experiment, Task, TrainedFacts, searching
-from .music import dataset_name, load_music
+from .music import DATASETS, dataset_name, load_music
 
 # %% ../nbs/07_music_task.ipynb #fa546c11
 def set_name(
@@ -26,7 +26,7 @@ def set_name(
 class MusicExperiment(Experiment):
     "A training run on music"
     data: Annotated[str, AfterValidator(set_name)] = Field("chorales", description=
-        "chorales, JSB, Nottingham, MuseData, Piano-midi, all, a folder of MIDI files or an .npz")
+        f"{', '.join(DATASETS)}, a folder of MIDI files or an .npz")
     loss: Literal["bce"] = Field("bce", description="training objective: bce, binary cross-entropy over the notes")
     weight_noise: float = Field(0., ge=0, description=
         "standard deviation of noise on the weights, drawn anew each step")

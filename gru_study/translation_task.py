@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from .base import BadInput
 from .experiment import Experiment, Task, TrainedFacts, again, searching
-from .text import corpus_name, load_text
+from .text import CORPORA, corpus_name, load_text
 
 # %% ../nbs/07_translation_task.ipynb #30213ddd
 def text_name(
@@ -36,7 +36,7 @@ class TranslationExperiment(Experiment):
     "A training run on pairs of sentences"
     task: str = again("task", "translate")
     data: Annotated[str, AfterValidator(text_name)] = Field("captions_de_en", description=
-        "captions_de_en, multi30k_de_en, iwslt_en_de, ... or PATH_SRC_TGT")
+        f"{', '.join(CORPORA)} or PATH_SRC_TGT")
     match: Literal["paper", "total"] = again("match", "total")
     bs: int = again("bs", 128)
     epoch: int = again("epoch", 20)

@@ -1,6 +1,6 @@
 """Are gru_study/, README.md and the notebooks' own cleanliness in step? Works on a copy; changes nothing.
 
---write-readme makes README.md from nbs/index.ipynb, and its section on speed from results/bench.json; --conflicts only looks for merges that are not resolved.
+--write-readme makes README.md from nbs/index.ipynb, and its sections on speed and data from results/bench.json and gru_study/assets/datasets.json; --conflicts only looks for merges that are not resolved.
 """
 import filecmp
 import json
@@ -20,13 +20,15 @@ ROOT = Path(__file__).parents[1]
 INDEX = ROOT / "nbs/index.ipynb"
 
 
-def write_speed() -> None:
-    "The section on speed of nbs/index.ipynb, from the recorded run"
+def write_sections() -> None:
+    "The sections of nbs/index.ipynb on speed, from the recorded run, and on data, from the rows of the data sets"
     sys.path.insert(0, str(ROOT))
     from gru_study.bench import readme_speed
+    from gru_study.report import readme_data
     nb = nbformat.read(INDEX, 4)
-    (cell,) = [c for c in nb.cells if c.source.startswith("## Speed")]
-    cell.source = readme_speed(json.loads((ROOT / "results/bench.json").read_text()))
+    for section in (readme_speed(json.loads((ROOT / "results/bench.json").read_text())), readme_data()):
+        (cell,) = [c for c in nb.cells if c.source.startswith(section.split("\n")[0] + "\n")]
+        cell.source = section
     nbformat.write(nb, INDEX)
 
 
@@ -65,7 +67,7 @@ def main() -> int:
         return 1
     if "--conflicts" in sys.argv: return 0
     if "--write-readme" in sys.argv:
-        write_speed()
+        write_sections()
         (ROOT / "README.md").write_text(readme())
         return 0
     with tempfile.TemporaryDirectory() as d:

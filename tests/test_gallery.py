@@ -87,6 +87,7 @@ def slstm(x, st, U, b, V):
 @pytest.mark.parametrize("name", GALLERY)
 def test_a_step_is_its_equation(name):
     "Twenty steps in two layers from a random state, float64: to 1e-10"
+    assert callable(globals().get(name)), f"write the equation of {name} above, in numpy"
     torch.manual_seed(3)
     rng, cell, n = np.random.default_rng(4), get_cell(name), 5
     net = Recurrent(cell, 3, n, 2).double()
@@ -148,6 +149,8 @@ def test_names_are_known_without_their_code():
     assert done.stdout == "62\n", done.stderr
     done = python("from gru_study.cells import get_cell; print(get_cell('slstm').states)")
     assert done.stdout == "4\n", done.stderr
+    done = python("import sys; import gru_study.cli; assert 'torch' not in sys.modules; from gru_study.base import CELL_NAMES; from gru_study.cells import CELLS; import gru_study.gallery; print({*CELLS} == {*CELL_NAMES}, len(CELL_NAMES) >= 16)")
+    assert done.stdout == "True True\n", done.stderr
     for command in ("train", "search"):
         told = " ".join(gru_study(command, "--help").stdout.split())
         assert all(f"{name}," in told for name in CELL_NAMES)

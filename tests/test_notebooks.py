@@ -91,6 +91,17 @@ def test_readme_has_the_recorded_results():
     assert readme_translations(read_translations(ROOT / "results/multi30k")) in readme
 
 
+def test_readme_has_the_rows_of_the_data_sets():
+    "Each name that data= knows, and each fault, as the rows have them"
+    from gru_study.music import DATASETS
+    from gru_study.report import fault_list, readme_data
+    from gru_study.text import CORPORA
+    readme = (ROOT / "README.md").read_text()
+    assert readme_data() in readme, "tests/in_step.py --write-readme"
+    (section,) = re.findall("## Data\n(.+?)\n## ", readme, re.S)
+    assert all(f"`{name}`" in section for name in (*DATASETS, *CORPORA)) and fault_list().count("\n") >= 6
+
+
 def test_readme_has_the_recorded_speed():
     from gru_study.bench import readme_speed
     recorded = json.loads((ROOT / "results/bench.json").read_text())

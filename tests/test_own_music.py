@@ -290,7 +290,7 @@ def test_nothing_in_a_pickle_is_run(tmp_path, what, layout):
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", CANONICAL)
 def test_scipy_reads_the_same_in_a_canonical_set(name):
-    mat, data = loadmat(data_file(f"music/{CANONICAL[name]}")), load_canonical(name)
+    mat, data = loadmat(data_file(CANONICAL[name])), load_canonical(name)
     for s in SPLITS:
         assert len(data[s]) == mat[f"{s}data"].size
         assert all(np.array_equal(a, b) for a, b in zip(data[s], mat[f"{s}data"][0]))

@@ -15,6 +15,7 @@ from gru_study.base import BadInput, asset, known_files
 from gru_study.speech import SPLITS, frames, load_speech, read_wav, resampled, speech_name
 
 FSDD = json.loads(asset("datasets.json").read_text())["speech"]["fsdd"]
+(ARCHIVE,) = FSDD["files"]
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(-2**15, 2**15, 700)
 STEREO = RNG.integers(-2**15, 2**15, (700, 2))
@@ -252,7 +253,7 @@ def test_the_spoken_digits(monkeypatch, tmp_path):
     from pathlib import Path
 
     from conftest import DATA
-    if not (archive := Path(DATA, "speech", FSDD["file"])).is_file(): pytest.skip("no speech there")
+    if not (archive := Path(DATA, "speech", ARCHIVE)).is_file(): pytest.skip("no speech there")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data = load_speech("fsdd")
     with tarfile.open(archive) as tar:
@@ -275,7 +276,7 @@ def test_the_spoken_digits(monkeypatch, tmp_path):
     spoiled = bytearray(archive.read_bytes())
     spoiled[10**7] ^= 1
     (tmp_path / "own/speech").mkdir(parents=True)
-    (tmp_path / "own/speech" / FSDD["file"]).write_bytes(spoiled)
+    (tmp_path / "own/speech" / ARCHIVE).write_bytes(spoiled)
     monkeypatch.setenv("GRU_STUDY_DATA", str(tmp_path / "own"))
     with pytest.raises(BadInput, match="its SHA-256 is|cannot be read as a .tar.gz"): load_speech("fsdd")
-    assert f"speech/{FSDD['file']}" in known_files()
+    assert f"speech/{ARCHIVE}" in known_files()
