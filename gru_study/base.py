@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NOTES', 'SPLITS', 'CELL_NAMES', 'RESERVED', 'DIGESTS', 'COMPILING', 'LARGEST_ARCHIVE', 'BadInput', 'brief', 'Failed',
-           'printable', 'absolute', 'study_home', 'find_path', 'cells_in', 'asset', 'project_file', 'write_file',
+           'printable', 'absolute', 'study_home', 'find_path', 'asset', 'cells_in', 'project_file', 'write_file',
            'folder_name', 'check_place', 'cores', 'digest', 'parse_json', 'read_digests', 'write_checked',
            'read_checked', 'at_most', 'as_text', 'own_files', 'split_files', 'no_cache', 'cache_dir', 'now_compiling',
            'datasets', 'spellings', 'file_rows', 'known_files', 'sources', 'archived', 'digest_of_all', 'find_file',
@@ -101,6 +101,13 @@ NOTES = 88 # keys of a piano
 # %% ../nbs/00_base.ipynb #e63a7000
 SPLITS = ("train", "valid", "test") # to learn from, to choose by, to report
 
+# %% ../nbs/00_base.ipynb #d2c5b1a9
+def asset(
+    name: str # file name
+) -> Path:
+    "A file shipped in gru_study/assets"
+    return Path(str(files("gru_study")/"assets"/name))
+
 # %% ../nbs/00_base.ipynb #58a77de6
 def cells_in(
     module: str # of the package
@@ -111,13 +118,6 @@ def cells_in(
 
 # the paper's variants behind torch's cells, then those since
 CELL_NAMES = (*sorted(cells_in("cells"), key=lambda name: name.endswith("_paper")), *cells_in("gallery"))
-
-# %% ../nbs/00_base.ipynb #d2c5b1a9
-def asset(
-    name: str # file name
-) -> Path:
-    "A file shipped in gru_study/assets"
-    return Path(str(files("gru_study")/"assets"/name))
 
 # %% ../nbs/00_base.ipynb #9ddaf52e
 def project_file(
