@@ -17,7 +17,8 @@ from torch import Tensor
 
 from .base import BadInput
 from .cells import get_cell
-from .engines import Learner, Scorer, TorchEngine, descend, epoch_rng, products
+from .engines import (
+    Learner, Scorer, TorchEngine, descend, epoch_rng, load_weights, products, score_line)
 from .experiment import Experiment
 from .folder import Run
 from .generate import LONGEST, translate
@@ -26,7 +27,6 @@ from .models import Translator
 from .text import (
     Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies, make_fields, need_text,
     not_tested, save_vocabularies, text_batches)
-from .train import load_weights, score_line
 from .translation_task import TRANSLATION, TranslationExperiment
 
 # %% ../nbs/08_translating.ipynb #bb327a0d

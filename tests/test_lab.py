@@ -290,9 +290,13 @@ def test_first_start(browser, tmp_path):
             cell.locator(".jp-InputArea-editor").click()
             page.keyboard.press("Control+Enter")
         app.cell.get_by_role("button", name="Start").click()
-        page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 compiling, once on this machine')")
-        pause, stop, remove = (app.cell.get_by_role("button", name=name) for name in ("Pause", "Stop", "Remove"))
-        assert pause.is_disabled() and remove.is_disabled() and stop.get_attribute("title").startswith("end after the epoch")
+        waiting = "lab/chorales/gru-1 compiling, once on this machine"
+        buttons = "Object.fromEntries([...document.querySelectorAll('button')].map((b) => [b.innerText.trim(), b]))"
+        page.wait_for_function(  # all at one moment, since it does not take long
+            f"""() => {{ const {{Pause, Stop, Remove}} = {buttons}
+                return document.body.innerText.includes('{waiting}') && Pause.disabled && Remove.disabled && !Stop.disabled
+                    && Stop.title.startsWith('end after the epoch') }}""")
+        stop, remove = (app.cell.get_by_role("button", name=name) for name in ("Stop", "Remove"))
         stop.click()
         page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 stopping after this epoch')")
         page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 stopped epoch 1 of 60')", timeout=300_000)
