@@ -256,7 +256,8 @@ def searching(
     **defaults # of the search, where they differ
 ) -> type[Search]:
     "The class of a task's searches"
-    fields = {k: spec.model_fields[k] for k in get_annotations(spec) if k in spec.model_fields}
+    own = get_annotations(spec).keys() - get_annotations(Search).keys()
+    fields = {k: f for k, f in spec.model_fields.items() if k in own}
     for k, default in defaults.items():
         fields[k] = copy((fields | Search.model_fields)[k])
         fields[k].default = default
