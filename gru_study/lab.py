@@ -809,7 +809,7 @@ class Compare(Pieces):
         told = differences(study, study.runs.data[0])
         none = "<p>No two of these differ in the cell alone, so there is no verdict.</p>"*(len(runs) > 1)
         verdicts = styled(readable_differences(told)).to_html() if len(told) else none
-        self.tables.value = styled(readable(study_table(study))[[*SHOWN]]).to_html() + verdicts
+        self.tables.value = styled(readable(study_table(study)).filter(SHOWN)).to_html() + verdicts
         show(self.curves, learning({title(r)[1]: (title(r)[0], history(r)) for r in found}), "curves")
         for control, first in ((self.controls["across"], 0), (self.controls["up"], -1)):
             if control.options != runs: control.options, control.value = runs, runs[first]
