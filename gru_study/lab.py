@@ -42,6 +42,7 @@ from .generate import Translation, harmonise, roll_statistics, sample_music, to_
 from .inside import (
     Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants)
 from .arithmetic import is_compiled
+from .metrics import FRAME_METRICS
 from .models import MusicLM, OneThread, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
 from .music_task import MUSIC
@@ -758,7 +759,7 @@ def piece_scatter(
 # %% ../nbs/13_lab.ipynb #56ef515f
 SHOWN = ( # columns of `study_table`
     "model", "parameters", "rate", "train NLL", "valid NLL", "test NLL",
-    *(m.title for name, m in BESIDE.items() if name != "nll_on"), "best epoch", "seconds")
+    *(m.title for name, m in BESIDE.items() if name in FRAME_METRICS and name != "nll_on"), "best epoch", "seconds")
 
 # %% ../nbs/13_lab.ipynb #93124733
 class Pieces(App):

@@ -392,7 +392,8 @@ def study_table(
         for b in study.baselines.itertuples()]
     table = pd.concat([pd.DataFrame(rows).assign(baseline=False), pd.DataFrame(base).assign(baseline=True)])
     table = table.sort_values(["data", "baseline", "test NLL"])
-    table = table.drop(columns=[m.title for m in BESIDE.values() if table[m.title].isna().all()]) # of other tasks
+    of_others = [m.title for m in BESIDE.values() if m.title in table and table[m.title].isna().all()]
+    table = table.drop(columns=of_others)
     return table.drop(columns="baseline").reset_index(drop=True).astype({"parameters": "Int64", "seeds": "Int64"})
 
 # %% ../nbs/12_report.ipynb #7aae4040
