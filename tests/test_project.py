@@ -93,6 +93,19 @@ def test_hooks_are_well_formed():
         assert program == "make" or Path(sys.executable).with_name(Path(program).name).exists()
 
 
+@pytest.mark.parametrize("name,long", [("tests/a.py", 1), ("docs/a.py", 1), ("setup.py", 1), ("nbs/00_a.ipynb", 1),
+    ("nbs/experiments/a.ipynb", 1), ("gru_study/a.py", 0)])
+def test_lines_that_people_write_are_short(name, long):
+    "ruff takes 120 characters, and refuses 121 everywhere but in what nbdev writes"
+    for n, refused in ((120, 0), (121, long)):
+        code = f"x = '{'a ' * 60}"[:n - 1] + "'"
+        if name.endswith("ipynb"):
+            code = nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]))
+        command = [sys.executable, "-m", "ruff", "check", "--stdin-filename", name, "--output-format", "concise", "-"]
+        done = subprocess.run(command, cwd=ROOT, input=code, capture_output=True, text=True)
+        assert done.returncode == refused and done.stdout.count("E501") == refused, done.stdout + done.stderr
+
+
 def test_a_commit_out_of_step_is_stopped(tmp_path):
     "A changed notebook is exported by the hook, and the commit stops so that the change is seen"
     copy = tmp_path / "copy"
