@@ -198,4 +198,4 @@ def test_the_architecture_is_that_of_the_imports(site, address, browser):
     edge = "getComputedStyle(document.querySelector('.edge.from-kernels')).opacity"
     assert tab.evaluate(edge) == "1"
     names = tab.locator("svg.calls text").all_text_contents()
-    assert [n for n in names if n in ("fit", "load_music", "MusicLM", "collect", "study_table")] == ["fit", "load_music", "MusicLM", "collect", "study_table"]
+    assert [n for n in names if n in ("fit", "load_music", "MusicLM", "collect", "study_text")] == ["fit", "load_music", "MusicLM", "collect", "study_text"]
