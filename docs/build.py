@@ -40,7 +40,8 @@ PARTS = {
     "Start": ["docs/five_minutes"],
     "The study": [f"experiments/{n}" for n in ("summary", "summary_translate", "music_lm", "protocol", "translate")],
     "Lab": ["start"],
-    "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "translate_text", "cluster", "reproduce")],
+    "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "cluster",
+    "reproduce")],
     "API": MODULES,
     "Notes": [f"docs/{n}" for n in (
         "architecture", "scores", "data_faults", "departures", "reliability", "glossary", "sources")],
@@ -54,7 +55,8 @@ SMALL = { # experiments that are executed with other parameters than their own
 }
 RESULTS = ["experiments/summary", "experiments/summary_translate"] # shown without their code
 # widgets, or minutes of checks and no figure: shown without output
-AS_WRITTEN = ["start", "01_kernels", "08_train", "09_search", "10_sweep", "13_lab", "15_cli"]
+AS_WRITTEN = [
+    "start", "01_kernels", "08_engines", "08_frames", "08_train", "09_search", "10_sweep", "13_lab", "15_cli"]
 
 
 def place(page: str) -> str:

@@ -22,7 +22,8 @@ from .base import COMPILING, NOTES, SPLITS, BadInput
 from .cells import get_cell
 from .compile import code_folder, compile_cell, load_module, module_file
 from .engines import (
-    Engine, Epoch, Learner, Scorer, TorchEngine, batches, descend, in_float32, learner_of, load_weights, noisy, products,
+    Engine, Epoch, Learner, Scorer, TorchEngine, batches, descend, in_float32, learner_of, load_weights, noisy,
+    products,
     say, score_line, sum_up)
 from .experiment import Experiment
 from .folder import Run

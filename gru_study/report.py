@@ -156,7 +156,8 @@ def ended_search(
     run: Run, # of a search
     task: str,
     damaged: list[str] # gets a sentence where its files are
-) -> list[dict[str, object]] | None: # `lost_rows`; None as long as it goes on, or where it is damaged, or of another task
+# `lost_rows`; None as long as it goes on, or where it is damaged, or of another task
+) -> list[dict[str, object]] | None:
     "What is known of a search beside its runs"
     try: return lost_rows(run) if run.outcome(Search) and run.asked(Search).task == task else None
     except BadInput as e: damaged.append(str(e))

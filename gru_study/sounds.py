@@ -24,7 +24,8 @@ def beside_paper(
 ) -> pd.DataFrame: # a row a cell of the paper: our mean test NLL and its rank, the paper's two figures and their ranks
     "Our order of the three cells beside the paper's; the figures themselves cannot be compared"
     runs = reported(study).query("data == @data")
-    table = pd.DataFrame({"ours": runs.groupby("cell").test_nll.mean()} | {f"paper, {k}": v for k, v in UBISOFT.items()})
+    table = pd.DataFrame({"ours": runs.groupby("cell").test_nll.mean()}
+        | {f"paper, {k}": v for k, v in UBISOFT.items()})
     table = table.loc[[cell for cell in UBISOFT["A"] if cell in set(runs.cell)]]
     ranks = table.rank().add_suffix(", rank")
     return pd.concat([table, ranks], axis=1)[[c for name in table for c in (name, f"{name}, rank")]]

@@ -96,12 +96,12 @@ def save_checkpoint(
     progress: Progress
 ) -> None:
     "Write checkpoint.pt, every 100 epochs a numbered copy, and what follows from it"
-    identity = {"experiment": engine.experiment.model_dump(exclude={"save_dir"}), "data": data_digest(engine.learner, engine.data),
+    identity = {"experiment": engine.experiment.model_dump(exclude={"save_dir"}),
+        "data": data_digest(engine.learner, engine.data),
         "graph": fingerprint(get_cell(engine.experiment.rnn))}
     torch.save({**identity, **engine.state(), **vars(progress)}, buffer := io.BytesIO())
     names = ["checkpoint.pt", *[f"checkpoint-{progress.epoch}.pt"]*(progress.epoch % 100 == 0)]
     run.write({**dict.fromkeys(names, buffer.getvalue()), **views(progress)})
-
 
 # %% ../nbs/08_train.ipynb #b6b18f36
 def check_cell(

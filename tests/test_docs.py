@@ -210,5 +210,5 @@ def test_the_architecture_is_that_of_the_imports(site, address, browser):
     edge = "getComputedStyle(document.querySelector('.edge.from-kernels')).opacity"
     assert tab.evaluate(edge) == "1"
     names = tab.locator("svg.calls text").all_text_contents()
-    path = ["fit", "load_music", "MusicLM", "collect", "study_table"]
+    path = ["fit", "load_music", "MusicLM", "collect", "study_text"]
     assert [n for n in names if n in path] == path

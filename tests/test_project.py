@@ -1,4 +1,5 @@
-"What those who carry on rely on: hooks, workflows, the facts of the project said alike everywhere."
+"What those who carry on rely on: hooks, workflows, what may import what, facts of the project said alike everywhere."
+import ast
 import json
 import re
 import shutil
@@ -183,3 +184,80 @@ def test_notebooks_merge_cell_by_cell(tmp_path):
     assert git("merge", "other").returncode
     merged = "\n".join(c.source for c in nbformat.read(tmp_path / "a.ipynb", 4).cells)
     assert "x = 1" in merged and "x = 2" in merged and merged.count("y = 0") == 1 and "<<<<<<<" in merged
+
+
+ORDER = [p.stem.split("_", 1)[1] for p in sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))]
+OWN = "music_task composing translation_task translating translations speech_task speaking" # modules of one task
+OF_A_TASK = {*OWN.split()} & {*ORDER}
+OF_NO_TASK = "experiment folder engines train search sweep".split()
+
+
+def parsed(name): return ast.parse((ROOT / f"gru_study/{name}.py").read_text())
+
+
+def imported(tree, modules):
+    "The package's own modules that a module imports, at its top or within a function, in each way that Python knows"
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            where = f"{'gru_study.' * bool(node.level)}{node.module or ''}".rstrip(".")
+            found |= {where, *(f"{where}.{a.name}" for a in node.names)}
+        if isinstance(node, ast.Import): found |= {a.name for a in node.names}
+    return {name for name in modules if any(f"{f}.".startswith(f"gru_study.{name}.") for f in found)}
+
+
+def upwards(imports):
+    "Pairs of modules of which the first imports one that does not come before it: every circle has such a pair"
+    return [(a, b) for a, names in imports.items() for b in sorted(names) if ORDER.index(a) <= ORDER.index(b)]
+
+
+WAYS = (
+    "from .train import fit", "from gru_study.train import fit", "from . import train", "from gru_study import train",
+    "import gru_study.train", "import os, gru_study.train as t", "def f():\n from .train import fit")
+OTHER = "import train", "from other.train import fit", "from .training import fit", "from torch import train"
+
+
+def test_every_module_has_its_notebook():
+    assert {*ORDER} == {p.stem for p in (ROOT / "gru_study").glob("*.py")} - {"__init__", "_modidx"}
+
+
+def test_imports_point_down():
+    "To notebooks that are read before, so that there is no circle; and the look at them finds what it should"
+    imports = {name: imported(parsed(name), ORDER) for name in ORDER}
+    assert upwards(imports) == []
+    assert sum(map(len, imports.values())) > 100
+    assert "engines" in imports["composing"] and "gallery" in imports["models"]
+    for way in WAYS: assert imported(ast.parse(way), ORDER) == {"train"}, way
+    for other in OTHER: assert imported(ast.parse(other), ORDER) == set(), other
+    wrong, right = dict(engines={"train", "engines"}), dict(train={"engines"})
+    assert upwards(wrong) == [("engines", "engines"), ("engines", "train")] and upwards(right) == []
+
+
+@pytest.mark.parametrize("name", OF_NO_TASK)
+def test_the_house_knows_no_task(name):
+    "What serves all tasks imports nothing of one task, not even within a function: it asks the task's object"
+    reached, new = set(), {name}
+    while new: reached, new = reached | new, {m for n in new for m in imported(parsed(n), ORDER)} - reached - new
+    assert not reached & OF_A_TASK and len(OF_A_TASK) >= 5 # nor through what it imports
+
+
+DATA_OF = dict(music="music_lm", speech="speech", text="translate") # each reads its task's rows of datasets.json
+
+
+def named_tasks(name):
+    "Strings that are a task's name, each by the statement that it stands in"
+    tasks = {"music_lm", "translate", "speech"}
+    named = lambda statement: {n.value for n in ast.walk(statement) if isinstance(n, ast.Constant) and n.value in tasks}
+    body = [s for s in parsed(name).body if not ast.unparse(s).startswith("__all__")] # which names functions
+    return [(ast.unparse(statement), found) for statement in body if (found := named(statement))]
+
+
+def test_a_task_is_named_in_its_own_modules():
+    "Elsewhere in the registry and as the default alone; modules of data look up their rows"
+    for name in {*ORDER} - (OF_A_TASK - {"translations"}) - {"experiment", *DATA_OF}:
+        assert named_tasks(name) == [], name
+    for name, task in DATA_OF.items():
+        for statement, found in named_tasks(name): assert f"datasets()['{task}']" in statement and found == {task}
+    registry, default = named_tasks("experiment")
+    assert registry[0].startswith("TASKS = ") and default[0].startswith("class Common") and default[1] == {"music_lm"}
+    assert default[0].count("music_lm") == 1

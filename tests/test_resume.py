@@ -130,13 +130,13 @@ def test_damaged_checkpoint(home, toy):
 
 POISON = """
 import sys
-import gru_study.train
+import gru_study.frames
 from gru_study.cli import main
-real = gru_study.train.FusedEngine.train_epoch
+real = gru_study.frames.FusedEngine.train_epoch
 def poisoned(self, epoch):
     if epoch == 4: self.vector[-1] = float("nan")
     return real(self, epoch)
-gru_study.train.FusedEngine.train_epoch = poisoned
+gru_study.frames.FusedEngine.train_epoch = poisoned
 sys.exit(main())
 """
 

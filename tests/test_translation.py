@@ -55,7 +55,7 @@ def facts(home, run):
 
 FORK = """
 import json, os, sys
-import gru_study.train, sacrebleu, torch._dynamo, torchtext.datasets
+import gru_study.translating, sacrebleu, torch._dynamo, torchtext.datasets
 from gru_study.cli import main
 for language in ("de", "en"): gru_study.text.tokenizer(language)
 for line in sys.stdin:
@@ -93,7 +93,7 @@ def command(tmp_path_factory):
 # `when` holds.
 DIE = """
 import os, signal, time
-import gru_study.train as t
+import gru_study.translating as t
 clock = iter(range(0, 10**6, 10))
 time.monotonic = lambda: float(next(clock))
 def dying(real, n, when=lambda *args: True):
