@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['TRUST', 'Words', 'flags_of', 'given', 'Train', 'epoch_bar', 'FindRate', 'may_run', 'Evaluate', 'translations',
-           'Translate', 'standard_input', 'in_groups', 'groups_given', 'some', 'Sample', 'given_frames', 'compose',
-           'rendered', 'load_any', 'Data', 'Fetch', 'got', 'Sweep', 'Bench', 'left_out', 'Report', 'Record', 'Lab',
-           'GruStudy', 'join_grid', 'main', 'complain']
+           'Translate', 'standard_input', 'in_groups', 'groups_given', 'some', 'Sample', 'load_any', 'Data', 'Fetch',
+           'got', 'Sweep', 'Bench', 'left_out', 'Report', 'Record', 'Lab', 'GruStudy', 'join_grid', 'main', 'complain']
 
 # %% ../nbs/15_cli.ipynb #e35d5961
 import atexit, gc, json, os, re, shutil, sys, tempfile
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count, islice
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import numpy as np
@@ -214,20 +214,20 @@ def some(
 
 # %% ../nbs/15_cli.ipynb #9b443ca1
 class Sample(BaseModel):
-    "Compose with a trained network: freely, from the beginning of a piece, or under the soprano of one."
+    "Sample from a trained network: music freely, from the beginning of a piece, or under the soprano of one; sound."
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     run: CliPositionalArg[str] = Field("pretrained/chorales/gru", description=
         "its folder, or a model shipped in the package")
     out: Path = Field(description=
         "a .mid, .wav or .npz (a data set, for train --data); it replaces what is there; "
         "several pieces become x-1.mid, x-2.mid and so on, in an .npz one file")
-    steps: int | None = Field(None, ge=1, le=10_000, description=
-        "frames of a piece; default: 64, with --harmonise all of the melody")
+    steps: int | None = Field(None, ge=1, le=100_000, description=
+        "frames of a piece; default: 64, with --harmonise the melody's; of sound steps of ten samples, default: 800")
     pieces: int = Field(1, ge=1, le=1000, validation_alias=AliasChoices("pieces", "n"), description="how many")
     temperature: float = Field(1., ge=0, description="below 1 the probable becomes more so; 0: the notes with p > 0.5")
     most_notes: int | None = Field(None, ge=1, le=88, description="in a frame; default: any number")
     prime: str | None = Field(None, description=
-        "begin with the first frames of this piece of the run's data: a name, or split:index such as test:3")
+        "begin with the first frames of this piece or sequence of its data: a name, or split:index such as test:3")
     prime_frames: int | None = Field(None, ge=1, description="frames of --prime; default: 8")
     harmonise: str | None = Field(None, description="keep the soprano of this piece and sample what is below")
     particles: int | None = Field(None, ge=1, le=1000, description=
@@ -237,64 +237,17 @@ class Sample(BaseModel):
     trust: list[str] = TRUST
 
     def cli_cmd(self) -> None:
-        if self.out.suffix.lower() not in (".mid", ".wav", ".npz"):
-            raise BadInput.found("out", str(self.out), "a file ending in .mid, .wav or .npz")
         if not self.out.parent.is_dir() or self.out.is_dir():
             raise BadInput.found("out", str(self.out), "a file in a folder that exists")
         check_place(self.out, "out")
-        for field, of in (("prime_frames", "prime"), ("particles", "harmonise")):
-            if getattr(self, field) and getattr(self, of) is None:
-                raise BadInput.found(field, getattr(self, field), f"only with --{of}")
-        if self.prime is not None and self.harmonise is not None:
-            raise BadInput("harmonise: the beginning of a piece (--prime) or its soprano, not both")
         may_run(self.trust)
         run = find_run(self.run)
-        if run.experiment.task != MUSIC.name: raise BadInput.found("run", self.run, f"a run of task {MUSIC.name}")
-        rolls, step = compose(self, run), STEPS.get(run.experiment.data) or load_music(run.experiment.data).step
-        for path, content in rendered([*rolls], self.out, step, self.tempo): print(write_file(path, content))
-        print(f"{rolls.shape[1]} frames of {step:g} beat, {rolls.sum(2).mean():.2f} notes a frame")
-
-# %% ../nbs/15_cli.ipynb #04948106
-def given_frames(
-    s: Sample,
-    run: Run # whose data the piece is of
-) -> np.ndarray | None: # frames x 88; None where nothing is given
-    "The first frames of a piece, or all of it for the soprano; raises `BadInput` where it is not there, or too short"
-    field = "prime" if s.harmonise is None else "harmonise"
-    if (which := getattr(s, field)) is None: return None
-    piece = load_music(run.experiment.data).piece(which, field)
-    size, frames, most = "steps", s.steps or len(piece), len(piece)
-    if field == "prime": size, frames, most = "prime_frames", s.prime_frames or 8, s.steps or 64
-    if frames > min(most, len(piece)): raise BadInput.found(size, frames, f"1 to {min(most, len(piece))}")
-    return piece[:frames]
-
-# %% ../nbs/15_cli.ipynb #43536ca7
-def compose(
-    s: Sample,
-    run: Run
-) -> np.ndarray: # pieces x frames x 88
-    "The pieces; raises as `given_frames` does"
-    given = given_frames(s, run)
-    from gru_study.generate import harmonise, sample_music
-    from gru_study.composing import load_model
-    how: dict[str, Any] = dict(n=s.pieces, temperature=s.temperature, most_notes=s.most_notes, seed=s.seed)
-    model = load_model(run)
-    if s.harmonise is None: return sample_music(model, s.steps or 64, given, **how)
-    return harmonise(model, given, particles=s.particles or 64, **how)
-
-# %% ../nbs/15_cli.ipynb #5d1fe3c3
-def rendered(
-    rolls: list[np.ndarray], # pieces
-    out: Path, # its ending says what is written: .mid, .wav or .npz
-    step: float, # quarter notes a frame
-    tempo: float # quarter notes a minute
-) -> Iterator[tuple[Path, bytes]]: # files and their content
-    "Pieces as files: x.mid, or x-1.mid, x-2.mid ... (from ten on x-01.mid), or all in x.npz"
-    from gru_study.generate import to_wav
-    if out.suffix.lower() == ".npz": return iter([(out, to_npz(sampled_set(rolls, step)))])
-    make, n = to_midi if out.suffix.lower() == ".mid" else to_wav, len(rolls)
-    place = lambda i: out if n == 1 else out.with_stem(f"{out.stem}-{i:0{len(str(n))}}")
-    return ((place(i), make(r, step, tempo)) for i, r in enumerate(rolls, 1))
+        if not (sampler := find_task(run.experiment.task).sampler):
+            known = " or ".join(t for t in TASKS if find_task(t).sampler)
+            raise BadInput.found("run", self.run, f"a run of task {known}")
+        files, told = resolve_name(sampler)(run, self)
+        for path, content in files: print(write_file(path, content))
+        print(told)
 
 # %% ../nbs/15_cli.ipynb #6c7f0e7e
 def load_any(

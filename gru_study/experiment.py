@@ -104,6 +104,7 @@ class Task:
     learner: str # its `engines.Learner`
     study: str # its `report.Studies`
     kept: tuple[str, ...] = () # files of a run folder beyond those of every run
+    sampler: str = "" # (run, flags of `gru-study sample`) -> files and what to say of them; none: nothing is sampled
 
 # %% ../nbs/07_experiment.ipynb #8d6a6ac7
 @cache
