@@ -285,12 +285,10 @@ class FusedEngine(KernelState, Engine):
         ones = {k: np.ones(w.shape) for k, w in self.torch.model.state_dict().items()} # none in the padding
         self.scale = pack(self.lay, ones)[:self.lay.size*bool(e.weight_noise)]*np.float32(in_float32(e.weight_noise))
         self.lengths = self.learner.lengths(data.train)
-        longest = max(self.learner.lengths(data[s]).max() for s in ("train", "valid", "test"))
         self.kept: dict[int, tuple[list, Frames]] = {} # by the identity of the split
         with compiling(code_of(e)): # now, so that it is not counted as training
-            rows = max(longest, np.sort(self.lengths)[-e.bs:].sum())
-            first = self.arrays(data.valid[:1])
-            self.work = make_work(self.lay, compile_cell(get_cell(e.rnn)), rows, len(first.x) > 0)
+            rows = max(np.sort(self.lengths)[-e.bs:].sum(), *(self.learner.lengths(data[s]).max() for s in SPLITS))
+            self.work = make_work(self.lay, compile_cell(get_cell(e.rnn)), rows, len(self.arrays(data.valid).x) > 0)
             self.run([], 0), self.evaluate(data.valid[:1])
 
     def arrays(self, split: list) -> Frames:
