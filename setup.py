@@ -11,9 +11,12 @@ root = Path(__file__).parent
 ini = ConfigParser(delimiters=["="])
 ini.read(root / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("text", "cluster", "tensorboard", "bench", "lab", "docs", "dev")}
-place = {"!": f"{cfg['git_url']}/raw/{cfg['branch']}", "": f"{cfg['git_url']}/blob/{cfg['branch']}"}  # of pictures, of files
-readme = re.sub(r"(!?)(\[[^]]*\]\()(?!https?:|#)", lambda m: f"{m[1]}{m[2]}{place[m[1]]}/", (root / "README.md").read_text(encoding="utf-8"))
+extras = {name: cfg[f"{name}_requirements"].split()
+    for name in ("text", "cluster", "tensorboard", "bench", "lab", "docs", "dev")}
+# of pictures, of files
+place = {"!": f"{cfg['git_url']}/raw/{cfg['branch']}", "": f"{cfg['git_url']}/blob/{cfg['branch']}"}
+readme = re.sub(r"(!?)(\[[^]]*\]\()(?!https?:|#)", lambda m: f"{m[1]}{m[2]}{place[m[1]]}/",
+    (root / "README.md").read_text(encoding="utf-8"))
 
 
 class BuildWithProject(build_py):
@@ -38,7 +41,10 @@ setup(
     long_description_content_type="text/markdown",
     author=cfg["author"],
     url=cfg["git_url"],
-    project_urls={"Documentation": cfg["doc_host"] + cfg["doc_baseurl"], "Changelog": f"{cfg['git_url']}/blob/{cfg['branch']}/CHANGELOG.md"},
+    project_urls={
+        "Documentation": cfg["doc_host"] + cfg["doc_baseurl"],
+        "Changelog": f"{cfg['git_url']}/blob/{cfg['branch']}/CHANGELOG.md",
+    },
     keywords=cfg["keywords"].split(),
     classifiers=[
         "Development Status :: 4 - Beta",

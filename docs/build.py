@@ -2,7 +2,8 @@
 
 Each page is a notebook. Those with something to show are executed (in small where a full run takes long), nbdev's
 processor takes out what is not for readers, exported names get entries that can be referred to, Sphinx makes pages.
-What was executed is kept in _docs/executed and used again until the code, the package or the results change. The site is _docs/html.
+What was executed is kept in _docs/executed and used again until the code, the package or the results change.
+The site is _docs/html.
 """
 import argparse
 import ast
@@ -39,9 +40,11 @@ PARTS = {
     "Start": ["docs/five_minutes"],
     "The study": [f"experiments/{n}" for n in ("summary", "summary_translate", "music_lm", "protocol", "translate")],
     "Lab": ["start"],
-    "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "cluster", "reproduce")],
+    "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "cluster",
+    "reproduce")],
     "API": MODULES,
-    "Notes": [f"docs/{n}" for n in ("architecture", "scores", "data_faults", "departures", "reliability", "glossary", "sources")],
+    "Notes": [f"docs/{n}" for n in (
+        "architecture", "scores", "data_faults", "departures", "reliability", "glossary", "sources")],
 }
 HOME = "docs/home" # becomes index
 PAGES = [HOME, *sum(PARTS.values(), [])]
@@ -51,7 +54,9 @@ SMALL = { # experiments that are executed with other parameters than their own
     "experiments/translate": dict(epoch=3, train_subset=3000),
 }
 RESULTS = ["experiments/summary", "experiments/summary_translate"] # shown without their code
-AS_WRITTEN = ["start", "01_kernels", "08_engines", "08_frames", "08_train", "09_search", "10_sweep", "13_lab", "15_cli"] # widgets, or minutes of checks and no figure: shown without output
+# widgets, or minutes of checks and no figure: shown without output
+AS_WRITTEN = [
+    "start", "01_kernels", "08_engines", "08_frames", "08_train", "09_search", "10_sweep", "13_lab", "15_cli"]
 
 
 def place(page: str) -> str:
@@ -63,7 +68,8 @@ def place(page: str) -> str:
 
 def fingerprint(nb) -> str:
     "Of all that an execution depends on"
-    files = [p for folder in ("gru_study", "results") for p in sorted((ROOT/folder).rglob("*")) if p.suffix in (".py", ".csv", ".json", ".safetensors")]
+    files = [p for folder in ("gru_study", "results")
+        for p in sorted((ROOT/folder).rglob("*")) if p.suffix in (".py", ".csv", ".json", ".safetensors")]
     parts = [c.source.encode() for c in nb.cells if c.cell_type == "code"] + [p.read_bytes() for p in files]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -82,7 +88,8 @@ def execute(page: str, work: Path) -> None:
     from papermill.parameterize import parameterize_notebook
     nb, file, start = nbformat.read(NBS/f"{page}.ipynb", 4), work/f"executed/{page}.ipynb", time.monotonic()
     if page in SMALL: nb = parameterize_notebook(load_notebook_node(str(NBS/f"{page}.ipynb")), SMALL[page])
-    mark, kept, code = fingerprint(nb), nbformat.read(file, 4) if file.is_file() else nbformat.v4.new_notebook(), [c for c in nb.cells if c.cell_type == "code"]
+    mark, kept, code = (fingerprint(nb), nbformat.read(file, 4) if file.is_file() else nbformat.v4.new_notebook(),
+        [c for c in nb.cells if c.cell_type == "code"])
     if kept.metadata.get("fingerprint") == mark:
         for cell, old in zip(code, (c for c in kept.cells if c.cell_type == "code")): cell.outputs = old.outputs
     else:
@@ -91,7 +98,8 @@ def execute(page: str, work: Path) -> None:
         with tempfile.TemporaryDirectory() as home:
             if page in SMALL: os.environ["GRU_STUDY_HOME"] = home
             else: os.environ.pop("GRU_STUDY_HOME", None)
-            client = NotebookClient(nb, timeout=900, resources=dict(metadata=dict(path=(NBS/page).parent)), startup_timeout=300, config=Config(KernelManager=dict(transport="ipc", ip=f"{home}/kernel")))
+            client = NotebookClient(nb, timeout=900, resources=dict(metadata=dict(path=(NBS/page).parent)),
+                startup_timeout=300, config=Config(KernelManager=dict(transport="ipc", ip=f"{home}/kernel")))
             try: client.execute()
             except Exception as e: raise RuntimeError(f"{page}: {e}") from None
         for cell in code: cell.outputs = without_progress(cell.outputs)
@@ -105,7 +113,8 @@ def execute(page: str, work: Path) -> None:
 
 def declared(source: str) -> list:
     "What a cell defines for others: functions, classes, constants"
-    nodes = [n for n in ast.parse(source).body if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign))]
+    nodes = [n for n in ast.parse(source).body
+        if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign))]
     return [(name, n) for n in nodes if (name := defined(n)) and not name.startswith("_")]
 
 
@@ -147,7 +156,9 @@ class Entries(Processor):
         kind = {"FunctionDef": "function", "ClassDef": "class"}.get(type(node).__name__, "data")
         signature = purpose = ""
         if kind != "data" and folded: purpose = self.nb.refer(ast.get_docstring(node) or "")
-        if kind == "function": signature = f"({ast.unparse(node.args)})" + (f" -> {ast.unparse(node.returns)}" if node.returns else "") if folded else "()"
+        if kind == "function":
+            signature = (f"({ast.unparse(node.args)})" + (f" -> {ast.unparse(node.returns)}" if node.returns else "")
+                if folded else "()")
         cell = mk_cell(f"````{{py:{kind}}} {name}{signature}\n:module: {self.nb.module}\n\n{purpose}\n````", "markdown")
         cell.directives_ = {}
         return cell
@@ -163,7 +174,7 @@ def outside_code(change, text: str) -> str:
 
 
 def referring(text: str, page: str, names: dict[str, list[str]]) -> str:
-    "Exported names in backticks become references, links between notebooks links between pages, others lead to the repository"
+    "Exported names in backticks become references, links to notebooks links to pages; others lead to the repository"
     def name(m):
         homes = names.get(m[1].removeprefix("gru_study.").split(".")[-1] if m[1].startswith("gru_study.") else m[1], [])
         home = module(page) if module(page) in homes else homes[0] if len(homes) == 1 else None
@@ -173,12 +184,15 @@ def referring(text: str, page: str, names: dict[str, list[str]]) -> str:
         if not m[1]: return f"]({m[2].lower()})"
         target = (NBS/page).parent.joinpath(m[1]).resolve()
         other = relpath(target.with_suffix(""), NBS)
-        if target.suffix == ".ipynb" and other in PAGES: return f"]({relpath(place(other), Path(place(page)).parent)}.ipynb{(m[2] or '').lower()})"
+        if target.suffix == ".ipynb" and other in PAGES:
+            return f"]({relpath(place(other), Path(place(page)).parent)}.ipynb{(m[2] or '').lower()})"
         if target.exists(): return f"]({CODE_URL}/{target.relative_to(ROOT)})"
         raise FileNotFoundError(f"{page}: a link to {m[1]}, which does not exist")
 
     text = outside_code(lambda t: re.sub(r"\]\(([^)#\s:]*)(#[^)\s]*)?\)", link, t), text)
-    return outside_code(lambda t: "".join(l if l.startswith("#") else re.sub(r"(?<![`\w\[}])`([A-Za-z_][\w.]*)(\(\))?`(?![`\]])", name, l) for l in t.splitlines(True)), text)
+    return outside_code(lambda t: "".join(
+        l if l.startswith("#") else re.sub(r"(?<![`\w\[}])`([A-Za-z_][\w.]*)(\(\))?`(?![`\]])", name, l)
+        for l in t.splitlines(True)), text)
 
 
 def pictured(cells: list) -> list:
@@ -186,8 +200,10 @@ def pictured(cells: list) -> list:
     shown = {}
     for i, cell in enumerate(cells):
         app = re.match(r"(\w+)\(", cell.source)
-        if cell.cell_type == "code" and app and (ROOT/f"docs/_static/lab/{app[1].lower()}.png").is_file(): shown.setdefault(app[1].lower(), i)
-    image = lambda name: mk_cell(f'<img class="lab" src="_static/lab/{name}.png" alt="The app {name}" loading="lazy">', "markdown")
+        if cell.cell_type == "code" and app and (ROOT/f"docs/_static/lab/{app[1].lower()}.png").is_file():
+            shown.setdefault(app[1].lower(), i)
+    image = lambda name: mk_cell(f'<img class="lab" src="_static/lab/{name}.png" alt="The app {name}" loading="lazy">',
+        "markdown")
     return [c for i, cell in enumerate(cells) for c in (cell, *(image(name) for name, at in shown.items() if at == i))]
 
 
@@ -196,7 +212,9 @@ def note(page: str) -> str:
     links = [f"[notebook]({CODE_URL}/nbs/{page}.ipynb)"]
     if module(page): links += [f"[module]({CODE_URL}/{module(page).replace('.', '/')}.py)"]
     small = ", ".join(f"`{k}={v}`" for k, v in SMALL.get(page, {}).items())
-    here = f"Executed for this page in small: {small}. `gru-study sweep` runs it as you like." if small else "In JupyterLab (`make lab`) each of these lines is an app. Here are pictures of them." if page == "start" else ""
+    here = (f"Executed for this page in small: {small}. `gru-study sweep` runs it as you like." if small
+        else "In JupyterLab (`make lab`) each of these lines is an app. Here are pictures of them." if page == "start"
+        else "")
     return "{.origin}\n" + " · ".join(links) + (f"\n\n:::{{note}}\n{here}\n:::" if here else "")
 
 
@@ -204,7 +222,8 @@ def process(page: str, notebook: Path, names: dict[str, list[str]], target: Path
     "Write the source of a page for Sphinx"
     nb = read_nb(notebook)
     nb.module, nb.refer = module(page), partial(referring, page=page, names=names)
-    NBProcessor(nb=nb, procs=[populate_language, Entries, strip_ansi, hide_line, rm_header_dash, clean_magics, default_exp_, hide_]).process()
+    steps = [populate_language, Entries, strip_ansi, hide_line, rm_header_dash, clean_magics, default_exp_, hide_]
+    NBProcessor(nb=nb, procs=steps).process()
     del nb["module"], nb["refer"]
     nb.metadata = dict(kernelspec=dict(name="python3", display_name="python3", language="python"))
     for cell in nb.cells:
@@ -216,7 +235,10 @@ def process(page: str, notebook: Path, names: dict[str, list[str]], target: Path
             elif html := data.get("text/html"): data["text/html"] = "".join(html).replace(" ± ", "\u00a0±\u00a0")
     if page == "start": nb.cells = pictured(nb.cells)
     if page != HOME: nb.cells.insert(1, mk_cell(note(page), "markdown"))
-    else: nb.cells += [mk_cell("\n".join(["```{toctree}", ":hidden:", f":caption: {part}", *map(place, pages), "```"]), "markdown") for part, pages in PARTS.items()]
+    else:
+        trees = (["```{toctree}", ":hidden:", f":caption: {part}", *map(place, pages), "```"]
+            for part, pages in PARTS.items())
+        nb.cells += [mk_cell("\n".join(tree), "markdown") for tree in trees]
     target.parent.mkdir(parents=True, exist_ok=True)
     write_nb(nb, target)
 
@@ -227,7 +249,8 @@ def static_files(folder: Path) -> None:
     "plotly.js and MathJax from installed packages, so that no page asks another host for them"
     from plotly.offline import get_plotlyjs
     mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent/"static/mathjax"
-    shutil.copytree(mathjax/"output/chtml/fonts/woff-v2", folder/"mathjax/output/chtml/fonts/woff-v2", dirs_exist_ok=True)
+    shutil.copytree(mathjax/"output/chtml/fonts/woff-v2", folder/"mathjax/output/chtml/fonts/woff-v2",
+        dirs_exist_ok=True)
     shutil.copy(mathjax/"tex-chtml.js", folder/"mathjax")
     (folder/"plotly.min.js").write_text(get_plotlyjs())
     for name in ("figures.js", "figures.css"): shutil.copy(ROOT/"gru_study/assets"/name, folder)
@@ -237,18 +260,25 @@ def build(work: Path, patterns: list[str]) -> int:
     "Execute the pages that match a pattern, process all, let Sphinx build the site in `work`/html; its exit code"
     from sphinx.cmd.build import build_main
     chosen = [p for p in PAGES if p not in AS_WRITTEN and any(fnmatch(p, pattern) for pattern in patterns)]
-    with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool: list(pool.map(partial(execute, work=work), sorted(chosen, key=lambda p: p not in SMALL)))
+    with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        list(pool.map(partial(execute, work=work), sorted(chosen, key=lambda p: p not in SMALL)))
     shutil.rmtree(work/"source", ignore_errors=True)
     names = symbols()
-    for page in PAGES: process(page, work/f"executed/{page}.ipynb" if page in chosen else NBS/f"{page}.ipynb", names, work/f"source/{place(page)}.ipynb")
+    for page in PAGES:
+        notebook = work/f"executed/{page}.ipynb" if page in chosen else NBS/f"{page}.ipynb"
+        process(page, notebook, names, work/f"source/{place(page)}.ipynb")
     static_files(work/"static")
-    return build_main(["-q", "-W", "--keep-going", "-b", "html", "-c", str(ROOT/"docs"), "-D", f"html_static_path=_static,{work/'static'}", "-d", str(work/"doctrees"), str(work/"source"), str(work/"html")])
+    return build_main(["-q", "-W", "--keep-going", "-b", "html", "-c", str(ROOT/"docs"),
+        "-D", f"html_static_path=_static,{work/'static'}", "-d", str(work/"doctrees"),
+        str(work/"source"), str(work/"html")])
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--work", type=Path, default=ROOT/"_docs", metavar="FOLDER", help="where everything is written, the site to html/ in it")
-    parser.add_argument("--execute", nargs="*", default=["*"], metavar="PAGE", help="only these pages are executed, such as 'experiments/summary*'; default: all that have something to show")
+    parser.add_argument("--work", type=Path, default=ROOT/"_docs", metavar="FOLDER",
+        help="where everything is written, the site to html/ in it")
+    parser.add_argument("--execute", nargs="*", default=["*"], metavar="PAGE",
+        help="only these pages are executed, such as 'experiments/summary*'; default: all that have something to show")
     given = parser.parse_args()
     os.chdir(ROOT)
     sys.exit(build(given.work.resolve(), given.execute))

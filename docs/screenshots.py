@@ -1,6 +1,7 @@
 """Take the pictures of the site and of README anew: python docs/screenshots.py [--readme]
 
-The lab's are made by running start.ipynb in JupyterLab and using each app a little; those of README from the lab's and from results/.
+The lab's are made by running start.ipynb in JupyterLab and using each app a little; those of README from the lab's
+and from results/.
 """
 import argparse
 import hashlib
@@ -25,7 +26,8 @@ def take(page, folder: Path) -> None:
         app(code).scroll_into_view_if_needed()
         page.wait_for_timeout(1500)
         box = app(code).locator(".jp-OutputArea-output").first.bounding_box()
-        page.screenshot(path=folder/f"{name}.png", clip=dict(x=box["x"], y=box["y"], width=box["width"], height=min(box["height"], height)))
+        page.screenshot(path=folder/f"{name}.png",
+            clip=dict(x=box["x"], y=box["y"], width=box["width"], height=min(box["height"], height)))
 
     shot("Browse()", "browse", 720)
     train = app("Train(epoch=60")
@@ -36,7 +38,8 @@ def take(page, folder: Path) -> None:
     shot("Train(epoch=60", "train", 1400)
     app("Compose()").get_by_role("button", name="harmonise the piece").click()
     app("Compose()").get_by_role("button", name="Compose").click()
-    page.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')].some(e => /^Harmonise/.test(e._fullLayout.title.text))")
+    page.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')]"
+        ".some(e => /^Harmonise/.test(e._fullLayout.title.text))")
     shot("Compose()", "compose", 900)
     shot("LookInside()", "lookinside", 1235)
     shot("Compare()", "compare", 1770)
@@ -45,7 +48,8 @@ def take(page, folder: Path) -> None:
 
 def lab(browser) -> None:
     "All apps of the lab, in JupyterLab"
-    with tempfile.TemporaryDirectory() as d, jupyterlab(d, Path(d)/"jupyter", *COMMAND, "lab", GRU_STUDY_HOME=d) as address:
+    with (tempfile.TemporaryDirectory() as d,
+            jupyterlab(d, Path(d)/"jupyter", *COMMAND, "lab", GRU_STUDY_HOME=d) as address):
         page = open_page(browser, f"{address}/lab/tree/nbs/start.ipynb?reset", offline=False)
         page.set_viewport_size(dict(width=1280, height=3400))
         page.get_by_text("| Idle").wait_for(timeout=90_000)
@@ -57,7 +61,8 @@ def lab(browser) -> None:
 
 def digest() -> str:
     "Of the recorded results that the picture shows"
-    return hashlib.sha256(b"".join((ROOT/f"results/{name}/runs.csv").read_bytes() for name in ("table2", "multi30k"))).hexdigest()
+    return hashlib.sha256(b"".join(
+        (ROOT/f"results/{name}/runs.csv").read_bytes() for name in ("table2", "multi30k"))).hexdigest()
 
 
 def results(browser) -> None:
@@ -65,13 +70,18 @@ def results(browser) -> None:
     from gru_study.plots import seeds_figure
     from gru_study.report import read_study, reported
     from gru_study.translations import read_translations
-    runs, words = reported(read_study()), read_translations().runs.query("data == 'multi30k_de_en' and test == 'test_2016_flickr'")
+    runs = reported(read_study())
+    words = read_translations().runs.query("data == 'multi30k_de_en' and test == 'test_2016_flickr'")
     runs = runs[runs.cell.isin(["tanh", "lstm", "gru"]) & (runs.sizes == "paper")]
-    words = words.assign(data=words.attention.map(lambda a: "without attention" if a == "none" else "with attention"), model=words.cell)
+    words = words.assign(data=words.attention.map(lambda a: "without attention" if a == "none" else "with attention"),
+        model=words.cell)
     figures = [seeds_figure(runs, title="Music: test NLL of every seed, lower is better"),
-        seeds_figure(words, "bleu_lower", "lowercased BLEU", "Multi30k, German to English, test 2016: BLEU of every seed, higher is better")]
-    html = "".join(f.update_layout(width=1000).to_html(full_html=False, include_plotlyjs=f is figures[0], config=dict(displayModeBar=False)) for f in figures)
-    page, file = browser.new_page(viewport=dict(width=1000, height=200), device_scale_factor=1.5), STATIC/"readme/results.png"
+        seeds_figure(words, "bleu_lower", "lowercased BLEU",
+            "Multi30k, German to English, test 2016: BLEU of every seed, higher is better")]
+    html = "".join(f.update_layout(width=1000).to_html(
+        full_html=False, include_plotlyjs=f is figures[0], config=dict(displayModeBar=False)) for f in figures)
+    page = browser.new_page(viewport=dict(width=1000, height=200), device_scale_factor=1.5)
+    file = STATIC/"readme/results.png"
     page.set_content(f"<body style='margin:0; background:white'>{html}</body>")
     page.wait_for_timeout(1500)
     page.screenshot(path=file, full_page=True)
@@ -87,13 +97,15 @@ def train_app() -> None:
     picture = Image.new("RGB", (whole.width, sum(p.height for p in parts)), "white")
     picture.paste(parts[0], (0, 0))
     picture.paste(parts[1], (0, parts[0].height))
-    picture.paste("white", (735, parts[0].height, whole.width, parts[0].height + 40)) # the end of the piece's colour bar
+    # the end of the piece's colour bar
+    picture.paste("white", (735, parts[0].height, whole.width, parts[0].height + 40))
     picture.quantize(128).save(STATIC/"readme/lab.png", optimize=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--readme", action="store_true", help="only those of README, from the lab's pictures as they are")
+    parser.add_argument("--readme", action="store_true",
+        help="only those of README, from the lab's pictures as they are")
     only_readme = parser.parse_args().readme
     with sync_playwright() as p:
         browser = p.chromium.launch(**CHROME)

@@ -37,7 +37,8 @@ def flags_of(
     kind: type[Experiment] # or `Search`
 ) -> type[BaseModel]:
     "The flags of a command: the fields of all tasks"
-    return create_model(f"{kind.__name__}Flags", __config__=ConfigDict(extra="forbid"), **of_any_task(kind))
+    return create_model(f"{kind.__name__}Flags", __config__=ConfigDict(extra="forbid", allow_inf_nan=False),
+        **of_any_task(kind))
 
 def given(
     flags: BaseModel

@@ -6,7 +6,7 @@
 __all__ = ['cut_music', 'Composing', 'load_model']
 
 # %% ../nbs/09_composing.ipynb #c0376a4c
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -14,16 +14,15 @@ from torch import Tensor
 
 from .base import BadInput
 from .cells import get_cell
-from .engines import Engine, TorchEngine
+from .engines import load_weights
 from .experiment import Experiment
 from .folder import Run
 from .frames import FrameLearner
 from .kernels import Frames, make_sparse
-from .metrics import MusicScores, baseline_scores, evaluate_music, frame_nll, sounding
-from .models import MusicLM, pad_rolls
+from .metrics import FrameScores, MusicScores, baseline_scores, evaluate_music, frame_nll, sounding
+from .models import FrameLM, MusicLM, pad_rolls
 from .music import SPLITS, MusicData, load_music
 from .music_task import MUSIC
-from .train import load_weights, score_line
 
 # %% ../nbs/09_composing.ipynb #e7951c84
 def cut_music(
@@ -42,14 +41,14 @@ def cut_music(
 # %% ../nbs/09_composing.ipynb #0fd516a9
 class Composing(FrameLearner):
     "How music is learned"
-    def network(self, e: Experiment, prepared=None) -> MusicLM: return MusicLM(get_cell(e.rnn), e.units, e.layers)
-
     def load(self, e: Experiment) -> MusicData: return cut_music(load_music(e.data), e.train_subset, e.valid_subset)
 
     def parts(self, data: MusicData) -> Iterable[bytes]: return (r.tobytes() for r in (*data.train, *data.valid))
 
     def prepare(self, e: Experiment, data: MusicData) -> list[Tensor]: # sent once, so that no step waits for a copy
         return [torch.from_numpy(r).to(e.device) for r in data.train]
+
+    def network(self, e: Experiment, prepared=None) -> MusicLM: return MusicLM(get_cell(e.rnn), e.units, e.layers)
 
     def pad(self, sequences: list, device) -> tuple[Tensor, Tensor, Tensor]:
         x, mask = pad_rolls(sequences, device)
@@ -59,30 +58,16 @@ class Composing(FrameLearner):
 
     def arrays(self, split: list[np.ndarray]) -> Frames: return make_sparse(split)
 
+    def score(self, model: FrameLM, split: list[np.ndarray], device="cpu") -> MusicScores:
+        return evaluate_music(model, split, device)
+
     def tally(self, split: list[np.ndarray], sums: np.ndarray) -> MusicScores:
         return MusicScores(*[*sums, sounding(split)])
 
-    def evaluate(self, engine: TorchEngine, split: list[np.ndarray]) -> MusicScores:
-        return evaluate_music(engine.model, split, engine.experiment.device)
-
-    def scores(self, engine: Engine) -> dict: # of the three splits, of each test sequence, and of the baselines
-        data: MusicData = engine.data
-        found = {s: engine.evaluate(data[s]) for s in SPLITS}
-        test: MusicScores = found["test"]
-        each = [dict(name=n, frames=int(f), nll=x) for n, f, x in zip(data.names["test"], test.frames, test.nll_sum)]
-        baselines = {k: v.averages() for k, v in baseline_scores(data.train, data.test).items()}
-        more = dict(test_sequences=each, baselines=baselines, notes=[*data.notes])
-        return {s: v.averages() for s, v in found.items()} | more
+    def baselines(self, data: MusicData) -> dict[str, FrameScores]: return {**baseline_scores(data.train, data.test)}
 
     def told(self, facts: dict) -> str:
-        nll = "  ".join(f"{s} {facts[s]['nll']:.4f}" for s in SPLITS)
-        return f"NLL {nll}, test accuracy {facts['test']['accuracy']:.3f}"
-
-    def rescore(self, run: Run, data: MusicData) -> Iterator[str]:
-        model = load_model(run)
-        for split in SPLITS: yield score_line(split, evaluate_music(model, data[split]).averages())
-        for name, scores in baseline_scores(data.train, data.test).items():
-            yield score_line(f"test, {name}", scores.averages())
+        return f"{super().told(facts)}, test accuracy {facts['test']['accuracy']:.3f}"
 
 # %% ../nbs/09_composing.ipynb #baa9b2f2
 def load_model(

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['INITIAL', 'epoch_rng', 'batches', 'in_float32', 'make_optimizer', 'gradient_norm', 'descend', 'products', 'noisy',
            'Diverged', 'Epoch', 'sum_up', 'Engine', 'Scorer', 'Learner', 'learner_of', 'make_engine', 'on_device',
-           'processor', 'check_precision', 'copy_weights', 'TorchEngine']
+           'processor', 'check_precision', 'copy_weights', 'TorchEngine', 'load_weights', 'score_line', 'say']
 
 # %% ../nbs/08_engines.ipynb #0a51fee7
-import platform, threading
+import platform, sys, threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -321,3 +321,28 @@ class TorchEngine(Engine):
     def load(self, state: dict) -> None:
         self.model.load_state_dict(state["model"])
         if "optimizer" in state: self.optimizer.load_state_dict(self.optimizer.state_dict() | state["optimizer"])
+
+# %% ../nbs/08_engines.ipynb #a020d1a3
+def load_weights(
+    model: nn.Module, # of the run's shape
+    run: Run
+) -> None:
+    "Give a model the weights that were best on validation; raises `BadInput` where there are none or they are damaged"
+    from safetensors.torch import load
+    path = run.path("model.safetensors")
+    if (weights := run.read("model.safetensors")) is None: raise BadInput(f"{path}: there is no trained model")
+    try: model.load_state_dict(load(weights))
+    except Exception as error:
+        raise BadInput(f"{path}: damaged or of another network ({type(error).__name__})") from error
+    model.eval()
+
+# %% ../nbs/08_engines.ipynb #fd555094
+def score_line(
+    what: str, # is scored
+    averages: dict[str, float] # name -> score
+) -> str:
+    "Scores on one line"
+    return f"{what:15} " + "  ".join(f"{k} {v:.4f}" for k, v in averages.items())
+
+# %% ../nbs/08_engines.ipynb #020ce0b1
+def say(line: str) -> None: print(line, file=sys.stderr, flush=True)

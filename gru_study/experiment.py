@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SHIPPED', 'TASKS', 'Count', 'cell_name', 'plain_name', 'task_data_rnn', 'is_shipped', 'inside_exp', 'Task',
            'find_task', 'Common', 'Experiment', 'again', 'not_given', 'Search', 'searching', 'no_such_field', 'explain',
-           'make_experiment', 'from_namespace', 'joined', 'of_any_task', 'Facts', 'Origin', 'TrainedFacts', 'TrialRow',
-           'SearchFacts', 'facts_of']
+           'make_experiment', 'from_namespace', 'joined', 'of_any_task', 'Facts', 'Origin', 'TrainedFacts', 'Piece',
+           'TrialRow', 'SearchFacts', 'facts_of']
 
 # %% ../nbs/07_experiment.ipynb #949b1ef7
 import sys
@@ -23,6 +23,7 @@ from pydantic import (
     AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError,
     ValidationInfo, create_model, model_validator)
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 from typing_extensions import TypedDict
 
 from .base import CELL_NAMES, BadInput, absolute, brief, cores, find_path, folder_name, study_home
@@ -83,7 +84,8 @@ def inside_exp(
 # %% ../nbs/07_experiment.ipynb #692cfd7e
 TASKS = { # the name of each task -> where its `Task` stands
     "music_lm": "gru_study.music_task:MUSIC",
-    "translate": "gru_study.translation_task:TRANSLATION"}
+    "translate": "gru_study.translation_task:TRANSLATION",
+    "speech": "gru_study.speech_task:SPEECH"}
 
 if TYPE_CHECKING: TaskName = str
 else: TaskName = Literal[tuple(TASKS)]
@@ -254,7 +256,8 @@ def searching(
     **defaults # of the search, where they differ
 ) -> type[Search]:
     "The class of a task's searches"
-    fields = {k: spec.model_fields[k] for k in get_annotations(spec) if k in spec.model_fields}
+    own = get_annotations(spec).keys() - get_annotations(Search).keys()
+    fields = {k: f for k, f in spec.model_fields.items() if k in own}
     for k, default in defaults.items():
         fields[k] = copy((fields | Search.model_fields)[k])
         fields[k].default = default
@@ -316,10 +319,13 @@ def joined(
     if all(repr(f) == repr(first) for f in others): return first.annotation, first
     def default(): return first.default
     default.__name__ = "; ".join(f"{f.default} for {title}" for title, f in fields.items()) # as --help shows it
-    told = dict.fromkeys(str(f.description) for f in fields.values())
     values = dict.fromkeys(value for f in fields.values() for value in get_args(f.annotation))
     kind = Literal[tuple(values)] if get_origin(first.annotation) is Literal else first.annotation
-    return kind, Field(default_factory=default, validation_alias=first.validation_alias, description="; ".join(told))
+    field = copy(first)
+    if any(repr(f.metadata) != repr(first.metadata) for f in others): field.metadata = []
+    field.default, field.default_factory = PydanticUndefined, default
+    field.description = "; ".join(dict.fromkeys(str(f.description) for f in fields.values()))
+    return kind, field
 
 def of_any_task(
     kind: type[Experiment] # or `Search`
@@ -356,6 +362,13 @@ class TrainedFacts(Facts):
     seconds: float
     notes: NotRequired[list[str]]
     provenance: Origin
+
+# %% ../nbs/07_experiment.ipynb #3eccdcff
+class Piece(TypedDict):
+    "A test sequence, its NLL summed over its scored frames"
+    name: str
+    frames: Count
+    nll: float
 
 # %% ../nbs/07_experiment.ipynb #2d2f57a6
 class TrialRow(TypedDict):

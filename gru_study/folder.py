@@ -92,7 +92,8 @@ class Run(RunFiles):
             result["config"] = kind.stored(result["config"]).model_dump() # with every field
         except ValidationError as e:
             file = kind.files[1]
-            raise BadInput(f"{self.path(file)}: damaged, or of another version ({explain(e)}); {advice(file)}") from None
+            wrong = f"damaged, or of another version ({explain(e)})"
+            raise BadInput(f"{self.path(file)}: {wrong}; {advice(file)}") from None
         return result if agree(result["config"], asked) else None
 
     @property

@@ -42,6 +42,7 @@ from .generate import Translation, harmonise, roll_statistics, sample_music, to_
 from .inside import (
     Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants)
 from .arithmetic import is_compiled
+from .metrics import FRAME_METRICS
 from .models import MusicLM, OneThread, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
 from .music_task import MUSIC
@@ -758,7 +759,7 @@ def piece_scatter(
 # %% ../nbs/13_lab.ipynb #56ef515f
 SHOWN = ( # columns of `study_table`
     "model", "parameters", "rate", "train NLL", "valid NLL", "test NLL",
-    *(m.title for name, m in BESIDE.items() if name != "nll_on"), "best epoch", "seconds")
+    *(m.title for name, m in BESIDE.items() if name in FRAME_METRICS and name != "nll_on"), "best epoch", "seconds")
 
 # %% ../nbs/13_lab.ipynb #93124733
 class Pieces(App):
@@ -809,7 +810,7 @@ class Compare(Pieces):
         told = differences(study, study.runs.data[0])
         none = "<p>No two of these differ in the cell alone, so there is no verdict.</p>"*(len(runs) > 1)
         verdicts = styled(readable_differences(told)).to_html() if len(told) else none
-        self.tables.value = styled(readable(study_table(study))[[*SHOWN]]).to_html() + verdicts
+        self.tables.value = styled(readable(study_table(study)).filter(SHOWN)).to_html() + verdicts
         show(self.curves, learning({title(r)[1]: (title(r)[0], history(r)) for r in found}), "curves")
         for control, first in ((self.controls["across"], 0), (self.controls["up"], -1)):
             if control.options != runs: control.options, control.value = runs, runs[first]

@@ -71,7 +71,8 @@ SOUND_METRICS = { # by the name that files have
         FRAME_METRICS["nll"].of),
     "nll_seq": Metric("", 3, "lower", "the same over the steps of each sequence, then over sequences",
         FRAME_METRICS["nll_seq"].of),
-    "nll_sample": Metric("NLL a sample", 4, "lower", "`nll` over the samples of a step", lambda s: s.nll/s.samples)}
+    "nll_sample": Metric("NLL a sample", 4, "lower", "`nll` over the samples of a step", lambda s: s.nll/s.samples,
+        new=True)}
 
 # %% ../nbs/05_metrics.ipynb #427e7b07
 def metric_table(

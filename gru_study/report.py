@@ -7,17 +7,19 @@ __all__ = ['BESIDE', 'TABLES', 'RECORDED', 'GROUP', 'DIGITS', 'STUDIES', 'PAPER'
            'usable', 'Study', 'settings', 'is_trial', 'run_row', 'lost_rows', 'ended_search', 'thinned', 'collect',
            'study_of', 'by_data', 'baseline_table', 'provenance', 'read_table', 'Studies', 'studies_of', 'write_tables',
            'read_tables', 'write_study', 'read_study', 'reported', 'labels', 'study_table', 'readable',
-           'shared_settings', 'study_text', 'styled', 'in_markdown', 'tried_rates', 'rates_table', 'sequence_scores',
-           'chosen', 'fair_pairs', 'differences', 'verdict', 'readable_differences', 'ranks', 'chance_of_ranks',
-           'time_to', 'sizes_table', 'published', 'compared', 'beside_published', 'about_data', 'data_notes',
-           'readme_table', 'data_table', 'fault_list', 'readme_data', 'data_finding', 'gating_finding', 'rate_findings',
-           'published_findings', 'findings', 'seed_curves', 'recorded_files', 'fingerprint', 'make_report']
+           'shared_settings', 'study_text', 'frame_studies', 'styled', 'in_markdown', 'tried_rates', 'rates_table',
+           'sequence_scores', 'chosen', 'fair_pairs', 'differences', 'verdict', 'readable_differences', 'ranks',
+           'chance_of_ranks', 'time_to', 'sizes_table', 'published', 'compared', 'beside_published', 'about_data',
+           'data_notes', 'readme_table', 'data_table', 'fault_list', 'readme_data', 'data_finding', 'gating_finding',
+           'rate_findings', 'published_findings', 'findings', 'seed_curves', 'recorded_files', 'fingerprint',
+           'make_report']
 
 # %% ../nbs/12_report.ipynb #13ad7dad
 import csv, json, re, subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from pkgutil import resolve_name
@@ -32,7 +34,7 @@ from gru_study.base import (
 from .cells import count_parameters, get_cell, match_hidden, paper_count
 from .experiment import TASKS, Experiment, Search, find_task, inside_exp
 from .folder import Run, advice, finished
-from .metrics import FRAME_METRICS, WORD_METRICS, Interval, paired_difference, seed_difference
+from .metrics import FRAME_METRICS, SOUND_METRICS, WORD_METRICS, Interval, paired_difference, seed_difference
 from .music import CANONICAL, DATASETS, ROWS
 from .music_task import MUSIC
 from .sweep import execute, notebook_file
@@ -91,7 +93,7 @@ class Study:
     damaged: tuple[str, ...] = () # a sentence for each run that was left out
 
 # %% ../nbs/12_report.ipynb #605ec708
-BESIDE = {k: m for k, m in FRAME_METRICS.items() if k not in ("nll", "nll_seq")} # of the test split, beside the NLL
+BESIDE = {k: m for k, m in (FRAME_METRICS | SOUND_METRICS).items() if k not in ("nll", "nll_seq")} # of the test split
 TABLES = { # name: columns of text; of numbers
     "runs": "data run role cell sizes settings state message; units parameters lr seed train_nll valid_nll test_nll "
         f"test_nll_seq {' '.join(BESIDE)} best_epoch epochs seconds",
@@ -152,10 +154,12 @@ def lost_rows(
 # %% ../nbs/12_report.ipynb #4cfbc78b
 def ended_search(
     run: Run, # of a search
+    task: str,
     damaged: list[str] # gets a sentence where its files are
-) -> list[dict[str, object]] | None: # `lost_rows`; None as long as it goes on, or where it is damaged
+# `lost_rows`; None as long as it goes on, or where it is damaged, or of another task
+) -> list[dict[str, object]] | None:
     "What is known of a search beside its runs"
-    try: return lost_rows(run) if run.outcome(Search) else None
+    try: return lost_rows(run) if run.outcome(Search) and run.asked(Search).task == task else None
     except BadInput as e: damaged.append(str(e))
     return None
 
@@ -171,18 +175,20 @@ def thinned(
 
 # %% ../nbs/12_report.ipynb #25358476
 def collect(
-    under: str = "" # only runs in this folder under exp/; default: all
+    under: str = "", # only runs in this folder under exp/; default: all
+    task: str = MUSIC.name # of frames
 ) -> Study:
     "The study of all finished runs, but those of searches still going on; raises `BadInput` where there is none"
     exp, damaged = study_home()/"exp", list[str]()
     root = exp/(under and inside_exp(under))
     searches = [Run(f.parent.relative_to(exp).as_posix()) for f in sorted(root.glob("**/search.json"))]
-    lost = {s.exp: rows for s in searches if (rows := ended_search(s, damaged)) is not None}
+    lost = {s.exp: rows for s in searches if (rows := ended_search(s, task, damaged)) is not None}
     going_on = {s.exp for s in searches} - lost.keys()
-    runs = [run for run in finished_runs(under, damaged=damaged) if run.exp.parent not in going_on]
+    runs = [run for run in finished_runs(under, task, damaged) if run.exp.parent not in going_on]
     if not (runs := usable(runs, damaged)):
         waiting = [f"the search in {folder} has not ended" for folder in sorted(going_on)]
-        found = "report: found no finished run; train one first, for instance with gru-study train"
+        train = "gru-study train" + f" --task {task}"*(task != MUSIC.name)
+        found = f"report: found no finished run; train one first, for instance with {train}"
         raise BadInput("; ".join([found, *waiting, *damaged]))
     return replace(study_of(runs, [row for rows in lost.values() for row in rows]), damaged=tuple(damaged))
 
@@ -245,7 +251,7 @@ def read_table(
     wanted = {*texts.split(), *numbers.split()}
     kinds = dict.fromkeys(texts.split(), str)
     table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=kinds, usecols=wanted.__contains__)
-    new = {name for metrics in (FRAME_METRICS, WORD_METRICS) for name, m in metrics.items() if m.new}
+    new = {name for metrics in (FRAME_METRICS, WORD_METRICS, SOUND_METRICS) for name, m in metrics.items() if m.new}
     missing = wanted - {*table}
     if missing - new: raise ValueError(f"{path.name} lacks {', '.join(sorted(missing - new))}")
     table = table.assign(**dict.fromkeys(sorted(missing), np.nan))
@@ -329,13 +335,14 @@ def write_study(
 
 # %% ../nbs/12_report.ipynb #eb0903ef
 def read_study(
-    folder: Path | None = None # default: the recorded study of the project, results/table2
+    folder: Path | None = None, # default: the recorded study of the project
+    recorded: str = RECORDED # its folder in results/
 ) -> Study:
     "A recorded study; raises `BadInput` where there is none"
-    study = read_tables(Study, TABLES, RECORDED, folder)
+    study = read_tables(Study, TABLES, recorded, folder)
     if not ((study.runs.role == "seed") & (study.runs.state == "finished")).any():
         raise BadInput(
-            f"{folder or RECORDED}/runs.csv: "
+            f"{folder or recorded}/runs.csv: "
             "found no finished run that is not a trial of a search, allowed: one or more")
     return study
 
@@ -386,6 +393,8 @@ def study_table(
         for b in study.baselines.itertuples()]
     table = pd.concat([pd.DataFrame(rows).assign(baseline=False), pd.DataFrame(base).assign(baseline=True)])
     table = table.sort_values(["data", "baseline", "test NLL"])
+    of_others = [m.title for m in BESIDE.values() if m.title in table and table[m.title].isna().all()]
+    table = table.drop(columns=of_others)
     return table.drop(columns="baseline").reset_index(drop=True).astype({"parameters": "Int64", "seeds": "Int64"})
 
 # %% ../nbs/12_report.ipynb #7aae4040
@@ -426,7 +435,16 @@ def study_text(
     yield readable(table).to_string(index=False)
     yield shared_settings(table)
 
-STUDIES = Studies(MUSIC.name, RECORDED, "nbs/experiments/summary.ipynb", collect, read_study, write_study, study_text)
+def frame_studies(
+    task: str, # of frames
+    recorded: str, # folder of its study in results/
+    notebook: str # its summary
+) -> Studies:
+    "The studies of a task of frames"
+    read = partial(read_study, recorded=recorded)
+    return Studies(task, recorded, notebook, partial(collect, task=task), read, write_study, study_text)
+
+STUDIES = frame_studies(MUSIC.name, RECORDED, "nbs/experiments/summary.ipynb")
 
 # %% ../nbs/12_report.ipynb #5347ca17
 def styled(

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import (SPLITS, BadInput, archived, as_text, asset, at_most, brief, cache_dir, check_known, datasets, digest,
+from .base import (
+    SPLITS, BadInput, archived, as_text, asset, at_most, brief, cache_dir, check_known, datasets, digest,
     digest_of_all, find_file, find_path, own_files, parse_json, split_files, write_file)
 
 # %% ../nbs/02_speech.ipynb #1e237ea2

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'history_csv', 'Progress', 'data_digest', 'views', 'save_checkpoint', 'check_cell', 'load_checkpoint',
-           'load_weights', 'experiment_data', 'Result', 'score_line', 'provenance', 'result_facts', 'Events',
-           'one_epoch', 'train_epochs', 'print_row', 'lost_views', 'earlier', 'fit']
+           'experiment_data', 'Result', 'provenance', 'result_facts', 'Events', 'one_epoch', 'train_epochs',
+           'print_row', 'lost_views', 'earlier', 'fit']
 
 # %% ../nbs/08_train.ipynb #6cfeb354
 import io, platform, time, warnings
@@ -19,15 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .base import BadInput, digest
 from .cells import get_cell
 from .compile import version as kernels_version
-from .engines import Diverged, Engine, Learner, learner_of, make_engine, processor
+from .engines import Diverged, Engine, Learner, learner_of, make_engine, processor, say
 from .experiment import Experiment, find_task
 from .folder import Run, advice, clear_run, difference, locked, open_run
-from .frames import say
 from .models import OneThread
 from .trace import fingerprint
 
@@ -97,12 +96,12 @@ def save_checkpoint(
     progress: Progress
 ) -> None:
     "Write checkpoint.pt, every 100 epochs a numbered copy, and what follows from it"
-    identity = {"experiment": engine.experiment.model_dump(exclude={"save_dir"}), "data": data_digest(engine.learner, engine.data),
+    identity = {"experiment": engine.experiment.model_dump(exclude={"save_dir"}),
+        "data": data_digest(engine.learner, engine.data),
         "graph": fingerprint(get_cell(engine.experiment.rnn))}
     torch.save({**identity, **engine.state(), **vars(progress)}, buffer := io.BytesIO())
     names = ["checkpoint.pt", *[f"checkpoint-{progress.epoch}.pt"]*(progress.epoch % 100 == 0)]
     run.write({**dict.fromkeys(names, buffer.getvalue()), **views(progress)})
-
 
 # %% ../nbs/08_train.ipynb #b6b18f36
 def check_cell(
@@ -140,20 +139,6 @@ def load_checkpoint(
             "start anew with --overwrite, or in another --save_dir")
     return progress
 
-# %% ../nbs/08_train.ipynb #a020d1a3
-def load_weights(
-    model: nn.Module, # of the run's shape
-    run: Run
-) -> None:
-    "Give a model the weights that were best on validation; raises `BadInput` where there are none or they are damaged"
-    from safetensors.torch import load
-    path = run.path("model.safetensors")
-    if (weights := run.read("model.safetensors")) is None: raise BadInput(f"{path}: there is no trained model")
-    try: model.load_state_dict(load(weights))
-    except Exception as error:
-        raise BadInput(f"{path}: damaged or of another network ({type(error).__name__})") from error
-    model.eval()
-
 # %% ../nbs/08_train.ipynb #2e752d9e
 def experiment_data(
     e: Experiment
@@ -176,14 +161,6 @@ class Result:
         notes = "".join(f"; {n}" for n in f.get("notes", []))
         scores = learner_of(f["config"]["task"]).told(f)
         return f"{what}: {scores}; best of {f['epochs']} epochs: {f['best_epoch']}; {f['seconds']:.1f} s{notes}"
-
-# %% ../nbs/08_train.ipynb #fd555094
-def score_line(
-    what: str, # is scored
-    averages: dict[str, float] # name -> score
-) -> str:
-    "Scores on one line"
-    return f"{what:15} " + "  ".join(f"{k} {v:.4f}" for k, v in averages.items())
 
 # %% ../nbs/08_train.ipynb #85d45b17
 def provenance(

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from .base import BadInput
 from .cells import get_cell
-from .engines import Learner, Scorer, TorchEngine, descend, epoch_rng, products
+from .engines import (
+    Learner, Scorer, TorchEngine, descend, epoch_rng, load_weights, products, score_line)
 from .experiment import Experiment
 from .folder import Run
 from .generate import LONGEST, translate
@@ -26,7 +27,6 @@ from .models import Translator
 from .text import (
     Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies, make_fields, need_text,
     not_tested, save_vocabularies, text_batches)
-from .train import load_weights, score_line
 from .translation_task import TRANSLATION, TranslationExperiment
 
 # %% ../nbs/09_translating.ipynb #bb327a0d
@@ -213,7 +213,8 @@ def load_translator(
     run: Run
 ) -> tuple[Translator, tuple]: # on the CPU; torchtext's Fields of source and target
     "A translator and its vocabularies; raises `BadInput` for another task, and as `load_fields` and `load_weights` do"
-    if run.experiment.task != TRANSLATION.name: raise BadInput.found("run", run.save_dir, f"a run of task {TRANSLATION.name}")
+    if run.experiment.task != TRANSLATION.name:
+        raise BadInput.found("run", run.save_dir, f"a run of task {TRANSLATION.name}")
     fields = load_fields(run)
     load_weights(model := build_translator(cast(TranslationExperiment, run.experiment), vocabulary_sizes(fields)), run)
     return model, fields

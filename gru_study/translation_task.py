@@ -64,7 +64,8 @@ class TranslationExperiment(Experiment):
     def _as_translation(self):
         if self.engine == "fused": raise BadInput.found("engine", "fused", "torch or auto with task translate")
         if self.continue_training and self.schedule != "constant" and "epoch" in self.grows:
-            raise BadInput.found("continue_training", True, "with schedule constant; one_cycle ends with its last epoch")
+            raise BadInput.found("continue_training", True,
+                "with schedule constant; one_cycle ends with its last epoch")
         return self
 
     @property

@@ -19,7 +19,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 DATA = os.environ.get("GRU_STUDY_DATA")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-CHROME = dict(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"])
+CHROME = dict(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-sync"])
 NO_DATA = "GRU_STUDY_DATA is not set: no real data files here"
 
 
@@ -35,8 +36,10 @@ def pytest_runtest_setup(item):
 
 
 def pytest_terminal_summary(terminalreporter):
-    ran, left = ([r for r in terminalreporter.stats.get(kind, []) if "real_data" in r.keywords and r.when == when] for kind, when in (("passed", "call"), ("skipped", "setup")))
-    terminalreporter.write_line(f"on real files: {len(ran)} tests passed, {len(left)} skipped ({f'files in {DATA}' if DATA else NO_DATA})")
+    ran, left = ([r for r in terminalreporter.stats.get(kind, []) if "real_data" in r.keywords and r.when == when]
+        for kind, when in (("passed", "call"), ("skipped", "setup")))
+    terminalreporter.write_line(f"on real files: {len(ran)} tests passed, {len(left)} skipped "
+        f"({f'files in {DATA}' if DATA else NO_DATA})")
 
 
 @pytest.fixture
@@ -81,7 +84,8 @@ COMMAND = ("-c", "import sys; from gru_study.cli import main; sys.exit(main())")
 
 def gru_study(*words, cwd=ROOT, **env):
     "Run the command in a process of its own"
-    return subprocess.run([sys.executable, *COMMAND, *map(str, words)], cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=600)
+    return subprocess.run([sys.executable, *COMMAND, *map(str, words)], cwd=cwd, env=os.environ | env,
+        capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="session")
@@ -101,27 +105,32 @@ def open_page(browser, url, width=1280, offline=True):
     page.complaints, page.requests = [], []
     page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: page.complaints.append(str(e)))
-    page.on("request", lambda r: page.requests.append(r.url) if not r.url.startswith((url.split("?")[0], "data:", "blob:")) else None)
+    page.on("request", lambda r: page.requests.append(r.url)
+        if not r.url.startswith((url.split("?")[0], "data:", "blob:")) else None)
     page.goto(url)
     return page
 
 
 @contextmanager
 def jupyterlab(root, tmp_path, *words, **env):
-    "JupyterLab as it is after installing, on the files under `root`; its address. Started by `words`, default: as `jupyter lab`"
+    "JupyterLab as it is once installed, on the files under `root`; its address. `words` start it, else `jupyter lab`"
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     settings = {
-        "c/jupyter_server_config": {"ServerApp": dict(ip="127.0.0.1", port=port, port_retries=0, open_browser=False, allow_root=True), "IdentityProvider": {"token": ""}},
-        "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
+        "c/jupyter_server_config": {
+            "ServerApp": dict(ip="127.0.0.1", port=port, port_retries=0, open_browser=False, allow_root=True),
+            "IdentityProvider": {"token": ""}},
+        "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings":
+            {"fetchNews": "false", "checkForUpdates": False},
         "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
     }
     for name, content in settings.items():
         path = tmp_path / (name if name.endswith("settings") else f"{name}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
-    env = os.environ | dict(JUPYTER_CONFIG_DIR=str(tmp_path / "c"), JUPYTER_DATA_DIR=str(tmp_path / "d"), JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"), JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "w")) | env
+    env = os.environ | dict(JUPYTER_CONFIG_DIR=str(tmp_path / "c"), JUPYTER_DATA_DIR=str(tmp_path / "d"),
+        JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"), JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "w")) | env
     command = [sys.executable, *(words or ("-m", "jupyterlab", f"--ServerApp.root_dir={root}"))]
     server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

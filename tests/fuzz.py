@@ -787,7 +787,8 @@ def grids(folder):
         return make_jobs(NOTEBOOK, asked, "u")
     good = b"- {rnn: [gru, tanh], lr: [1.0e-3, 1.0e-2], seed: [1, 2]}\n- {rnn: lstm, hidden: [3]}\n"
     made = damaged([*YAMLS, good]) | st.sampled_from(EVIL_YAML) | damaged(EVIL_YAML, 1) | yaml_made()
-    return Reader({"g.yaml": good}, one("g.yaml", made), read, names_file=False, always=[{"g.yaml": y} for y in EVIL_YAML])
+    return Reader({"g.yaml": good}, one("g.yaml", made), read, names_file=False,
+        always=[{"g.yaml": y} for y in EVIL_YAML])
 
 
 EVIL_WORDS = ["-" * 100_000, "[" * 100_000, "(" * 5000, "1" + "+1" * 50_000, "1j", "b'x'", "{1: 2}", "{[]: 1}", "{{}}",

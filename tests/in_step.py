@@ -1,6 +1,7 @@
 """Are gru_study/, README.md and the notebooks' own cleanliness in step? Works on a copy; changes nothing.
 
---write-readme makes README.md from nbs/index.ipynb, and its sections on speed and data from results/bench.json and gru_study/assets/datasets.json; --conflicts only looks for merges that are not resolved.
+--write-readme makes README.md from nbs/index.ipynb, and its sections on speed and data from results/bench.json and
+gru_study/assets/datasets.json; --conflicts only looks for merges that are not resolved.
 """
 import filecmp
 import json
@@ -41,7 +42,8 @@ def readme() -> str:
 
 def changed(ours: Path, fresh: Path, pattern: str) -> list[str]:
     "Files that differ between two folders, or stand in only one"
-    names = {p.relative_to(d) for d in (ours, fresh) for p in d.rglob(pattern) if "checkpoints" not in str(p) and "__pycache__" not in str(p)}
+    names = {p.relative_to(d) for d in (ours, fresh) for p in d.rglob(pattern)
+        if "checkpoints" not in str(p) and "__pycache__" not in str(p)}
     same = lambda n: (ours / n).is_file() and (fresh / n).is_file() and filecmp.cmp(ours / n, fresh / n, shallow=False)
     return [str(n) for n in sorted(names) if not same(n)]
 
@@ -72,11 +74,13 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as d:
         copy = Path(d, "copy")
-        skip = shutil.ignore_patterns(".git", ".venv", "exp", "log", "build", "dist", "_docs", "__pycache__", ".ipynb_checkpoints")
+        skip = shutil.ignore_patterns(".git", ".venv", "exp", "log", "build", "dist", "_docs", "__pycache__",
+            ".ipynb_checkpoints")
         shutil.copytree(ROOT, copy, ignore=skip)
         for command in ("nbdev_clean", "nbdev_export"):
             subprocess.run([Path(sys.executable).with_name(command)], cwd=copy, check=True)
-        wrong = [f"gru_study/{n}: not what the notebooks export" for n in changed(ROOT / "gru_study", copy / "gru_study", "*.py")]
+        wrong = [f"gru_study/{n}: not what the notebooks export"
+            for n in changed(ROOT / "gru_study", copy / "gru_study", "*.py")]
         wrong += [f"nbs/{n}: not clean" for n in changed(ROOT / "nbs", copy / "nbs", "*.ipynb")]
     if (ROOT / "README.md").read_text() != readme():
         wrong.append("README.md: not what nbs/index.ipynb says")

@@ -1,4 +1,7 @@
-"The report and the executed notebook in a real browser without network: figures are drawn, zoom and hover work; anybody can read them."
+"""The report and the executed notebook in a real browser without network.
+
+Figures are drawn, zoom and hover work; anybody can read them.
+"""
 import os
 import re
 import shutil
@@ -19,7 +22,8 @@ def study(tmp_path_factory):
     "A small study on the real chorales: two cells, two epochs, and its report"
     home = tmp_path_factory.mktemp("study")
     env = dict(GRU_STUDY_HOME=str(home))
-    done = gru_study("sweep", ROOT / "nbs/experiments/music_lm.ipynb", "--grid", "rnn=tanh,lstm", "data=chorales", "epoch=2", **env)
+    done = gru_study("sweep", ROOT / "nbs/experiments/music_lm.ipynb", "--grid", "rnn=tanh,lstm", "data=chorales",
+        "epoch=2", **env)
     assert done.returncode == 0, done.stderr
     shutil.copytree(ROOT / "nbs/experiments", home / "nbs/experiments")
     done = gru_study("report", **env)
@@ -54,7 +58,8 @@ def test_report(study, browser, width):
 
     # the button changes the axis
     page.get_by_text("by seconds").first.click()
-    page.wait_for_function("document.querySelectorAll('.js-plotly-plot')[1]._fullLayout.xaxis.title.text == 'seconds of training'")
+    page.wait_for_function(
+        "document.querySelectorAll('.js-plotly-plot')[1]._fullLayout.xaxis.title.text == 'seconds of training'")
     assert axis(page, curves, "xaxis")[1] != 60
     assert page.locator("figure .buttons button").evaluate_all("l => l.map((b) => b.ariaPressed)") == ["false", "true"]
 
@@ -72,19 +77,22 @@ def test_report(study, browser, width):
     page.mouse.down()
     page.mouse.move(x + 150, y + 30, steps=8)
     page.mouse.up()
-    page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot')[2]._fullLayout.xaxis.range[0] != {before[0][0]}")
+    page.wait_for_function(
+        f"document.querySelectorAll('.js-plotly-plot')[2]._fullLayout.xaxis.range[0] != {before[0][0]}")
     for i in ("", 2, 3):
         assert axis(page, roll, f"xaxis{i}") == axis(page, roll, "xaxis3") != before[0]
         assert axis(page, roll, f"yaxis{i}") == axis(page, roll, "yaxis3") != before[1]
     assert page.complaints == [] and page.requests == []
-    if folder := os.environ.get("GRU_STUDY_SCREENSHOTS"): page.screenshot(path=f"{folder}/report-{width}.png", full_page=True)
+    if folder := os.environ.get("GRU_STUDY_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/report-{width}.png", full_page=True)
 
 
 def test_page_of_one_run(study, browser):
     page = open_page(browser, f"file://{study}/exp/music_lm/chorales/lstm/music_lm.html")
     page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
     assert page.locator(".js-plotly-plot").count() == 2
-    assert "epoch 2 of 2" in page.inner_text("body") and "21,400" in page.inner_text("body") and "Markov baseline" in page.inner_text("body")
+    assert ("epoch 2 of 2" in page.inner_text("body") and "21,400" in page.inner_text("body")
+        and "Markov baseline" in page.inner_text("body"))
     assert page.complaints == [] and page.requests == []
 
 
@@ -111,7 +119,8 @@ def colours(picture):
     return len(np.unique(np.asarray(Image.open(BytesIO(picture)).convert("RGB")).reshape(-1, 3), axis=0))
 
 
-@pytest.mark.parametrize("words", [["html"], ["html", "--template", "classic"], ["html", "--theme", "dark"], ["slides"]])
+@pytest.mark.parametrize("words", [
+    ["html"], ["html", "--template", "classic"], ["html", "--theme", "dark"], ["slides"]])
 def test_nbconvert_shows_the_figures(kept, browser, tmp_path, words):
     "Anybody's tool, which knows nothing of plotly, makes pages in which the figures are seen without network"
     convert = ["-m", "nbconvert", "--output", tmp_path / "page", "--to", *words, kept]
@@ -174,7 +183,7 @@ def recorded(study):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 420])
 def test_anybody_can_read_a_page(recorded, browser, page_name, scheme, width):
-    "axe-core finds nothing that keeps someone out; each figure is said in words; what can be pressed has a focus that is seen"
+    "axe-core finds nothing that keeps someone out; each figure is said in words; what can be pressed shows its focus"
     view = dict(viewport=dict(width=width, height=900), color_scheme=scheme, offline=True)
     page = browser.new_context(**view, bypass_csp=True).new_page()
     page.goto((recorded / f"exp/{page_name}.html").as_uri())
@@ -188,7 +197,8 @@ def test_anybody_can_read_a_page(recorded, browser, page_name, scheme, width):
     assert not [(a, b) for i, a in enumerate(shown) for b in shown[:i] if overlap(a, b)]
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(17, 17, 17)") == (scheme == "dark")
-    white = "l => l.filter((e) => /255, 255, 255/.test(getComputedStyle(e).fill) && getComputedStyle(e).fillOpacity > 0.1).length"
+    white = ("l => l.filter((e) => /255, 255, 255/.test(getComputedStyle(e).fill)"
+        " && getComputedStyle(e).fillOpacity > 0.1).length")
     assert page.locator(".main-svg .bg").evaluate_all(white) == 0  # no slab
     if page_name == "summary":
         button = page.get_by_role("button", name="by seconds")
@@ -202,7 +212,8 @@ def test_anybody_can_read_a_page(recorded, browser, page_name, scheme, width):
         page.screenshot(path=f"{folder}/{page_name.replace('/', '-')}-{width}-{scheme}.png", full_page=True)
 
 
-BOXES = "l => l.map((e) => [e.textContent, e.getBoundingClientRect()]).map(([t, b]) => [t, b.left, b.top, b.right, b.bottom])"
+BOXES = ("l => l.map((e) => [e.textContent, e.getBoundingClientRect()])"
+    ".map(([t, b]) => [t, b.left, b.top, b.right, b.bottom])")
 
 
 def overlap(a, b):

@@ -54,7 +54,8 @@ def test_no_gpu_here(home, toy):
 
 
 def rolls(**changes):
-    good = {f"{s}{k}": v for s in ("train", "valid", "test") for k, v in (("", np.eye(8, 88)), ("_lengths", np.array([8])))}
+    good = {f"{s}{k}": v for s in ("train", "valid", "test")
+        for k, v in (("", np.eye(8, 88)), ("_lengths", np.array([8])))}
     return good | changes
 
 
@@ -76,7 +77,8 @@ def test_hostile_npz(home, tmp_path, content, sentence):
     assert not any(home.rglob("*"))
 
 
-@pytest.mark.parametrize("content", [b"", b"MThd", b"MThd\0\0\0\6\0\1\0\1\0\x60MTrk\0\0\0\xff\0", os.urandom(200), b"RIFF" + bytes(50)])
+@pytest.mark.parametrize("content", [
+    b"", b"MThd", b"MThd\0\0\0\6\0\1\0\1\0\x60MTrk\0\0\0\xff\0", os.urandom(200), b"RIFF" + bytes(50)])
 def test_hostile_midi(home, tmp_path, content):
     (tmp_path / "songs").mkdir()
     (tmp_path / "songs/bad.mid").write_bytes(content)
@@ -95,7 +97,8 @@ def test_paths_mean_one_thing(tmp_path, toy, monkeypatch):
     env = dict(GRU_STUDY_HOME=str(project))
     done = gru_study("train", "--data", "../rolls.npz", "--epoch", 1, "--hidden", 4, cwd=project / "sub", **env)
     assert done.returncode == 0, done.stderr
-    assert json.loads((project / "exp/music_lm/rolls/gru/result.json").read_text())["summary"].startswith("rolls: 42 sequences")
+    assert json.loads((project / "exp/music_lm/rolls/gru/result.json").read_text())["summary"].startswith(
+        "rolls: 42 sequences")
     assert gru_study("train", "--data", "rolls.npz", "--epoch", 1, "--hidden", 4, cwd=project, **env).returncode == 0
 
 
@@ -108,7 +111,8 @@ def test_own_data_is_not_passed_off(home, toy, tmp_path):
 def test_damaged_run_files(home, toy):
     words = ["train", "--data", toy, "--epoch", 1, "--hidden", 4, "--save_dir", "a"]
     assert gru_study(*words).returncode == 0
-    for name, content in (("result.json", '{"config": 3}'), ("result.json", "[]"), ("config.json", "{"), ("config.json", '{"lr": -1}')):
+    for name, content in (("result.json", '{"config": 3}'), ("result.json", "[]"), ("config.json", "{"),
+            ("config.json", '{"lr": -1}')):
         good = (home / "exp/a" / name).read_text()
         (home / "exp/a" / name).write_text(content)
         one_line(gru_study(*words), f"{name}: ")
@@ -122,27 +126,35 @@ def test_a_folder_of_midi_trains(home, tmp_path):
     for i, roll in enumerate(load_chorales().test[:10]): write_midi(roll, tmp_path / f"songs/{i}.mid")
     done = gru_study("train", "--data", tmp_path / "songs", "--epoch", 1)
     assert done.returncode == 0, done.stderr
-    assert json.loads((home / "exp/music_lm/songs/gru/result.json").read_text())["summary"].startswith("songs: 10 sequences (8/1/1)")
+    assert json.loads((home / "exp/music_lm/songs/gru/result.json").read_text())["summary"].startswith(
+        "songs: 10 sequences (8/1/1)")
 
 
 def test_a_cell_of_ones_own(home, toy, tmp_path):
-    (tmp_path / "mine.py").write_text('from gru_study.cells import cell, linear, torch\n\n@cell("state")\ndef relu(wx, h, U, b): return torch.relu(wx + linear(h, U, b))\n')
+    (tmp_path / "mine.py").write_text('from gru_study.cells import cell, linear, torch\n\n@cell("state")\n'
+        'def relu(wx, h, U, b): return torch.relu(wx + linear(h, U, b))\n')
     done = gru_study("train", "--rnn", "mine.py:relu", "--data", toy, "--epoch", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads((home / "exp/music_lm/toy/relu/result.json").read_text())
-    assert (result["cell"], result["units"]) == ("relu", 101)  # n(n + 100.5) is nearest to GRU-46's 20,217 at 101: 20,351 against 20,050 at 100
+    # n(n + 100.5) is nearest to GRU-46's 20,217 at 101: 20,351 against 20,050 at 100
+    assert (result["cell"], result["units"]) == ("relu", 101)
     assert gru_study("evaluate", "music_lm/toy/relu", "--trust", "mine.py", cwd=tmp_path).returncode == 0
 
 
 def test_several_sequences_a_batch_and_all_settings(home, toy):
-    done = gru_study("train", "--data", toy, "--bs", 4, "--rnn", "lstm_paper", "--layers", 2, "--hidden", 6, "--optim", "adamw", "--wd", 0.01, "--lr", 0.01,
-                     "--weight_noise", 0.01, "--patience", 2, "--train_subset", 20, "--valid_subset", 3, "--tensorboard", "--epoch", 3, "-v")
+    done = gru_study("train", "--data", toy, "--bs", 4, "--rnn", "lstm_paper", "--layers", 2, "--hidden", 6,
+        "--optim", "adamw", "--wd", 0.01, "--lr", 0.01, "--weight_noise", 0.01, "--patience", 2,
+        "--train_subset", 20, "--valid_subset", 3, "--tensorboard", "--epoch", 3, "-v")
     assert done.returncode == 0, done.stderr
     assert any((home / "log/music_lm/toy/lstm_paper").glob("events.out.*"))
 
 
 def test_help_loads_no_torch():
-    code = "import sys; from gru_study.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass\nmain(['train', '--rnn', 'x'])\nassert not {'torch', 'papermill', 'spacy', 'pandas', 'plotly', 'music21'} & set(sys.modules)"
+    code = ("import sys; from gru_study.cli import main\n"
+        "try: main(['train', '--help'])\n"
+        "except SystemExit: pass\n"
+        "main(['train', '--rnn', 'x'])\n"
+        "assert not {'torch', 'papermill', 'spacy', 'pandas', 'plotly', 'music21'} & set(sys.modules)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--weight_noise" in done.stdout
@@ -150,7 +162,8 @@ def test_help_loads_no_torch():
 
 def original(*more):
     "The study's original command line"
-    words = ("-m train --task music_lm --rnn gru --data JSB --bs 1 --epoch 500 --lr 0.001 --optim rmsprop --clip 1.0 --loss bce --save_dir music/jsb/gru -v").split()
+    words = ("-m train --task music_lm --rnn gru --data JSB --bs 1 --epoch 500 --lr 0.001 --optim rmsprop --clip 1.0 "
+        "--loss bce --save_dir music/jsb/gru -v").split()
     return subprocess.run([sys.executable, *words, *more], cwd=ROOT, capture_output=True, text=True)
 
 
@@ -175,7 +188,8 @@ def test_the_original_command_from_a_bare_python(tmp_path):
     "A Python without the packages hands over to .venv where there is one, and says what to do where there is none"
     import shutil
     bare = [f"{sys.base_prefix}/bin/python3", "-S", "-m", "train", "--help"]
-    if (ROOT / ".venv/bin/python").exists(): assert "--save_dir" in subprocess.run(bare, cwd=ROOT, capture_output=True, text=True).stdout
+    if (ROOT / ".venv/bin/python").exists():
+        assert "--save_dir" in subprocess.run(bare, cwd=ROOT, capture_output=True, text=True).stdout
     shutil.copy(ROOT / "train.py", tmp_path)
     alone = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True)
     assert alone.returncode == 1 and "run 'make setup' first" in alone.stderr and len(alone.stderr.splitlines()) == 1
@@ -188,12 +202,14 @@ def test_one_home_wherever_started(tmp_path, toy):
     env = {k: v for k, v in os.environ.items() if k != "GRU_STUDY_HOME"}
     words = ["train", "--data", str(toy), "--epoch", "2", "--hidden", "5"]
     code = "import sys; from gru_study.cli import main; sys.exit(main())"
-    run = lambda cwd: subprocess.run([sys.executable, "-c", code, *words], cwd=cwd, env=env, capture_output=True, text=True)
+    run = lambda cwd: subprocess.run([sys.executable, "-c", code, *words], cwd=cwd, env=env, capture_output=True,
+        text=True)
     assert run(tmp_path / "project").returncode == 0
     result = tmp_path / "project/exp/music_lm/toy/gru/result.json"
     stamp = result.stat().st_mtime_ns
     for cwd in ("project/nbs", "project/nbs/deep"): assert run(tmp_path / cwd).returncode == 0
-    notebook = [sys.executable, "-m", "papermill", str(ROOT / "nbs/experiments/music_lm.ipynb"), "out.ipynb", "-p", "data", str(toy), "-p", "epoch", "2", "-p", "hidden", "5", "--no-progress-bar"]
+    notebook = [sys.executable, "-m", "papermill", str(ROOT / "nbs/experiments/music_lm.ipynb"), "out.ipynb",
+        "-p", "data", str(toy), "-p", "epoch", "2", "-p", "hidden", "5", "--no-progress-bar"]
     done = subprocess.run(notebook, cwd=tmp_path / "project/nbs", env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert result.stat().st_mtime_ns == stamp

@@ -39,17 +39,23 @@ ELSEWHERE = { # run by another test, which is named; parsed here
     "gru-study lab": "test_lab.py::lab",
 }
 ONLY_PARSED = { # hours of work, or all of this test suite
-    "make setup": "runs before this", "make lab": "is gru-study lab", "make export": "tests/in_step.py does it on a copy", "python3.11 -m venv": "make package does it", "~/gru/bin/pip install": "make package does it", "nbdev_test": "make test runs it on all", "pytest": "runs this", "make study": "CI and the first lines of README", "make test": "runs this", "make soak": "hours", "make audit": "asks the network", "make table2": "4 hours", "make multi30k": "3 hours",
+    "make setup": "runs before this", "make lab": "is gru-study lab",
+    "make export": "tests/in_step.py does it on a copy", "python3.11 -m venv": "make package does it",
+    "~/gru/bin/pip install": "make package does it", "nbdev_test": "make test runs it on all", "pytest": "runs this",
+    "make study": "CI and the first lines of README", "make test": "runs this", "make soak": "hours",
+    "make audit": "asks the network", "make table2": "4 hours", "make multi30k": "3 hours",
 }
 
 
 def prose(page: Path) -> str:
-    return page.read_text() if page.suffix == ".md" else "\n\n".join(c.source for c in nbformat.read(page, 4).cells if c.cell_type == "markdown") + "\n"
+    if page.suffix == ".md": return page.read_text()
+    return "\n\n".join(c.source for c in nbformat.read(page, 4).cells if c.cell_type == "markdown") + "\n"
 
 
 def shown(page: Path) -> list[str]:
     "The commands of a page's sh blocks"
-    return [line for block in re.findall(r"^```sh\n(.*?)^```", prose(page), re.M | re.S) for line in block.splitlines() if line.strip()]
+    return [line for block in re.findall(r"^```sh\n(.*?)^```", prose(page), re.M | re.S)
+        for line in block.splitlines() if line.strip()]
 
 
 def listed(command: str, where: dict):
@@ -60,7 +66,8 @@ def listed(command: str, where: dict):
 def smaller(command: str) -> list[str]:
     "The words of a command with the values listed for it: as flags, as papermill's -p, or in a grid"
     values, words = listed(command, SMALLER) or {}, shlex.split(command)
-    if words[0] == "papermill": return words + [w for k, v in values.items() for w in ("-p", k, str(v))] + ["--no-progress-bar"]
+    if words[0] == "papermill":
+        return words + [w for k, v in values.items() for w in ("-p", k, str(v))] + ["--no-progress-bar"]
     if words[1] == "sweep":
         words = [w for w in words if w.split("=")[0] not in values]
         at = words.index("--grid") + 1
@@ -78,11 +85,16 @@ def parse(words: list[str]) -> None:
     if words[:3] == ["python3", "-m", "train"]: words = ["gru-study", *words[2:]]
     match words:
         case ["gru-study", *rest]: GruStudy(_cli_parse_args=join_grid(rest), _cli_exit_on_error=False)
-        case ["make", *rest]: assert subprocess.run(["make", "-n", *rest], cwd=ROOT, capture_output=True).returncode == 0
+        case ["make", *rest]:
+            assert subprocess.run(["make", "-n", *rest], cwd=ROOT, capture_output=True).returncode == 0
         case ["nbdev_test", "--path", file] | ["pytest", file]: assert (ROOT / file).is_file()
         case ["python3.11", "-m", "venv", _]: pass
-        case ["~/gru/bin/pip", "install", "--constraint", lock, what]: assert (ROOT / lock).is_file() and set(re.findall(r"\w+", what)) <= {"text", "lab", "cluster", "docs", "dev"}
-        case ["papermill", notebook, _, *rest]: assert {name for flag, name in zip(rest, rest[1:]) if flag == "-p"} <= set(notebook_parameters(ROOT / notebook))
+        case ["~/gru/bin/pip", "install", "--constraint", lock, what]:
+            assert (ROOT / lock).is_file()
+            assert set(re.findall(r"\w+", what)) <= {"text", "lab", "cluster", "docs", "dev"}
+        case ["papermill", notebook, _, *rest]:
+            given = {name for flag, name in zip(rest, rest[1:]) if flag == "-p"}
+            assert given <= set(notebook_parameters(ROOT / notebook))
         case ["dask", "scheduler" | "worker" as what, *rest]:
             from importlib import import_module
             import_module(f"distributed.cli.dask_{what}").main.make_context(what, rest)
@@ -95,17 +107,20 @@ def place(tmp_path, home, monkeypatch):
     from gru_study.music import write_midi
     (tmp_path / "nbs").symlink_to(ROOT / "nbs")
     (tmp_path / "my_music").mkdir()
-    for i in range(40): write_midi(np.eye(88, dtype=np.uint8)[np.arange(12) + 30 + i % 9], tmp_path / f"my_music/{i}.mid")
+    for i in range(40):
+        write_midi(np.eye(88, dtype=np.uint8)[np.arange(12) + 30 + i % 9], tmp_path / f"my_music/{i}.mid")
     lists = pickle.dumps({s: [[[60, 64, 67], [62]] * 9] * 3 for s in ("train", "valid", "test")})
     for name in ("JSB Chorales.pickle", "Nottingham.pickle"): (tmp_path / name).write_bytes(lists)
-    words = "Hund Katze Vogel Mann Kind".split(), "schläft liest wartet singt lacht".split(), "hier heute jetzt allein lange".split()
+    words = ("Hund Katze Vogel Mann Kind".split(), "schläft liest wartet singt lacht".split(),
+        "hier heute jetzt allein lange".split())
     lines = [f"{a} {b} {c} ." for a in words[0] for b in words[1] for c in words[2]]
     for name in ("talks.de", "talks.en"): (tmp_path / name).write_text("\n".join(lines) + "\n")
     (tmp_path / "new.de").write_text("Hund liest hier.\n\nKind singt.\n")
     (cell,) = re.findall(r"```python\n(from gru_study.cells import.*?)```", (ROOT / "README.md").read_text(), re.S)
     (tmp_path / "ugrnn.py").write_text(cell)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("gru_study.report.execute", lambda *a, **k: None) # tables are printed; the pages' notebooks run in test_browser.py, test_notebooks.py and test_docs.py
+    # tables are printed; the pages' notebooks run in test_browser.py, test_notebooks.py and test_docs.py
+    monkeypatch.setattr("gru_study.report.execute", lambda *a, **k: None)
     return tmp_path
 
 
@@ -120,7 +135,9 @@ def test_commands(place):
             continue
         print("running", shlex.join(words), flush=True)
         if words[0] == "gru-study": code = main(words[1:])
-        else: code = subprocess.run([str(Path(sys.executable).with_name(words[0])), *words[1:]], capture_output=True).returncode
+        else:
+            code = subprocess.run(
+                [str(Path(sys.executable).with_name(words[0])), *words[1:]], capture_output=True).returncode
         assert code == 0, command
 
 
@@ -129,11 +146,12 @@ def test_commands_named_in_prose():
     from gru_study.cli import GruStudy
     targets = re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.M)
     for page in PAGES:
-        for program, name in re.findall(r"`(make|gru-study) ([a-z0-9_]+)", prose(page)): assert name in (targets if program == "make" else GruStudy.model_fields), f"{page.name}: {program} {name}"
+        for program, name in re.findall(r"`(make|gru-study) ([a-z0-9_]+)", prose(page)):
+            assert name in (targets if program == "make" else GruStudy.model_fields), f"{page.name}: {program} {name}"
 
 
 def test_each_list_is_true():
-    "No entry without a command, no named test that is not there; the code for a cell of one's own is the same everywhere"
+    "No entry without a command, no named test that is not there; a cell of one's own has the same code everywhere"
     commands = [c for p in PAGES for c in shown(p)]
     for start in [*SMALLER, *ELSEWHERE, *ONLY_PARSED]: assert any(c.startswith(start) for c in commands), start
     for test in ELSEWHERE.values():

@@ -1,7 +1,7 @@
 """The documentation site: built without a warning, every link leads somewhere, and in a real browser without network.
 
-The site is built once. Only some pages are executed, which has no bearing on what is looked at here; `make docs` executes all.
-GRU_STUDY_SITE names a site that is built already, such as _docs/html.
+The site is built once. Only some pages are executed, which has no bearing on what is looked at here; `make docs`
+executes all. GRU_STUDY_SITE names a site that is built already, such as _docs/html.
 """
 import gzip
 import os
@@ -26,7 +26,8 @@ def site(tmp_path_factory):
     "The folder of the built site; a warning of Sphinx is an error"
     if built := os.environ.get("GRU_STUDY_SITE"): return Path(built).resolve()
     work = tmp_path_factory.mktemp("docs")
-    done = subprocess.run([sys.executable, ROOT / "docs/build.py", "--work", work, "--execute", *EXECUTED], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, ROOT / "docs/build.py", "--work", work, "--execute", *EXECUTED],
+        capture_output=True, text=True)
     assert done.returncode == 0 and "WARNING: " not in done.stderr, done.stderr[-5000:]
     return work / "html"
 
@@ -63,14 +64,17 @@ def pages(site): return sorted(p for p in site.rglob("*.html") if "_static" not 
 def test_every_part_is_there(site):
     names = {str(p.relative_to(site)) for p in pages(site)}
     modules = {p.stem for p in (ROOT / "nbs").glob("[0-9]*.ipynb")}
-    assert {f"{m}.html" for m in modules} | {f"docs/{p.stem}.html" for p in (ROOT / "nbs/docs").glob("*.ipynb") if p.stem != "home"} <= names
-    assert {"index.html", "search.html", "start.html", *(f"experiments/{p.stem}.html" for p in (ROOT / "nbs/experiments").glob("*.ipynb"))} <= names
+    notes = {f"docs/{p.stem}.html" for p in (ROOT / "nbs/docs").glob("*.ipynb") if p.stem != "home"}
+    assert {f"{m}.html" for m in modules} | notes <= names
+    experiments = {f"experiments/{p.stem}.html" for p in (ROOT / "nbs/experiments").glob("*.ipynb")}
+    assert {"index.html", "search.html", "start.html"} | experiments <= names
     text = (site / "00_cells.html").read_text()
-    assert 'id="gru_study.cells.lstm_paper"' in text and "/blob/main/gru_study/cells.py#L" in text and "/blob/main/nbs/00_cells.ipynb" in text
+    for part in ('id="gru_study.cells.lstm_paper"', "/blob/main/gru_study/cells.py#L", "/blob/main/nbs/00_cells.ipynb"):
+        assert part in text
 
 
 def test_internal_links(site):
-    "Every link within the site leads to a file, and to a place in it where it names one; nothing is loaded from elsewhere"
+    "Every link within the site leads to a file, and to a place in it where it names one; nothing loads from elsewhere"
     parsed = {p: Page(p) for p in pages(site)}
     broken = []
     for path, page in parsed.items():
@@ -81,7 +85,9 @@ def test_internal_links(site):
                 if url in page.loaded: broken.append((path.name, url))
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            if not target.is_file() or parts.fragment and target in parsed and unquote(parts.fragment) not in parsed[target].ids: broken.append((path.name, url))
+            if not target.is_file() or (parts.fragment and target in parsed
+                    and unquote(parts.fragment) not in parsed[target].ids):
+                broken.append((path.name, url))
     assert not broken
     assert sum(len(p.links) for p in parsed.values()) > 3000
 
@@ -99,9 +105,12 @@ def visit(browser, address, width=390, scheme="light"):
     tab.complaints, tab.loaded = [], set()
     tab.on("console", lambda m: tab.complaints.append(m.text) if m.type == "error" else None)
     tab.on("pageerror", lambda e: tab.complaints.append(str(e)))
-    tab.on("requestfailed", lambda r: tab.complaints.append(f"failed: {r.url}") if "ERR_ABORTED" not in r.failure else None)
-    tab.on("response", lambda r: tab.loaded.add(r.url) if r.ok or r.status == 304 else tab.complaints.append(f"{r.status}: {r.url}"))
-    tab.route(lambda url: not url.startswith((address, "data:", "blob:")), lambda route: (tab.complaints.append(f"another host: {route.request.url}"), route.abort()))
+    tab.on("requestfailed",
+        lambda r: tab.complaints.append(f"failed: {r.url}") if "ERR_ABORTED" not in r.failure else None)
+    tab.on("response", lambda r: tab.loaded.add(r.url) if r.ok or r.status == 304
+        else tab.complaints.append(f"{r.status}: {r.url}"))
+    tab.route(lambda url: not url.startswith((address, "data:", "blob:")),
+        lambda route: (tab.complaints.append(f"another host: {route.request.url}"), route.abort()))
     return tab
 
 
@@ -116,7 +125,8 @@ def test_every_page_on_a_phone(site, address, browser):
         tab.evaluate("window.MathJax?.startup?.promise")
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390, name
         assert tab.complaints == [], name
-        heaviest = max(heaviest, (sum(size(u) for u in tab.loaded if u.startswith(address) and not u.endswith("/")), name))
+        heaviest = max(heaviest,
+            (sum(size(u) for u in tab.loaded if u.startswith(address) and not u.endswith("/")), name))
     print(f"heaviest page: {heaviest[1]}, {heaviest[0]/1e6:.2f} MB")
     assert heaviest[0] < 3e6
 
@@ -151,13 +161,15 @@ def test_a_figure_zooms_and_shows_hover_and_the_theme_changes(address, browser):
     tab.mouse.down()
     tab.mouse.move(x - 90, y - 60, steps=8)
     tab.mouse.up()
-    tab.wait_for_function(f"document.querySelector('#learning-curves .js-plotly-plot')._fullLayout.xaxis2.range[0] != {before[0]}")
+    tab.wait_for_function(
+        f"document.querySelector('#learning-curves .js-plotly-plot')._fullLayout.xaxis2.range[0] != {before[0]}")
 
     light, paper = layout("font.color"), tab.evaluate("getComputedStyle(document.body).backgroundColor")
     tab.locator("button.theme-switch-button:visible").first.click()
     tab.locator("button.theme-change-button[data-mode=dark]:visible").click()
     assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
-    tab.wait_for_function(f"document.querySelector('#learning-curves .js-plotly-plot')._fullLayout.font.color != '{light}'")
+    tab.wait_for_function(
+        f"document.querySelector('#learning-curves .js-plotly-plot')._fullLayout.font.color != '{light}'")
     tab.wait_for_function(f"getComputedStyle(document.body).backgroundColor != '{paper}'")
     assert layout("xaxis2.range") != before  # the zoom is kept
     assert tab.complaints == []
@@ -198,7 +210,8 @@ def test_the_architecture_is_that_of_the_imports(site, address, browser):
     edge = "getComputedStyle(document.querySelector('.edge.from-kernels')).opacity"
     assert tab.evaluate(edge) == "1"
     names = tab.locator("svg.calls text").all_text_contents()
-    assert [n for n in names if n in ("fit", "load_music", "MusicLM", "collect", "study_text")] == ["fit", "load_music", "MusicLM", "collect", "study_text"]
+    path = ["fit", "load_music", "MusicLM", "collect", "study_text"]
+    assert [n for n in names if n in path] == path
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

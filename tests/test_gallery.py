@@ -143,13 +143,15 @@ def python(code): return subprocess.run([sys.executable, "-c", code], capture_ou
 
 
 def test_names_are_known_without_their_code():
-    "A specification takes a name without loading torch; whoever has only `cells` finds all cells, also in a saved model"
+    "A specification takes a name without loading torch; who has only `cells` finds all cells, also in a saved model"
     asked = "import sys; from gru_study.experiment import Experiment; e = Experiment(rnn='mgu')"
     done = python(f"{asked}; assert 'torch' not in sys.modules; print(e.units)")
     assert done.stdout == "62\n", done.stderr
     done = python("from gru_study.cells import get_cell; print(get_cell('slstm').states)")
     assert done.stdout == "4\n", done.stderr
-    done = python("import sys; import gru_study.cli; assert 'torch' not in sys.modules; from gru_study.base import CELL_NAMES; from gru_study.cells import CELLS; import gru_study.gallery; print({*CELLS} == {*CELL_NAMES}, len(CELL_NAMES) >= 16)")
+    done = python("import sys; import gru_study.cli; assert 'torch' not in sys.modules; "
+        "from gru_study.base import CELL_NAMES; from gru_study.cells import CELLS; import gru_study.gallery; "
+        "print({*CELLS} == {*CELL_NAMES}, len(CELL_NAMES) >= 16)")
     assert done.stdout == "True True\n", done.stderr
     for command in ("train", "search"):
         told = " ".join(gru_study(command, "--help").stdout.split())
@@ -164,7 +166,8 @@ def test_a_saved_model_of_the_gallery(tmp_path):
 
 
 def test_a_name_of_the_gallery_is_taken(home, toy, tmp_path):
-    (tmp_path / "mine.py").write_text("from gru_study.cells import cell\n\n@cell('state')\ndef mgu(wx, h, U, b): return wx\n")
+    (tmp_path / "mine.py").write_text("from gru_study.cells import cell\n\n"
+        "@cell('state')\ndef mgu(wx, h, U, b): return wx\n")
     done = gru_study("train", "--rnn", f"{tmp_path}/mine.py:mgu", "--data", toy)
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "'mgu' is that of a built-in cell; choose another" in done.stderr

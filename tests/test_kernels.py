@@ -1,4 +1,4 @@
-"The fused engine: random shapes against autograd, compiled once, small in memory, the torch engine's curves on real music."
+"The fused engine: random shapes against autograd, compiled once, small in memory, the torch engine's curves on music."
 import json
 import subprocess
 import sys
@@ -31,8 +31,10 @@ def test_gradients_equal_autograd(cell, units, layers, seed, shapes):
     loss = 0
     for r in rolls:
         x = torch.from_numpy(r)[None].double()
-        loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(readout(rnn(x[:, :-1])[0]), x[:, 1:], reduction="sum") / frames
-    named = {f"rnn.{k}": p for k, p in rnn.named_parameters()} | {f"readout.{k}": p for k, p in readout.named_parameters()}
+        loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(
+            readout(rnn(x[:, :-1])[0]), x[:, 1:], reduction="sum") / frames
+    named = ({f"rnn.{k}": p for k, p in rnn.named_parameters()}
+        | {f"readout.{k}": p for k, p in readout.named_parameters()})
     expected = dict(zip(named, torch.autograd.grad(loss, named.values())))
 
     lay, guard = make_layout(cell, units, layers), 64
@@ -58,8 +60,9 @@ def mixture(outputs, y):
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.sampled_from(BUILT_IN), st.integers(1, 70), st.sampled_from([1, 2]), st.integers(0, 2**31), st.sampled_from([0.1, 1.0, 5.0]),
-       st.sampled_from([(20, 1, 1), (20, 20, 10), (3, 7, 4)]), st.lists(st.integers(2, 50), min_size=1, max_size=16))
+@given(st.sampled_from(BUILT_IN), st.integers(1, 70), st.sampled_from([1, 2]), st.integers(0, 2**31),
+    st.sampled_from([0.1, 1.0, 5.0]), st.sampled_from([(20, 1, 1), (20, 20, 10), (3, 7, 4)]),
+    st.lists(st.integers(2, 50), min_size=1, max_size=16))
 def test_gradients_of_a_mixture_equal_autograd(cell, units, layers, seed, size, shape, lengths):
     "float64, dense inputs and targets, up to 16 sequences of 2 to 50 rows in a batch: to 1e-10 of the largest slope"
     torch.manual_seed(seed)
@@ -68,8 +71,11 @@ def test_gradients_of_a_mixture_equal_autograd(cell, units, layers, seed, size, 
     outputs = components * (1 + 2 * D)
     rnn, readout = Recurrent(cell, inputs, units, layers).double(), torch.nn.Linear(units, outputs).double()
     frames = sum(lengths) - len(lengths)
-    loss = sum(mixture(readout(rnn(torch.from_numpy(x)[None, :-1])[0])[0], torch.from_numpy(y[1:])).sum() for x, y in zip(xs, ys)) / frames
-    named = {f"rnn.{k}": p for k, p in rnn.named_parameters()} | {f"readout.{k}": p for k, p in readout.named_parameters()}
+    loss = sum(
+        mixture(readout(rnn(torch.from_numpy(x)[None, :-1])[0])[0], torch.from_numpy(y[1:])).sum()
+        for x, y in zip(xs, ys)) / frames
+    named = ({f"rnn.{k}": p for k, p in rnn.named_parameters()}
+        | {f"readout.{k}": p for k, p in readout.named_parameters()})
     expected = dict(zip(named, torch.autograd.grad(loss, named.values())))
 
     lay = make_layout(cell, units, layers, inputs, outputs)
@@ -106,7 +112,8 @@ def test_one_engine_resumes_the_other(home, toy):
         assert gru_study(*words, "--save_dir", first, "--engine", first, "--epoch", 5).returncode == 0
         assert gru_study(*words, "--save_dir", first, "--engine", second, "--epoch", 10, "-c").returncode == 0
     assert gru_study(*words, "--save_dir", "whole", "--engine", "fused", "--epoch", 10).returncode == 0
-    nll = [json.loads((home / f"exp/{run}/result.json").read_text())["test"]["nll"] for run in ("torch", "fused", "whole")]
+    nll = [json.loads((home / f"exp/{run}/result.json").read_text())["test"]["nll"]
+        for run in ("torch", "fused", "whole")]
     assert max(nll) / min(nll) - 1 < 1e-3
 
 
@@ -114,8 +121,8 @@ def test_a_second_process_compiles_nothing(home, toy, tmp_path):
     "The first says that it compiles; the second is silent, and the cache folder does not grow"
     cache = tmp_path / "cache"
     files = lambda: {p.relative_to(cache): p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()}
-    run = lambda name: gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 5, "--weight_noise", 0.01, "--save_dir", name,
-                                NUMBA_CACHE_DIR=str(cache/"numba"), XDG_CACHE_HOME=str(cache/"own"))
+    run = lambda name: gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 5, "--weight_noise", 0.01,
+        "--save_dir", name, NUMBA_CACHE_DIR=str(cache/"numba"), XDG_CACHE_HOME=str(cache/"own"))
     assert "compiling the kernels and the cell gru" in run("a").stderr
     before = files()
     second = run("b")
@@ -158,8 +165,10 @@ def test_trials_in_threads_do_not_disturb_each_other(home, toy):
     from gru_study.experiment import Experiment
     from gru_study.composing import load_model
     from gru_study.train import fit
-    spec = lambda name, seed: Experiment(data=str(toy), hidden=20, epoch=40, weight_noise=0.05, seed=seed, save_dir=name)
+    spec = lambda name, seed: Experiment(
+        data=str(toy), hidden=20, epoch=40, weight_noise=0.05, seed=seed, save_dir=name)
     with ThreadPoolExecutor(2) as pool: both = list(pool.map(fit, [spec("a", 1), spec("b", 2)]))
     for result, name, seed in zip(both, ("c", "d"), (1, 2)):
         alone = fit(spec(name, seed))
-        for p, q in zip(load_model(result.run).parameters(), load_model(alone.run).parameters()): assert torch.equal(p, q)
+        for p, q in zip(load_model(result.run).parameters(), load_model(alone.run).parameters()):
+            assert torch.equal(p, q)

@@ -36,7 +36,8 @@ def opened(browser, home, width, theme="JupyterLab Light", **env):
             page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
             page.get_by_text("| Idle").wait_for(timeout=90_000)
             yield page
-            assert page.locator(".jp-RenderedError, [data-mime-type='application/vnd.jupyter.stderr']").all_text_contents() == []
+            errors = page.locator(".jp-RenderedError, [data-mime-type='application/vnd.jupyter.stderr']")
+            assert errors.all_text_contents() == []
             assert page.complaints == []
             assert not [u for u in page.requests if "127.0.0.1" not in u]
 
@@ -47,8 +48,10 @@ def run_all(page, what="Run All Cells", timeout=120_000):
     page.get_by_text(what, exact=True).click()
     if "Restart" in what:
         page.locator(".jp-Dialog button.jp-mod-accept").click()
-        page.wait_for_function("[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(e => !/\\d/.test(e.textContent))", timeout=timeout)
-    page.wait_for_function("[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].every(e => /\\d/.test(e.textContent))", timeout=timeout)
+        page.wait_for_function("[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+            ".some(e => !/\\d/.test(e.textContent))", timeout=timeout)
+    page.wait_for_function("[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+        ".every(e => /\\d/.test(e.textContent))", timeout=timeout)
 
 
 @pytest.fixture(scope="module", params=[1280, 1600] if SCREENSHOTS else [1280])
@@ -65,7 +68,8 @@ def lab(browser, tmp_path_factory, request):
 class AppOnPage:
     "One app: the output of the cell that holds some text"
     def __init__(self, page, code):
-        self.page, self.cell = page, page.locator(".jp-CodeCell").filter(has=page.locator(".jp-InputArea", has_text=code)).last
+        input_area = page.locator(".jp-InputArea", has_text=code)
+        self.page, self.cell = page, page.locator(".jp-CodeCell").filter(has=input_area).last
         self.cell.scroll_into_view_if_needed()
 
     def labelled(self, name):
@@ -95,7 +99,8 @@ class AppOnPage:
         SECONDS[what] = round(time.monotonic() - start, 2)
 
     def shot(self, name):
-        if SCREENSHOTS: self.cell.locator(".jp-OutputArea").first.screenshot(path=f"{SCREENSHOTS}/lab-{name}-{self.page.width}.png")
+        if SCREENSHOTS:
+            self.cell.locator(".jp-OutputArea").first.screenshot(path=f"{SCREENSHOTS}/lab-{name}-{self.page.width}.png")
 
 
 def test_first_outputs(lab):
@@ -105,7 +110,8 @@ def test_first_outputs(lab):
         app.cell.locator(".jp-InputArea-editor").click()
         old = app.cell.locator(".widget-box").first.element_handle()
         app.waits(f"first output of {code}", lambda: lab.keyboard.press("Control+Enter"),
-            lambda: not old.is_visible() and app.cell.locator(".gru-plot .main-svg" if "Train" not in code else "button").first.is_visible())
+            lambda: not old.is_visible()
+            and app.cell.locator(".gru-plot .main-svg" if "Train" not in code else "button").first.is_visible())
 
 
 def test_browse(lab):
@@ -113,11 +119,15 @@ def test_browse(lab):
     before = app.title(0)
     kept = lambda: app.cell.locator("a[download]").first.get_attribute("download")
     whole = lambda: kept() == app.title(0).split(" (")[0] + ".wav"  # the sound comes after the figure
-    app.waits("browse: another piece", lambda: app.control("piece").select_option(index=5), lambda: app.title(0) != before and whole())
+    app.waits("browse: another piece", lambda: app.control("piece").select_option(index=5),
+        lambda: app.title(0) != before and whole())
     assert "(chorales, test)" in app.title(0) and "notes a frame" in app.cell.inner_text()
-    assert app.plot(0).evaluate("e => e._fullLayout.yaxis.title.text + e._fullLayout.xaxis.title.text") == "notebeat (quarter note)"
-    app.waits("browse: another split", lambda: app.control("split").select_option("valid"), lambda: "valid" in app.title(0) and whole())
-    assert app.cell.locator("a[download]").evaluate_all("e => e.map(a => a.download.split('.').pop())") == ["wav", "mid", "npz"]
+    axes = app.plot(0).evaluate("e => e._fullLayout.yaxis.title.text + e._fullLayout.xaxis.title.text")
+    assert axes == "notebeat (quarter note)"
+    app.waits("browse: another split", lambda: app.control("split").select_option("valid"),
+        lambda: "valid" in app.title(0) and whole())
+    formats = app.cell.locator("a[download]").evaluate_all("e => e.map(a => a.download.split('.').pop())")
+    assert formats == ["wav", "mid", "npz"]
     sound = app.cell.locator("audio")
     sound.evaluate("a => { a.muted = true; return a.play() }")
     head = app.cell.locator(".gru-head")
@@ -131,13 +141,15 @@ def test_browse(lab):
     app.waits("browse: another tempo", lambda: app.type("tempo", 240), lambda: lasts(240))
     assert not sound.evaluate("a => a.paused") and reached < beat(240/60) < reached + 40  # it goes on from where it was
     app.type("tempo", 500)
-    lab.wait_for_function("document.body.innerText.includes(\"tempo: found '500', allowed: a whole number from 30 to 240\")")
+    lab.wait_for_function(
+        "document.body.innerText.includes(\"tempo: found '500', allowed: a whole number from 30 to 240\")")
     app.type("tempo", 96)
     app.waits("browse: the first tempo", lambda: None, lambda: lasts(96))
     another = AppOnPage(lab, "Compose()").cell.locator("audio")
     assert not sound.evaluate("a => a.paused")
     another.evaluate("a => { a.muted = true; return a.play() }")
-    app.waits("one sound at a time", lambda: None, lambda: sound.evaluate("a => a.paused") and not another.evaluate("a => a.paused"))
+    app.waits("one sound at a time", lambda: None,
+        lambda: sound.evaluate("a => a.paused") and not another.evaluate("a => a.paused"))
     another.evaluate("a => a.pause()")
     assert sound.get_attribute("aria-label") == f"sound of {app.title(0).split(' (')[0]}"
     app.control("data").fill("nothing")
@@ -166,10 +178,14 @@ def test_train(lab):
     app.control("epoch").fill("3000")
     start.click()
     lab.wait_for_function("/tanh-1 training epoch \\d+/.test(document.body.innerText)")
-    lab.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')].some(e => e.data.length == 8 && /tanh-1/.test(e.data[7].name))")  # two runs overlaid, training and validation in two panels
-    lab.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')].some(e => /Expected by tanh-100/.test(JSON.stringify(e._fullLayout.annotations.map(a => a.text))))")
+    # two runs overlaid, training and validation in two panels
+    lab.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')]"
+        ".some(e => e.data.length == 8 && /tanh-1/.test(e.data[7].name))")
+    lab.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')]"
+        ".some(e => /Expected by tanh-100/.test(JSON.stringify(e._fullLayout.annotations.map(a => a.text))))")
     line = app.cell.locator(".jupyter-widgets", has_text="tanh-1 ").last
-    app.waits("train: pause", app.cell.get_by_role("button", name="Pause").last.click, lambda: "paused" in app.cell.inner_text())
+    app.waits("train: pause", app.cell.get_by_role("button", name="Pause").last.click,
+        lambda: "paused" in app.cell.inner_text())
     lab.wait_for_timeout(2000)  # the epoch that is under way is finished first
     told = re.search(r"tanh-1 paused epoch (\d+)", app.cell.inner_text())[1]
     lab.wait_for_timeout(1000)
@@ -177,8 +193,10 @@ def test_train(lab):
     app.cell.get_by_role("button", name="Resume").last.click()
     lab.wait_for_function(f"+/tanh-1 training epoch (\\d+)/.exec(document.body.innerText)?.[1] > {told}")
     app.shot("train")
-    app.waits("train: stop", app.cell.get_by_role("button", name="Stop").last.click, lambda: "tanh-1 stopped" in app.cell.inner_text())
-    assert (lab.home / "exp/lab/chorales/tanh-1/checkpoint.pt").exists() and (lab.home / "log/lab/chorales/gru-1/metrics.csv").read_text().count("\n") == 6
+    app.waits("train: stop", app.cell.get_by_role("button", name="Stop").last.click,
+        lambda: "tanh-1 stopped" in app.cell.inner_text())
+    assert (lab.home / "exp/lab/chorales/tanh-1/checkpoint.pt").exists()
+    assert (lab.home / "log/lab/chorales/gru-1/metrics.csv").read_text().count("\n") == 6
     app.control("lr").fill("-1")
     start.click()
     lab.wait_for_function("/lr: found/.test(document.body.innerText)")
@@ -196,7 +214,8 @@ def test_keyboard(lab):
     app.cell.locator("details[open]", has_text="learning rate").wait_for()
     by_seconds = app.cell.locator(".updatemenu-button[aria-label='by seconds']")
     by_seconds.focus()
-    app.waits("train: by seconds", lambda: lab.keyboard.press("Enter"), lambda: app.plot(0).evaluate("e => e._fullLayout.xaxis.title.text") == "seconds of training")
+    app.waits("train: by seconds", lambda: lab.keyboard.press("Enter"),
+        lambda: app.plot(0).evaluate("e => e._fullLayout.xaxis.title.text") == "seconds of training")
     start = app.cell.get_by_role("button", name="Start")
     app.control("lr").fill("-2")
     start.focus()
@@ -210,7 +229,8 @@ def test_keyboard(lab):
 
 def test_compose(lab):
     app = AppOnPage(lab, "Compose()")
-    button, before = app.cell.get_by_role("button", name="Compose"), app.plot(0).evaluate("e => JSON.stringify(e.data[0].z)")
+    button, before = (app.cell.get_by_role("button", name="Compose"),
+        app.plot(0).evaluate("e => JSON.stringify(e.data[0].z)"))
     assert app.title(0).startswith("From nothing")
     app.cell.get_by_role("button", name="harmonise the piece").click()
     app.waits("compose: harmonise 64 beats", button.click, lambda: app.title(0).startswith("Harmonise"))
@@ -218,10 +238,12 @@ def test_compose(lab):
     app.type("temperature", 0.8)
     app.waits("compose: continue", button.click, lambda: app.title(0).startswith("Continue"))
     assert app.plot(0).evaluate("e => JSON.stringify(e.data[0].z)") != before
-    assert app.cell.locator("a[download]").evaluate_all("e => e.map(a => a.download.split('.').pop())") == ["wav", "mid", "npz"]
+    formats = app.cell.locator("a[download]").evaluate_all("e => e.map(a => a.download.split('.').pop())")
+    assert formats == ["wav", "mid", "npz"]
     app.type("seed", 2**63)
     button.click()
-    lab.wait_for_function(f"document.body.innerText.includes(\"seed: found '{2**63}', allowed: a whole number from 0 to {2**63 - 1}\")")
+    lab.wait_for_function("document.body.innerText.includes("
+        f"\"seed: found '{2**63}', allowed: a whole number from 0 to {2**63 - 1}\")")
     app.type("seed", 1)
     kept = []
     for link in app.cell.locator("a[download]").all():
@@ -237,8 +259,10 @@ def test_look_inside(lab):
     panels = lambda: app.plot(0).evaluate("e => e._fullLayout.annotations.map(a => a.text).join()")
     before = units()
     assert "Reset gate" in panels() and "Update gate" in panels()
-    app.waits("inside: sort by time constant", lambda: app.control("sort by").select_option("time constant"), lambda: units() != before)
-    app.waits("inside: another model", lambda: app.control("model").select_option("pretrained/chorales/lstm"), lambda: "Forget gate" in panels())
+    app.waits("inside: sort by time constant", lambda: app.control("sort by").select_option("time constant"),
+        lambda: units() != before)
+    app.waits("inside: another model", lambda: app.control("model").select_option("pretrained/chorales/lstm"),
+        lambda: "Forget gate" in panels())
     lines = app.plot(2).evaluate("e => e.data.filter(d => d.name).map(d => d.line.color)")
     assert len(set(lines)) >= 3 and "#009E73" in lines  # tanh, LSTM and GRU side by side
     app.shot("inside")
@@ -247,25 +271,31 @@ def test_look_inside(lab):
 def test_compare(lab):
     app = AppOnPage(lab, "Compare()")
     app.cell.get_by_role("button", name="Look for new runs").click()
-    assert "Markov baseline" in app.cell.inner_text() and "verdict" in app.cell.inner_text() and "seconds" in app.cell.inner_text()
+    for word in ("Markov baseline", "verdict", "seconds"): assert word in app.cell.inner_text()
     lab.wait_for_function("[...document.querySelectorAll('option')].some(o => o.textContent == 'lab/chorales/gru-1')")
-    app.waits("compare: another set of runs", lambda: app.control("runs").select_option(["pretrained/chorales/gru", "lab/chorales/gru-1"]), lambda: "(lab/chorales/gru-1)" in app.title(1))
+    app.waits("compare: another set of runs",
+        lambda: app.control("runs").select_option(["pretrained/chorales/gru", "lab/chorales/gru-1"]),
+        lambda: "(lab/chorales/gru-1)" in app.title(1))
     assert "there is no verdict" in app.cell.inner_text()  # the two differ in their settings too
     dot = app.plot(1).locator(".scatterlayer .trace").last.locator(".point").nth(7)
     dot.scroll_into_view_if_needed()
     box = dot.bounding_box()
-    app.waits("compare: a piece", lambda: lab.mouse.click(box["x"] + box["width"]/2, box["y"] + box["height"]/2), lambda: app.cell.locator("audio").count())
+    app.waits("compare: a piece", lambda: lab.mouse.click(box["x"] + box["width"]/2, box["y"] + box["height"]/2),
+        lambda: app.cell.locator("audio").count())
     app.plot(2).locator(".heatmaplayer image").nth(2).wait_for()
     before = app.title(2)
-    app.waits("compare: a piece from the list", lambda: app.control("test piece").select_option(index=3), lambda: app.title(2) != before)
+    app.waits("compare: a piece from the list", lambda: app.control("test piece").select_option(index=3),
+        lambda: app.title(2) != before)
     app.shot("compare")
 
 
 def test_translate(lab):
     app = AppOnPage(lab, "Speak()")
     app.control("sentence").fill("Eine Frau liest ein Buch.")
-    app.waits("translate: a sentence", lambda: app.control("sentence").press("Enter"), lambda: "A woman is reading a book." in app.cell.inner_text())
-    app.waits("translate: another map", lambda: app.control("map of").select_option("pretrained/captions_de_en/lstm"), lambda: "lstm" in app.title(0))
+    app.waits("translate: a sentence", lambda: app.control("sentence").press("Enter"),
+        lambda: "A woman is reading a book." in app.cell.inner_text())
+    app.waits("translate: another map", lambda: app.control("map of").select_option("pretrained/captions_de_en/lstm"),
+        lambda: "lstm" in app.title(0))
     assert app.plot(0).locator(".heatmaplayer image").count() == 1
     app.control("sentence").fill("Ein Wal liest ein Buch.")
     named = lambda: "not in its vocabulary" in app.cell.inner_text() and "Wal" in app.cell.inner_text()
@@ -290,12 +320,17 @@ def test_first_start(browser, tmp_path):
             cell.locator(".jp-InputArea-editor").click()
             page.keyboard.press("Control+Enter")
         app.cell.get_by_role("button", name="Start").click()
-        page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 compiling, once on this machine')")
-        pause, stop, remove = (app.cell.get_by_role("button", name=name) for name in ("Pause", "Stop", "Remove"))
-        assert pause.is_disabled() and remove.is_disabled() and stop.get_attribute("title").startswith("end after the epoch")
+        waiting = "lab/chorales/gru-1 compiling, once on this machine"
+        buttons = "Object.fromEntries([...document.querySelectorAll('button')].map((b) => [b.innerText.trim(), b]))"
+        page.wait_for_function(  # all at one moment, since it does not take long
+            f"""() => {{ const {{Pause, Stop, Remove}} = {buttons}
+                return document.body.innerText.includes('{waiting}') && Pause.disabled && Remove.disabled
+                    && !Stop.disabled && Stop.title.startsWith('end after the epoch') }}""")
+        stop, remove = (app.cell.get_by_role("button", name=name) for name in ("Stop", "Remove"))
         stop.click()
         page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 stopping after this epoch')")
-        page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 stopped epoch 1 of 60')", timeout=300_000)
+        page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 stopped epoch 1 of 60')",
+            timeout=300_000)
         assert app.cell.get_by_role("button", name="Resume").is_enabled() and remove.is_enabled()
 
 
@@ -310,7 +345,8 @@ def test_restart_on_a_busy_machine(browser, tmp_path):
                 run_all(page, "Restart Kernel and Run All Cells…", 300_000)
                 page.wait_for_function(f"{DRAWN} == {FIGURES}", timeout=120_000)
                 print(f"restart {n + 1}: {time.monotonic() - start:.0f} s, {page.complaints}")
-                late = "[anywidget] Failed to initialize model."  # it was late, as it was meant to be; the figures are there all the same
+                # it was late, as it was meant to be; the figures are there all the same
+                late = "[anywidget] Failed to initialize model."
                 page.complaints[:] = [c for c in page.complaints if c != late]
         finally:
             for process in busy:
@@ -329,22 +365,28 @@ def test_a_figure_that_never_comes(browser, tmp_path):
 
 
 CONTRAST = """e => { // of the text of figures with the page behind them
-    const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(v => (v /= 255) <= 0.04045 ? v/12.92 : ((v + 0.055)/1.055)**2.4); return 0.2126*r + 0.7152*g + 0.0722*b };
+    const light = c => {
+        const linear = v => v <= 0.04045 ? v/12.92 : ((v + 0.055)/1.055)**2.4;
+        const [r, g, b] = c.match(/[\\d.]+/g).map(v => linear(Number(v)/255));
+        return 0.2126*r + 0.7152*g + 0.0722*b };
     const page = light(getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor);
-    return [...document.querySelectorAll('.gru-plot text')].filter(t => t.textContent && getComputedStyle(t).opacity > 0).map(t => {
-        const [a, b] = [page, light(getComputedStyle(t).fill)].sort((a, b) => b - a); return [(a + 0.05)/(b + 0.05), t.textContent] }) }"""
+    const shown = t => t.textContent && getComputedStyle(t).opacity > 0;
+    return [...document.querySelectorAll('.gru-plot text')].filter(shown).map(t => {
+        const [a, b] = [page, light(getComputedStyle(t).fill)].sort((a, b) => b - a);
+        return [(a + 0.05)/(b + 0.05), t.textContent] }) }"""
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_anybody(browser, tmp_path, theme):
-    "In both themes, on a wide and a narrow page: axe-core finds nothing serious, figures can be read, buttons lie over nothing"
+    "In both themes, wide and narrow: axe-core finds nothing serious, figures can be read, buttons lie over nothing"
     with opened(browser, tmp_path, 1400, f"JupyterLab {theme}") as page:
         run_all(page)
         page.wait_for_function(f"{DRAWN} == {FIGURES}", timeout=60_000)
         app = AppOnPage(page, "Train(epoch=60")
         app.control("epoch").fill("3")
         app.cell.get_by_role("button", name="Start").click()
-        page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 finished epoch 3 of 3')", timeout=120_000)
+        page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 finished epoch 3 of 3')",
+            timeout=120_000)
         app.control("lr").fill("-1")
         app.cell.get_by_role("button", name="Start").click()
         app.cell.locator(".gru-error").wait_for()
@@ -354,7 +396,8 @@ def test_anybody(browser, tmp_path, theme):
             page.set_viewport_size(dict(width=width, height=1000))
             page.wait_for_timeout(3000)
             found = Axe().run(page, context=".jp-OutputArea-output").response["violations"]
-            assert [(v["impact"], v["id"], [n["html"] for n in v["nodes"]]) for v in found if v["impact"] in ("serious", "critical")] == []
+            assert [(v["impact"], v["id"], [n["html"] for n in v["nodes"]]) for v in found
+                if v["impact"] in ("serious", "critical")] == []
             assert [c for c in page.evaluate(CONTRAST) if c[0] < 4.5] == []
             told = page.locator(".gru-plot:has(.main-svg) figcaption").all_text_contents()
             assert len(told) == FIGURES + 2 and all(len(words) > 60 for words in told)
@@ -369,4 +412,5 @@ def test_anybody(browser, tmp_path, theme):
                 page.set_viewport_size(dict(width=width, height=2800))
                 page.wait_for_timeout(1000)
                 for code in ("Browse()", "Train(epoch", "Compose()", "LookInside()", "Compare()", "Speak()"):
-                    AppOnPage(page, code).cell.locator(".jp-OutputArea").first.screenshot(path=f"{SCREENSHOTS}/anybody-{code.split('(')[0]}-{theme}-{width}.png")
+                    AppOnPage(page, code).cell.locator(".jp-OutputArea").first.screenshot(
+                        path=f"{SCREENSHOTS}/anybody-{code.split('(')[0]}-{theme}-{width}.png")

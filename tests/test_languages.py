@@ -50,7 +50,8 @@ def test_cases(language, text):
         assert round(bleu_scores([said], [text], language)["bleu"], 2) == 100
 
 
-MARKS = [*" \u00a0\u202f\u2028\t\u3000'’\"“”„«»‚‘-–—.,;:!?¿¡()[]%€$/#…٪؟।", "n't", "e\u0301", "😀", "👩‍👧", "\u202e", "שלום", "中文", "<unk>"]
+MARKS = [*" \u00a0\u202f\u2028\t\u3000'’\"“”„«»‚‘-–—.,;:!?¿¡()[]%€$/#…٪؟।", "n't", "e\u0301", "😀", "👩‍👧", "\u202e",
+    "שלום", "中文", "<unk>"]
 LETTERS = st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(MARKS))
 
 
@@ -68,7 +69,8 @@ def test_any_text_comes_back(language, letters):
 
 
 @pytest.mark.parametrize("text", [
-    "", "   ", "?!", "…", "'", '"', "''", "-", "a\tb", "a  b", "a\u00a0b\u202f!", "مرحبا (Hello) 5", "e\u0301té é", "😀😀 👩‍👧"])
+    "", "   ", "?!", "…", "'", '"', "''", "-", "a\tb", "a  b", "a\u00a0b\u202f!", "مرحبا (Hello) 5", "e\u0301té é",
+    "😀😀 👩‍👧"])
 @pytest.mark.parametrize("language", ["en", "fr", "zh", "ar", "th"])
 def test_odd_lines(text, language):
     from gru_study.metrics import bleu_scores

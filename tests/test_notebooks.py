@@ -25,16 +25,20 @@ def names(source):
     "What a cell defines at the top"
     tree = ast.parse(source)
     found = {n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-    found |= {t.id for n in tree.body if isinstance(n, (ast.Assign, ast.AnnAssign)) for t in (n.targets if isinstance(n, ast.Assign) else [n.target]) if isinstance(t, ast.Name)}
+    found |= {t.id for n in tree.body if isinstance(n, (ast.Assign, ast.AnnAssign))
+        for t in (n.targets if isinstance(n, ast.Assign) else [n.target]) if isinstance(t, ast.Name)}
     return {n for n in found if not n.startswith("_")}
 
 
-@pytest.mark.parametrize("notebook,task,kind", [("music_lm", "music_lm", Experiment), ("protocol", "music_lm", Search), ("translate", "translate", Experiment)])
+@pytest.mark.parametrize("notebook,task,kind", [
+    ("music_lm", "music_lm", Experiment), ("protocol", "music_lm", Search), ("translate", "translate", Experiment)])
 def test_parameters_cell_is_in_step_with_the_spec(notebook, task, kind):
     "Same names in the same order, same defaults; what is left out is on purpose"
-    (cell,) = [c for c in cells(ROOT / f"nbs/experiments/{notebook}.ipynb") if "parameters" in c.metadata.get("tags", [])]
+    (cell,) = [c for c in cells(ROOT / f"nbs/experiments/{notebook}.ipynb")
+        if "parameters" in c.metadata.get("tags", [])]
     parameters = {n.targets[0].id: ast.literal_eval(n.value) for n in ast.parse(cell.source).body}
-    left_out = {"loss", "tensorboard", "verbose"} | ({"task"} if task == "music_lm" else {"engine"}) | ({"lr"} if kind is Search else set())
+    left_out = ({"loss", "tensorboard", "verbose"} | ({"task"} if task == "music_lm" else {"engine"})
+        | ({"lr"} if kind is Search else set()))
     default = lambda name: None if name in ("save_dir", "schedule") else getattr(kind(task=task), name)
     spec = {k: default(k) for k in kind.of(dict(task=task)).model_fields if k not in left_out}
     assert parameters == spec and list(parameters) == list(spec)
@@ -58,7 +62,8 @@ def test_a_notebook_opens_with_title_and_purpose(path):
 
 def test_protocol_notebook(home, toy):
     "The whole protocol by the sweep command, on a toy: executed notebook, page, three figures and tables without error"
-    done = gru_study("sweep", ROOT / "nbs/experiments/protocol.ipynb", "--grid", f"data={toy}", "rnn=tanh", "trials=3", "seeds=2", "epoch=3", "hidden=5", "--under", "p")
+    done = gru_study("sweep", ROOT / "nbs/experiments/protocol.ipynb", "--grid", f"data={toy}", "rnn=tanh", "trials=3",
+        "seeds=2", "epoch=3", "hidden=5", "--under", "p")
     assert done.returncode == 0, done.stderr
     folder = home / "exp/p/music_lm/toy/tanh"
     outputs = [o for c in cells(folder / "protocol.ipynb") for o in c.outputs]
@@ -69,7 +74,9 @@ def test_protocol_notebook(home, toy):
 
 def test_translation_notebooks(home):
     "The sweep and the report of the study of translation, in small: the figures are there, and nothing failed"
-    done = gru_study("sweep", ROOT / "nbs/experiments/translate.ipynb", "--grid", *"attention=general,none epoch=1 train_subset=100 valid_subset=20 hidden=8 emb=8 beam=1".split(), "--under", "t")
+    done = gru_study("sweep", ROOT / "nbs/experiments/translate.ipynb", "--grid",
+        *"attention=general,none epoch=1 train_subset=100 valid_subset=20 hidden=8 emb=8 beam=1".split(),
+        "--under", "t")
     assert done.returncode == 0, done.stderr
     for attention, figures in (("general", 3), ("none", 2)):
         folder = home / f"exp/t/translate/captions_de_en/gru/attention={attention}"
@@ -106,12 +113,14 @@ def test_readme_has_the_recorded_speed():
     from gru_study.bench import readme_speed
     recorded = json.loads((ROOT / "results/bench.json").read_text())
     (section,) = [c.source for c in cells(ROOT / "nbs/index.ipynb", "markdown") if c.source.startswith("## Speed")]
-    assert section == readme_speed(recorded) and section in (ROOT / "README.md").read_text(), "tests/in_step.py --write-readme"
+    assert (section == readme_speed(recorded)
+        and section in (ROOT / "README.md").read_text()), "tests/in_step.py --write-readme"
 
 
 def test_exported_cells_are_short():
     lengths = [len(c.source.splitlines()) - 1 for p in NOTEBOOKS for c in cells(p) if is_export(c)]
-    body = [len([l for l in c.source.splitlines() if l.strip() and not l.strip().startswith(("#", "@", '"'))]) for p in NOTEBOOKS for c in cells(p) if is_export(c)]
+    body = [len([l for l in c.source.splitlines() if l.strip() and not l.strip().startswith(("#", "@", '"'))])
+        for p in NOTEBOOKS for c in cells(p) if is_export(c)]
     print(f"{len(lengths)} exported cells, median {statistics.median(body)} lines, longest {max(lengths)}")
     assert statistics.median(body) < 10 and max(lengths) <= 45
 
@@ -137,7 +146,8 @@ def test_imports_point_down():
 def test_bare_papermill(tmp_path, home):
     "As the README has it, with fewer epochs and sequences"
     import subprocess, sys
-    command = [str(Path(sys.executable).with_name("papermill")), "nbs/experiments/music_lm.ipynb", str(tmp_path / "out.ipynb"), *"-p rnn gru -p data chorales -p epoch 1 -p train_subset 9".split()]
+    command = [str(Path(sys.executable).with_name("papermill")), "nbs/experiments/music_lm.ipynb",
+        str(tmp_path / "out.ipynb"), *"-p rnn gru -p data chorales -p epoch 1 -p train_subset 9".split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     outputs = [o for c in cells(tmp_path / "out.ipynb") for o in c.outputs]
@@ -163,7 +173,8 @@ def test_sweep_keeps_what_is_done_and_goes_on_past_a_failure(home, toy):
 
 
 @pytest.mark.parametrize("grid,sentence", [
-    (["rnn=gruu"], "rnn: found 'gruu'"), (["rnnn=gru"], "grid: found 'rnnn', allowed: a parameter of music_lm.ipynb"), (["rnn"], "grid: found 'rnn', allowed: name=value"),
+    (["rnn=gruu"], "rnn: found 'gruu'"), (["rnnn=gru"], "grid: found 'rnnn', allowed: a parameter of music_lm.ipynb"),
+    (["rnn"], "grid: found 'rnn', allowed: name=value"),
     (["lr=0.1,0.1"], "two jobs would share a folder"), (["verbose=True"], "grid: found 'verbose'"), ([], "grid:")])
 def test_sweep_refuses_before_anything_runs(home, grid, sentence):
     done = gru_study("sweep", ROOT / "nbs/experiments/music_lm.ipynb", "--grid", *grid)

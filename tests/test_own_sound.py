@@ -213,7 +213,8 @@ def test_the_loudest_and_the_softest(tmp_path, train, test, fits):
     with warnings.catch_warnings(action="error"):
         if fits: assert np.allclose(np.abs(load_speech(str(tmp_path)).train[0]), 1, rtol=1e-6)
         else:
-            with pytest.raises(BadInput, match=r"valid\[0\]: found a sample that is no number"): load_speech(str(tmp_path))
+            with pytest.raises(BadInput, match=r"valid\[0\]: found a sample that is no number"):
+                load_speech(str(tmp_path))
 
 
 def test_folders_that_are_no_set(tmp_path):

@@ -1,4 +1,4 @@
-"What those who carry on rely on: hooks, workflows, what may import what, the facts of the project said alike everywhere."
+"What those who carry on rely on: hooks, workflows, what may import what, facts of the project said alike everywhere."
 import ast
 import json
 import re
@@ -26,15 +26,18 @@ def test_the_version_is_the_same_everywhere():
     assert {"cff-version", "message", "title", "authors", "license"} <= set(citation)
     addresses = [r["url"] for r in citation["references"] if "url" in r]
     sources = (ROOT / "nbs/docs/sources.ipynb").read_text()
-    assert addresses and all(a in sources for a in addresses) and all(r["title"] in sources for r in citation["references"])
+    assert addresses and all(a in sources for a in addresses)
+    assert all(r["title"] in sources for r in citation["references"])
 
 
 def test_the_picture_of_results_is_of_these_results():
     recorded = b"".join((ROOT / f"results/{name}/runs.csv").read_bytes() for name in ("table2", "multi30k"))
-    assert Image.open(ROOT / "docs/_static/readme/results.png").text["results"] == sha256(recorded).hexdigest(), "python docs/screenshots.py --readme"
+    picture = Image.open(ROOT / "docs/_static/readme/results.png")
+    assert picture.text["results"] == sha256(recorded).hexdigest(), "python docs/screenshots.py --readme"
 
 
-PARTS = {"study": ""} | dict(re.findall("^EXTRAS_(.+) := (.+)$", (ROOT / "Makefile").read_text(), re.M)) # of .venv: extras
+# of .venv: extras
+PARTS = {"study": ""} | dict(re.findall("^EXTRAS_(.+) := (.+)$", (ROOT / "Makefile").read_text(), re.M))
 ASKED = {name: words.split() for name, words in re.findall(r"^(\w+_)?requirements = (.+)$", SETTINGS, re.M)}
 
 
@@ -61,8 +64,10 @@ def test_a_part_has_what_it_needs():
 
 def test_pip_finds_all_parts_in_the_lock(tmp_path):
     "Without an index, nothing is left to install but the package itself"
-    copy, options = tmp_path / "copy", ["--dry-run", "--no-index", "--no-build-isolation", "--constraint", "requirements.lock"]
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "exp", "log", "build", "dist", "_docs", "__pycache__"))
+    copy = tmp_path / "copy"
+    options = ["--dry-run", "--no-index", "--no-build-isolation", "--constraint", "requirements.lock"]
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(
+        ".*", "exp", "log", "build", "dist", "_docs", "__pycache__"))
     command = [sys.executable, "-m", "pip", "install", "--quiet", *options, "--report", "-", f".[{PARTS['all']}]"]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     assert done.returncode == 0 and "does not provide" not in done.stderr, done.stderr
@@ -75,33 +80,53 @@ def test_workflows_run_what_is_there(file):
     steps = [s for job in jobs.values() for s in job["steps"]]
     commands = [s["run"] for s in steps if "run" in s]
     assert commands
-    for c in commands: assert subprocess.run([*c.split(), "--dry-run"], cwd=ROOT, capture_output=True).returncode == 0, c
+    for c in commands:
+        assert subprocess.run([*c.split(), "--dry-run"], cwd=ROOT, capture_output=True).returncode == 0, c
     versions = {s["with"]["python-version"] for s in steps if "python-version" in s.get("with", {})}
     assert versions <= {"3.11", "${{ matrix.python }}"}
 
 
 def test_hooks_are_well_formed():
-    subprocess.run([sys.executable, "-m", "pre_commit", "validate-config", ROOT / ".pre-commit-config.yaml"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pre_commit", "validate-config", ROOT / ".pre-commit-config.yaml"], check=True)
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
-    for program in (h["entry"].split()[0] for h in hooks): assert program == "make" or Path(sys.executable).with_name(Path(program).name).exists()
+    for program in (h["entry"].split()[0] for h in hooks):
+        assert program == "make" or Path(sys.executable).with_name(Path(program).name).exists()
+
+
+@pytest.mark.parametrize("name,long", [("tests/a.py", 1), ("docs/a.py", 1), ("setup.py", 1), ("nbs/00_a.ipynb", 1),
+    ("nbs/experiments/a.ipynb", 1), ("gru_study/a.py", 0)])
+def test_lines_that_people_write_are_short(name, long):
+    "ruff takes 120 characters, and refuses 121 everywhere but in what nbdev writes"
+    for n, refused in ((120, 0), (121, long)):
+        code = f"x = '{'a ' * 60}"[:n - 1] + "'"
+        if name.endswith("ipynb"):
+            code = nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]))
+        command = [sys.executable, "-m", "ruff", "check", "--stdin-filename", name, "--output-format", "concise", "-"]
+        done = subprocess.run(command, cwd=ROOT, input=code, capture_output=True, text=True)
+        assert done.returncode == refused and done.stdout.count("E501") == refused, done.stdout + done.stderr
 
 
 def test_a_commit_out_of_step_is_stopped(tmp_path):
     "A changed notebook is exported by the hook, and the commit stops so that the change is seen"
     copy = tmp_path / "copy"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "exp", "log", "build", "dist", "_docs", "__pycache__", ".*_cache"))
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(
+        ".git", ".venv", "exp", "log", "build", "dist", "_docs", "__pycache__", ".*_cache"))
     (copy / ".venv").symlink_to(sys.prefix)
-    git = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words], cwd=copy, capture_output=True, text=True)
+    git = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words],
+        cwd=copy, capture_output=True, text=True)
     git("init", "-b", "main")
     subprocess.run([sys.executable, "-m", "pre_commit", "install"], cwd=copy, check=True, capture_output=True)
     git("add", "--all")
     first = git("commit", "-m", "as it is")
     assert not first.returncode and first.stderr.count("Passed") == 3, first.stderr
     notebook = copy / "nbs/00_base.ipynb"
-    notebook.write_text(notebook.read_text().replace("NOTES = 88 # keys of a piano", "NOTES = 88 # keys of a grand piano"))
+    notebook.write_text(notebook.read_text().replace(
+        "NOTES = 88 # keys of a piano", "NOTES = 88 # keys of a grand piano"))
     git("add", "--all")
     second = git("commit", "-m", "changed")
-    assert second.returncode and "files were modified by this hook" in second.stderr and "grand piano" in (copy / "gru_study/base.py").read_text()
+    assert second.returncode and "files were modified by this hook" in second.stderr
+    assert "grand piano" in (copy / "gru_study/base.py").read_text()
     git("add", "--all")
     assert not git("commit", "-m", "changed").returncode
 
@@ -134,14 +159,17 @@ def test_an_unresolved_merge_is_refused(tmp_path, what):
     assert (tmp_path / "gru_study/base.py").read_bytes() == before
 
 
-@pytest.mark.filterwarnings("ignore::nbformat.warnings.MissingIDFieldWarning", "ignore::nbformat.warnings.DuplicateCellId")
+@pytest.mark.filterwarnings(
+    "ignore::nbformat.warnings.MissingIDFieldWarning", "ignore::nbformat.warnings.DuplicateCellId")
 def test_notebooks_merge_cell_by_cell(tmp_path):
     "Two people change the same cell: git says so, and the notebook still opens and holds both"
-    git = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words], cwd=tmp_path, capture_output=True, text=True)
+    git = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words],
+        cwd=tmp_path, capture_output=True, text=True)
     for name in (".gitattributes", "settings.ini", "pyproject.toml"): shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     def write(*sources):
-        nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s, id=f"cell{i}") for i, s in enumerate(sources)])
+        nb = nbformat.v4.new_notebook(cells=[
+            nbformat.v4.new_code_cell(s, id=f"cell{i}") for i, s in enumerate(sources)])
         (tmp_path / "a.ipynb").write_text(json.dumps(nb, indent=1))
         git("add", "a.ipynb")
         assert not git("commit", "-m", "x").returncode
@@ -159,7 +187,7 @@ def test_notebooks_merge_cell_by_cell(tmp_path):
 
 
 ORDER = [p.stem.split("_", 1)[1] for p in sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))]
-OWN = "music_task composing translation_task translating translations speech_task speaking" # modules of one task
+OWN = "music_task composing translation_task translating translations speech_task speaking sounds" # of one task
 OF_A_TASK = {*OWN.split()} & {*ORDER}
 OF_NO_TASK = "experiment folder engines train search sweep".split()
 
@@ -226,7 +254,8 @@ def named_tasks(name):
 
 def test_a_task_is_named_in_its_own_modules():
     "Elsewhere in the registry and as the default alone; modules of data look up their rows"
-    for name in {*ORDER} - (OF_A_TASK - {"translations"}) - {"experiment", *DATA_OF}: assert named_tasks(name) == [], name
+    for name in {*ORDER} - (OF_A_TASK - {"translations"}) - {"experiment", *DATA_OF}:
+        assert named_tasks(name) == [], name
     for name, task in DATA_OF.items():
         for statement, found in named_tasks(name): assert f"datasets()['{task}']" in statement and found == {task}
     registry, default = named_tasks("experiment")

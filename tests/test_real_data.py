@@ -43,7 +43,8 @@ def test_the_four_are_canonical():
 
 
 def test_all_joins_the_four():
-    assert [len(load_music("all")[s]) for s in SPLITS] == np.sum([FACTS[name]["sequences"] for name in FOUR], 0).tolist()
+    expected = np.sum([FACTS[name]["sequences"] for name in FOUR], 0).tolist()
+    assert [len(load_music("all")[s]) for s in SPLITS] == expected
 
 
 def test_chorales_beside_jsb():
@@ -69,7 +70,7 @@ def test_wrong_hash_is_refused(tmp_path):
 
 
 def test_gru_on_jsb_reaches_its_score(home):
-    "GRU-46, rmsprop 1e-3, clip 1, batches of one: at most 8.60 within 60 epochs, and torch.nn.GRU agrees on the stored weights"
+    "GRU-46, rmsprop 1e-3, clip 1, batches of one: at most 8.60 within 60 epochs; torch.nn.GRU agrees on its weights"
     import torch
     from safetensors.torch import load_file
     from scipy.io import loadmat

@@ -12,7 +12,8 @@ from conftest import gru_study
 
 
 def train(data, save_dir, *flags):
-    return ["train", "--data", str(data), "--hidden", "12", "--weight_noise", "0.05", "--save_dir", save_dir, *map(str, flags)]
+    return ["train", "--data", str(data), "--hidden", "12", "--weight_noise", "0.05", "--save_dir", save_dir,
+        *map(str, flags)]
 
 
 def start(*words, before=""):
@@ -47,8 +48,10 @@ time.monotonic = lambda: float(next(clock))
 """
 
 
-@pytest.mark.parametrize("name,n,after", [("fsync", 1, 0), ("fsync", 2, 0), ("fsync", 3, 0), ("fsync", 9, 1), ("replace", 2, 0),
-                                           ("replace", 2, 1), ("replace", 3, 1), ("replace", 4, 1), ("replace", 10, 0), ("replace", 23, 1), ("replace", 24, 1), ("replace", 27, 1)])
+@pytest.mark.parametrize("name,n,after", [
+    ("fsync", 1, 0), ("fsync", 2, 0), ("fsync", 3, 0), ("fsync", 9, 1), ("replace", 2, 0), ("replace", 2, 1),
+    ("replace", 3, 1), ("replace", 4, 1), ("replace", 10, 0), ("replace", 23, 1), ("replace", 24, 1),
+    ("replace", 27, 1)])
 def test_killed_inside_a_write(home, toy, name, n, after):
     assert gru_study(*train(toy, "calm", "--epoch", 8)).returncode == 0
     died = start(*train(toy, "hurt", "--epoch", 8), before=KILL.format(name=name, n=n, after=after))
@@ -61,7 +64,8 @@ def test_killed_inside_a_write(home, toy, name, n, after):
 def kill_after(rows, home, save_dir, *words):
     "Start a run, and kill it once metrics.csv has so many rows"
     process, metrics = start(*words), home / "log" / save_dir / "metrics.csv"
-    while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") <= rows): time.sleep(0.01)
+    while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") <= rows):
+        time.sleep(0.01)
     time.sleep(0.05)
     process.kill()
     return process.wait() == -signal.SIGKILL
@@ -96,9 +100,12 @@ def test_rules_of_the_run_folder(home, toy):
     before = (home / "exp/a/result.json").stat().st_mtime_ns
     assert run("--epoch", 3).returncode == 0  # finished: not run again
     assert (home / "exp/a/result.json").stat().st_mtime_ns == before
-    for flags, field in ((("--epoch", 3, "--lr", 0.5), "lr"), (("--epoch", 5), "epoch"), (("--epoch", 2, "-c"), "epoch"), (("--epoch", 5, "-c", "--seed", 1), "seed")):
+    for flags, field in (
+            (("--epoch", 3, "--lr", 0.5), "lr"), (("--epoch", 5), "epoch"), (("--epoch", 2, "-c"), "epoch"),
+            (("--epoch", 5, "-c", "--seed", 1), "seed")):
         refused = run(*flags)
-        assert refused.returncode == 2 and f"gru-study: {field}: found" in refused.stderr and len(refused.stderr.splitlines()) == 1
+        assert refused.returncode == 2 and f"gru-study: {field}: found" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
     assert run("--epoch", 5, "-c").returncode == 0
     assert json.loads((home / "exp/a/result.json").read_text())["epochs"] == 5
     assert gru_study(*train(toy, "b", "--epoch", 5)).returncode == 0
@@ -116,7 +123,8 @@ def test_damaged_checkpoint(home, toy):
     for content in (b"", b"no zip", checkpoint.read_bytes()[:5000]):
         checkpoint.write_bytes(content)
         refused = gru_study(*train(toy, "a", "--epoch", 100_000))
-        assert refused.returncode == 2 and "checkpoint.pt: damaged" in refused.stderr and len(refused.stderr.splitlines()) == 1
+        assert refused.returncode == 2 and "checkpoint.pt: damaged" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
         assert checkpoint.read_bytes() == content
 
 
@@ -136,9 +144,11 @@ sys.exit(main())
 def test_divergence_keeps_the_last_good_epoch(home, toy):
     "A run that is fine for three epochs, and then has a weight that is not a number"
     import torch
-    done = subprocess.run([sys.executable, "-c", POISON, *train(toy, "a", "--epoch", 6)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", POISON, *train(toy, "a", "--epoch", 6)], capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] == "gru-study: training diverged in epoch 4, step 1: loss nan, gradient norm nan; the 3 epochs before it are kept"
+    assert done.stderr.splitlines()[-1] == ("gru-study: training diverged in epoch 4, step 1: loss nan, "
+        "gradient norm nan; the 3 epochs before it are kept")
     assert len(weights(home, "a")[1]) == 3
     assert torch.load(home / "exp/a/checkpoint.pt", weights_only=True)["model"]["readout.weight"].isfinite().all()
     assert not (home / "exp/a/result.json").exists()

@@ -13,7 +13,8 @@ from test_resume import start
 
 
 def words(toy, *flags, epoch=20):
-    return ["search", "--data", str(toy), "--hidden", "8", "--epoch", str(epoch), "--workers", "2", "--save_dir", "s", *map(str, flags)]
+    return ["search", "--data", str(toy), "--hidden", "8", "--epoch", str(epoch), "--workers", "2",
+        "--save_dir", "s", *map(str, flags)]
 
 
 def long(toy): return words(toy, "--trials", 4, "--seeds", 2, "--patience", 0, epoch=1500)
@@ -31,7 +32,8 @@ def facts(home):
 
 def stamps(home, *folders):
     "When each file of some runs was written"
-    return {f: f.stat().st_mtime_ns for run in folders for f in sorted((home / "exp/s" / run).iterdir()) if f.name != ".lock"}
+    return {f: f.stat().st_mtime_ns for run in folders
+        for f in sorted((home / "exp/s" / run).iterdir()) if f.name != ".lock"}
 
 
 def ended(home): return sorted(f.parent.name for f in home.glob("exp/s/*/result.json"))
@@ -71,12 +73,14 @@ MAIN = f"{HANDLER}\nimport sys; from gru_study.cli import main; sys.exit(main())
 
 def test_interrupted(home, toy, calm):
     "Ctrl-C ends a search within an epoch and with one line; the same command goes on"
-    process = subprocess.Popen([sys.executable, "-c", MAIN, *long(toy)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *long(toy)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     while process.poll() is None and not any(home.glob("log/s/*/metrics.csv")): time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in stderr
-    assert last_line(stderr) == "gru-study: interrupted; without --overwrite, the same command goes on from the last checkpoint"
+    assert last_line(stderr) == ("gru-study: interrupted; "
+        "without --overwrite, the same command goes on from the last checkpoint")
     assert not ended(home)  # it did not wait for its runs
     assert gru_study(*long(toy)).returncode == 0
     assert facts(home) == calm
@@ -91,12 +95,14 @@ def test_a_diverging_rate_is_a_finding(home, toy):
     diverged, finished = ([t for t in f["trials"] if t["state"] == state] for state in ("diverged", "finished"))
     assert diverged and finished and len(diverged) + len(finished) == 4
     assert min(t["lr"] for t in diverged) > max(t["lr"] for t in finished)
-    assert all(re.match(r"training diverged in epoch \d+, step \d+: ", t["message"]) and t["valid_nll"] is None for t in diverged)
+    assert all(re.match(r"training diverged in epoch \d+, step \d+: ", t["message"]) and t["valid_nll"] is None
+        for t in diverged)
     assert (best := min(finished, key=lambda t: t["valid_nll"]))["lr"] == f["lr"]
     assert [(s["run"], s["lr"], s["state"]) for s in f["seeds"]] == [(f"{best['run']}-seed-1", f["lr"], "finished")]
     nothing = gru_study(*words(toy, *sgd, "--ln_lr_min", 80, "--overwrite"))
     assert nothing.returncode == 1 and "Traceback" not in nothing.stderr
-    assert re.fullmatch(r"gru-study: search: no trial of s could be trained to the end; the first: training diverged in epoch \d+, step \d+: .*", last_line(nothing.stderr))
+    assert re.fullmatch(r"gru-study: search: no trial of s could be trained to the end; "
+        r"the first: training diverged in epoch \d+, step \d+: .*", last_line(nothing.stderr))
     assert not (home / "exp/s/search_result.json").exists()
 
 
@@ -106,9 +112,12 @@ def test_extension(home, toy, tmp_path):
     assert run("--trials", 2, "--seeds", 1).returncode == 0
     before = stamps(home, *ended(home))
     assert len(before) > 4 and run("--trials", 2, "--seeds", 1).returncode == 0  # finished: nothing to do
-    for flags, field in ((("--trials", 4), "trials"), (("--seeds", 2), "seeds"), (("--trials", 1, "-c"), "trials"), (("--trials", 4, "-c", "--ln_lr_max", -7), "ln_lr_max")):
+    for flags, field in (
+            (("--trials", 4), "trials"), (("--seeds", 2), "seeds"), (("--trials", 1, "-c"), "trials"),
+            (("--trials", 4, "-c", "--ln_lr_max", -7), "ln_lr_max")):
         refused = run("--trials", 2, "--seeds", 1, *flags)
-        assert refused.returncode == 2 and last_line(refused.stderr).startswith(f"gru-study: {field}: found"), refused.stderr
+        assert (refused.returncode == 2
+            and last_line(refused.stderr).startswith(f"gru-study: {field}: found")), refused.stderr
     assert stamps(home, *ended(home)) == before
     assert run("--trials", 4, "--seeds", 2, "-c").returncode == 0
     assert before.items() <= stamps(home, *ended(home)).items()
@@ -122,9 +131,11 @@ def test_same_as_single_runs(home, toy):
     assert gru_study(*words(toy, "--trials", 2, "--seeds", 1)).returncode == 0
     f = facts(home)
     for row, seed in ((f["trials"][1], 0), (f["seeds"][0], 1)):
-        settings = ["--hidden", "8", "--epoch", "20", "--weight_noise", "0.075", "--lr", repr(row["lr"]), "--seed", str(seed), "--save_dir", f"single/{seed}"]
+        settings = ["--hidden", "8", "--epoch", "20", "--weight_noise", "0.075", "--lr", repr(row["lr"]),
+            "--seed", str(seed), "--save_dir", f"single/{seed}"]
         assert gru_study("train", "--data", toy, *settings).returncode == 0
-        ours, single = (load_file(home / "exp" / d / "model.safetensors") for d in (f"s/{row['run']}", f"single/{seed}"))
+        ours, single = (load_file(home / "exp" / d / "model.safetensors")
+            for d in (f"s/{row['run']}", f"single/{seed}"))
         assert ours.keys() == single.keys() and all(ours[k].tobytes() == single[k].tobytes() for k in ours)
 
 

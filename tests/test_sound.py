@@ -1,4 +1,7 @@
-"Music that is written: read back by other programs, heard by other programs, sampled by the command; and the shipped models that it comes from."
+"""Music that is written: read back by other programs, heard by other programs, sampled by the command.
+
+And the shipped models that it comes from.
+"""
 import io
 import wave
 
@@ -21,7 +24,8 @@ from gru_study.composing import load_model
 from gru_study.translating import load_translator
 
 MUSIC = [r.save_dir for r in pretrained("music_lm")]
-rolls = st.lists(st.sets(st.integers(0, 87), max_size=6), min_size=1, max_size=20).filter(any).map(lambda frames: np.array([[k in f for k in range(88)] for f in frames], np.uint8))
+frames_of = st.lists(st.sets(st.integers(0, 87), max_size=6), min_size=1, max_size=20).filter(any)
+rolls = frames_of.map(lambda frames: np.array([[k in f for k in range(88)] for f in frames], np.uint8))
 
 
 def notes_of(roll, step):
@@ -58,11 +62,13 @@ def test_pretty_midi_reads_the_same_notes(roll, step, tempo):
 
 
 def music21_notes(data):
-    "What music21 reads in a MIDI file (its scores make one chord, of one length, of notes that begin together: so its reader is asked)"
+    "What music21's reader finds in a MIDI file (its scores make one chord of one length of notes that begin together)"
     file = midi.MidiFile()
     file.readstr(data)
-    events = [e for track in file.tracks for e in midi.translate.getNotesFromEvents(midi.translate.getTimeForEvents(track))]
-    return sorted((e.event.pitch, e.onTime/file.ticksPerQuarterNote, (e.offTime - e.onTime)/file.ticksPerQuarterNote) for e in events)
+    events = [e for track in file.tracks
+        for e in midi.translate.getNotesFromEvents(midi.translate.getTimeForEvents(track))]
+    return sorted((e.event.pitch, e.onTime/file.ticksPerQuarterNote, (e.offTime - e.onTime)/file.ticksPerQuarterNote)
+        for e in events)
 
 
 @settings(max_examples=40, deadline=None)
@@ -76,7 +82,8 @@ def test_a_chorale_for_others(tmp_path):
     roll = load_chorales().piece("bwv60.5")
     path = write_midi(roll, tmp_path / "bach.mid", 1, 80)
     assert np.allclose(music21_notes(path.read_bytes()), notes_of(roll, 1), atol=1e-3)
-    found = sorted((n.pitch, n.start*80/60, (n.end - n.start)*80/60) for n in pretty_midi.PrettyMIDI(str(path)).instruments[0].notes)
+    found = sorted((n.pitch, n.start*80/60, (n.end - n.start)*80/60)
+        for n in pretty_midi.PrettyMIDI(str(path)).instruments[0].notes)
     assert np.allclose(found, notes_of(roll, 1), atol=1e-3)
     assert np.array_equal(read_midi(path, 1), roll)
 
@@ -92,7 +99,8 @@ def test_sound_of_a_chorale(step, tempo, rate):
     assert 0.8*32767 < abs(x.astype(int)).max() < 32767 and (x/32768.).std() > 0.02
     second = x[:len(x)//rate*rate].reshape(-1, rate)/32768.
     assert (second.std(1) > 0.01).all()  # it sounds in every second
-    with wave.open(io.BytesIO(data)) as w: assert (w.getframerate(), w.getnframes(), w.getnchannels()) == (rate, len(x), 1)
+    with wave.open(io.BytesIO(data)) as w:
+        assert (w.getframerate(), w.getnframes(), w.getnchannels()) == (rate, len(x), 1)
 
 
 @pytest.mark.parametrize("note", range(21, 109, 6))
@@ -116,7 +124,10 @@ def sample(*words, **more): return gru_study("sample", *words, **more)
 
 
 def test_sample_writes_each_format(home, tmp_path):
-    "One piece under the name of the file, several under numbers; the same seed gives the same bytes, and all formats the same music; what is there is replaced"
+    """One piece under the name of the file, several under numbers; what is there is replaced.
+
+    The same seed gives the same bytes, and all formats the same music.
+    """
     for name in ("a.mid", "a.wav", "a.npz"):
         done = sample("--out", name, "--steps", 24, "--tempo", 120, cwd=tmp_path)
         assert done.returncode == 0 and done.stdout.splitlines()[0] == name, done.stderr
@@ -127,7 +138,8 @@ def test_sample_writes_each_format(home, tmp_path):
     assert pretty_midi.PrettyMIDI(str(tmp_path / "a.mid")).get_tempo_changes()[1] == pytest.approx([120])
 
     (tmp_path / "a.mid").write_bytes(b"old")
-    done = sample("pretrained/chorales/tanh", "--out", "a.mid", "-n", 3, "--seed", 5, "--steps", 24, "--most_notes", 4, cwd=tmp_path)
+    done = sample("pretrained/chorales/tanh", "--out", "a.mid", "-n", 3, "--seed", 5, "--steps", 24,
+        "--most_notes", 4, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     several = [read_midi(tmp_path / f"a-{i}.mid", 1) for i in (1, 2, 3)]
     assert not np.array_equal(several[0], several[1]) and max(r.sum(1).max() for r in several) <= 4
@@ -139,7 +151,8 @@ def test_sample_writes_each_format(home, tmp_path):
 
 def test_sample_goes_on_and_harmonises(home, tmp_path):
     bach = load_chorales().piece("bwv60.5")
-    done = sample("pretrained/chorales/lstm", "--out", tmp_path / "on.mid", "--prime", "bwv60.5", "--prime_frames", 12, "--steps", 30)
+    done = sample("pretrained/chorales/lstm", "--out", tmp_path / "on.mid",
+        "--prime", "bwv60.5", "--prime_frames", 12, "--steps", 30)
     assert done.returncode == 0, done.stderr
     assert np.array_equal(read_midi(tmp_path / "on.mid", 1)[:12], bach[:12])
     done = sample("--out", tmp_path / "under.mid", "--harmonise", "test:0", "--seed", 3)
@@ -151,7 +164,8 @@ def test_sample_goes_on_and_harmonises(home, tmp_path):
 def test_sample_of_a_run_on_own_data(home, toy, tmp_path):
     "The step of its data, the pieces of its data"
     assert gru_study("train", "--data", toy, "--hidden", 4, "--epoch", 1).returncode == 0
-    done = sample("music_lm/toy/gru", "--out", tmp_path / "x.npz", "--prime", "train:7", "--prime_frames", 5, "--steps", 9, "-n", 4)
+    done = sample("music_lm/toy/gru", "--out", tmp_path / "x.npz",
+        "--prime", "train:7", "--prime_frames", 5, "--steps", 9, "-n", 4)
     assert done.returncode == 0 and "9 frames of 1 beat" in done.stdout, done.stderr
     for split, count in (("train", 2), ("valid", 1), ("test", 1)):
         pieces = from_npz(tmp_path / "x.npz")[split]
@@ -182,28 +196,35 @@ def test_sample_refuses(home, tmp_path, words, sentence):
 
 def test_shipped_models_stay_as_they_are(home):
     before = {p: p.read_bytes() for p in asset("pretrained").rglob("*") if p.is_file()}
-    one_line(gru_study("train", "--save_dir", "pretrained/chorales/gru", "--epoch", 1), "save_dir: found 'pretrained/chorales/gru', allowed: any other folder: pretrained/ holds the models shipped in the package")
+    one_line(gru_study("train", "--save_dir", "pretrained/chorales/gru", "--epoch", 1),
+        "save_dir: found 'pretrained/chorales/gru', "
+        "allowed: any other folder: pretrained/ holds the models shipped in the package")
     one_line(gru_study("search", "--save_dir", "./pretrained/mine"), "save_dir: found './pretrained/mine'")
     one_line(gru_study("train", "-c", "--epoch", 999, "--save_dir", "pretrained/chorales/tanh"), "save_dir: found")
-    assert before == {p: p.read_bytes() for p in asset("pretrained").rglob("*") if p.is_file()} and not any(home.rglob("*"))
+    assert before == {p: p.read_bytes() for p in asset("pretrained").rglob("*") if p.is_file()}
+    assert not any(home.rglob("*"))
 
 
 def test_shipped_models_score_what_they_say(home):
     "Scored anew, the shipped weights give the figures of the shipped result"
-    done, said = gru_study("evaluate", "pretrained/chorales/gru"), {run: find_run(run).result["test"]["nll"] for run in MUSIC}
+    done = gru_study("evaluate", "pretrained/chorales/gru")
+    said = {run: find_run(run).result["test"]["nll"] for run in MUSIC}
     assert done.returncode == 0, done.stderr
     test = next(line for line in done.stdout.splitlines() if line.startswith("test "))
     assert float(test.split("nll ")[1].split()[0]) == pytest.approx(said["pretrained/chorales/gru"], abs=1e-3)
-    for run, nll in said.items(): assert evaluate_music(load_model(find_run(run)), load_chorales().test).nll == pytest.approx(nll, abs=1e-3)
+    for run, nll in said.items():
+        assert evaluate_music(load_model(find_run(run)), load_chorales().test).nll == pytest.approx(nll, abs=1e-3)
 
 
 def test_shipped_models_are_small_and_name_no_place():
     for run in pretrained():
         files = [p for p in run.exp.iterdir()]
-        assert {p.name for p in files} - {"vocabulary.json"} == {"config.json", "result.json", "metrics.csv", "model.safetensors", "digests.json"}
+        assert {p.name for p in files} - {"vocabulary.json"} == {
+            "config.json", "result.json", "metrics.csv", "model.safetensors", "digests.json"}
         assert len(history(run)["epoch"]) == run.result["epochs"]
         assert sum(p.stat().st_size for p in files) < (250_000 if run.experiment.task == "music_lm" else 2_000_000)
-        for p in files: assert b"/root" not in p.read_bytes() and b"/home" not in p.read_bytes() and b"/tmp" not in p.read_bytes()
+        for p in files:
+            assert b"/root" not in p.read_bytes() and b"/home" not in p.read_bytes() and b"/tmp" not in p.read_bytes()
     sizes = [r.result["parameters"] for r in pretrained("translate")]
     assert len(sizes) == 3 and max(sizes) < 1.01*min(sizes)
 

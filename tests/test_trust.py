@@ -43,12 +43,16 @@ def test_reading_a_run_runs_nothing(home, own_run, tmp_path):
     for words in (["report"], ["record", "--out", tmp_path / "tables"]):
         done = gru_study(*words)
         assert done.returncode == 0, done.stderr
-    assert "mine-6" in (home / "exp/summary.html").read_text() and "is code, and nobody has asked to run it" in (home / "exp/summary.html").read_text()
-    code = "from gru_study import lab; print(lab.finished()); c = lab.Compare(); c.controls['runs'].value = ('own', 'ours'); print(c.tables.value); c.open_piece(0)"
+    summary = (home / "exp/summary.html").read_text()
+    assert "mine-6" in summary and "is code, and nobody has asked to run it" in summary
+    code = ("from gru_study import lab; print(lab.finished()); c = lab.Compare(); "
+        "c.controls['runs'].value = ('own', 'ours'); print(c.tables.value); c.open_piece(0)")
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert "'own'" in shown.stdout and "mine-6" in shown.stdout and "is code, and nobody has asked" in shown.stderr.splitlines()[-1]
+    assert "'own'" in shown.stdout and "mine-6" in shown.stdout
+    assert "is code, and nobody has asked" in shown.stderr.splitlines()[-1]
     for words in (["evaluate", "own"], ["sample", "own", "--out", tmp_path / "x.mid"]):
-        one_line(gru_study(*words), f"rnn: {own_run}:mine is code, and nobody has asked to run it here; allowed: --trust {own_run}")
+        one_line(gru_study(*words),
+            f"rnn: {own_run}:mine is code, and nobody has asked to run it here; allowed: --trust {own_run}")
     assert not own_run.with_suffix(".ran").exists() and not (tmp_path / "x.mid").exists()
 
 
@@ -87,12 +91,14 @@ torch.manual_seed(1)
 again = type(model)(model.rnn.cell, 3)
 assert all(torch.equal(p, q) for p, q in zip(model.parameters(), again.parameters(), strict=True))
 """
-    python = lambda code, *words: subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
+    python = lambda code, *words: subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
     assert not python(save).stderr
     file.with_suffix(".ran").unlink()
     last = python(load).stderr.strip().splitlines()[-1]
-    assert last.endswith(f"BadInput: rnn: {file}:mine is code, and nobody has asked to run it here; allowed: --trust {file}, "
-        f"or trust({str(file)!r}) in Python, once you know what is in it") and not file.with_suffix(".ran").exists()
+    assert last.endswith(f"BadInput: rnn: {file}:mine is code, and nobody has asked to run it here; "
+        f"allowed: --trust {file}, or trust({str(file)!r}) in Python, once you know what is in it")
+    assert not file.with_suffix(".ran").exists()
     assert not python(load, file).stderr and file.with_suffix(".ran").exists()
 
 
@@ -125,13 +131,14 @@ def read_all(run):
     import torch
     from gru_study.report import history
     from gru_study.composing import load_model
-    found = dict(asked=run.asked().model_dump_json(), result=json.dumps(run.result), history=json.dumps(history(run)), weights=[w.tolist() for w in load_model(run).parameters()])
+    found = dict(asked=run.asked().model_dump_json(), result=json.dumps(run.result), history=json.dumps(history(run)),
+        weights=[w.tolist() for w in load_model(run).parameters()])
     checkpoint = torch.load(io.BytesIO(run.read("checkpoint.pt")), weights_only=True)
     return found | {"checkpoint": str(checkpoint["model"])}
 
 
 def test_flipped_bits(home, toy):
-    "Random flips in each file of a run: none goes unnoticed, and each is told by the file's name (the soak does it longer)"
+    "Random flips in each file of a run: none goes unnoticed, each is told by the file's name (the soak does it longer)"
     from gru_study.base import BadInput
     from gru_study.folder import Run
     assert gru_study("train", "--data", toy, "--epoch", 2, "--hidden", 4, "--save_dir", "a").returncode == 0
@@ -149,7 +156,8 @@ def test_flipped_bits(home, toy):
 
 
 def test_damage_does_not_take_the_others_down(home, toy):
-    for name in "abc": assert gru_study("train", "--data", toy, "--epoch", 2, "--hidden", 4, "--lr", f"0.00{ord(name) - 95}", "--save_dir", name).returncode == 0
+    flags = lambda name: ["--epoch", 2, "--hidden", 4, "--lr", f"0.00{ord(name) - 95}", "--save_dir", name]
+    for name in "abc": assert gru_study("train", "--data", toy, *flags(name)).returncode == 0
     for name, file in (("a", "exp/a/result.json"), ("b", "log/b/metrics.csv")):
         path = home / file
         path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
@@ -157,18 +165,22 @@ def test_damage_does_not_take_the_others_down(home, toy):
         done = gru_study(*words)
         assert done.returncode == 0, done.stderr
         said = done.stderr.splitlines()
-        assert len(said) == 2 and all(s.startswith("gru-study: left out: ") and "damaged, its content is not what was written; delete it, and the command that made the run makes it anew" in s for s in said), said
+        sentence = ("damaged, its content is not what was written; "
+            "delete it, and the command that made the run makes it anew")
+        assert len(said) == 2, said
+        assert all(s.startswith("gru-study: left out: ") and sentence in s for s in said), said
     assert "left out: " in (home / "exp/summary.html").read_text()
     assert (home / "tables/runs.csv").read_text().count("\n") == 2
     # and the advice holds
     (home / "exp/a/result.json").unlink()
-    for name in "ab": assert gru_study("train", "--data", toy, "--epoch", 2, "--hidden", 4, "--lr", f"0.00{ord(name) - 95}", "--save_dir", name).returncode == 0
+    for name in "ab": assert gru_study("train", "--data", toy, *flags(name)).returncode == 0
     done = gru_study("record", "--out", home / "tables")
     assert done.stderr == "" and (home / "tables/runs.csv").read_text().count("\n") == 4
 
 
 def test_equal_trainings_give_equal_files(home, toy):
-    for folder in ("a", "deep/er/b"): assert gru_study("train", "--data", toy, "--epoch", 3, "--hidden", 4, "--save_dir", folder).returncode == 0
+    for folder in ("a", "deep/er/b"):
+        assert gru_study("train", "--data", toy, "--epoch", 3, "--hidden", 4, "--save_dir", folder).returncode == 0
     assert (home / "exp/a/model.safetensors").read_bytes() == (home / "exp/deep/er/b/model.safetensors").read_bytes()
 
 
@@ -190,14 +202,16 @@ def test_what_can_be_known_at_the_start(home, toy):
     one_line(gru_study("train", "--data", toy, "--epoch", 2, "--hidden", 4), "save_dir: found", "log is a file")
     one_line(gru_study("search", "--data", toy, "--epoch", 2, "--hidden", 4), "save_dir: found", "log is a file")
     assert [p.name for p in home.iterdir()] == ["log"]
-    for words in (["data", "chorales", "--out", home / "log/x.npz"], ["bench", "--out", home / "log/x.json"], ["record", "--out", home / "log/t"]):
+    for words in (["data", "chorales", "--out", home / "log/x.npz"], ["bench", "--out", home / "log/x.json"],
+            ["record", "--out", home / "log/t"]):
         one_line(gru_study(*words), "out: found", "log is a file")
 
 
 def test_a_precision_the_processor_has_not(home, toy):
     "Without AVX-512 torch has no LSTM in bfloat16: refused in one sentence, or trained where it has one"
     few = dict(ONEDNN_MAX_CPU_ISA="AVX2", ATEN_CPU_CAPABILITY="avx2")
-    done = gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 4, "--rnn", "lstm", "--precision", "bf16", "--engine", "torch", **few)
+    done = gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 4, "--rnn", "lstm",
+        "--precision", "bf16", "--engine", "torch", **few)
     one_line(done, "precision: found 'bf16', allowed: float32, because torch cannot compute LSTM in bf16 on this cpu (")
     assert not any(home.rglob("*"))
     assert gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 4, "--rnn", "lstm", **few).returncode == 0
