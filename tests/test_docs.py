@@ -212,3 +212,24 @@ def test_the_architecture_is_that_of_the_imports(site, address, browser):
     names = tab.locator("svg.calls text").all_text_contents()
     path = ["fit", "load_music", "MusicLM", "collect", "study_text"]
     assert [n for n in names if n in path] == path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_architecture_is_read_on_a_phone_and_in_words(address, browser, scheme):
+    "No letter smaller than 8 pixels nor beyond its box, arrows down only, every module said in words"
+    tab = visit(browser, address, 420, scheme)
+    tab.goto(address + "docs/architecture.html")
+    svg = tab.locator("svg.modules")
+    scale = svg.bounding_box()["width"]/400
+    assert scale <= 1 and scale*9.5 > 8 and tab.evaluate("document.documentElement.scrollWidth") <= 420
+    inside = "l => l.every(a => a.querySelector('text').getBBox().width < a.querySelector('rect').getBBox().width)"
+    assert svg.locator("a").evaluate_all(inside)
+    at = "p.getPointAtLength(0).y, p.getPointAtLength(p.getTotalLength()).y"
+    ends = svg.locator("path.edge").evaluate_all(f"l => l.map(p => [{at}])")
+    assert len(ends) > 100 and all(a < b for a, b in ends)
+    modules = {p.stem.split("_", 1)[1] for p in (ROOT / "nbs").glob("[0-9]*.ipynb")}
+    words = tab.locator("details:has(ol) li").all_text_contents()
+    assert {w.split(",")[0] for w in words} == modules and all(" lines, imports " in w for w in words)
+    assert tab.complaints == []  # axe-core asks for style sheets in places of its own
+    found = pytest.importorskip("axe_playwright_python.sync_playwright").Axe().run(tab).response
+    assert [(v["id"], v["impact"]) for v in found["violations"] if v["impact"] in ("serious", "critical")] == []

@@ -187,7 +187,7 @@ def test_notebooks_merge_cell_by_cell(tmp_path):
 
 
 ORDER = [p.stem.split("_", 1)[1] for p in sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))]
-OWN = "music_task composing translation_task translating translations speech_task speaking sounds" # modules of one task
+OWN = "music_task composing translation_task translating translations speech_task speaking sounds" # of one task
 OF_A_TASK = {*OWN.split()} & {*ORDER}
 OF_NO_TASK = "experiment folder engines train search sweep".split()
 
