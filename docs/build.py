@@ -36,9 +36,11 @@ ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/"nbs"
 CODE_URL = "{git_url}/blob/{branch}".format(**get_config(path=ROOT).d)
 MODULES = [p.stem for p in sorted(NBS.glob("[0-9]*.ipynb"))]
+SPOKEN = ["summary_speech"]*(ROOT/"results/speech").is_dir() # once it is recorded
 PARTS = {
     "Start": ["docs/five_minutes"],
-    "The study": [f"experiments/{n}" for n in ("summary", "summary_translate", "music_lm", "protocol", "translate")],
+    "The study": [f"experiments/{n}" for n in (
+        "summary", "summary_translate", *SPOKEN, "music_lm", "protocol", "translate")],
     "Lab": ["start"],
     "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "cluster",
     "reproduce")],
@@ -53,7 +55,7 @@ SMALL = { # experiments that are executed with other parameters than their own
     "experiments/protocol": dict(trials=5, seeds=2, epoch=25, patience=10, ln_lr_min=-9.0),
     "experiments/translate": dict(epoch=3, train_subset=3000),
 }
-RESULTS = ["experiments/summary", "experiments/summary_translate"] # shown without their code
+RESULTS = [f"experiments/{n}" for n in ("summary", "summary_translate", *SPOKEN)] # shown without their code
 # widgets, or minutes of checks and no figure: shown without output
 AS_WRITTEN = [
     "start", "01_kernels", "08_engines", "08_frames", "08_train", "09_search", "10_sweep", "13_lab", "15_cli"]
