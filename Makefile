@@ -8,7 +8,7 @@ WORKERS ?= 2
 DATA := $(or $(abspath $(GRU_STUDY_DATA)),$(realpath ../shared/data))
 WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 
-.PHONY: help setup study table2 multi30k assets test test-avx2 soak audit export lab docs docs-serve package
+.PHONY: help setup study table2 multi30k speech assets test test-avx2 soak audit export lab docs docs-serve package
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two would install into .venv at once
 
@@ -57,6 +57,14 @@ multi30k: .venv/.text ## translation on Multi30k, recorded in results/multi30k; 
 	@$(WITH_DATA) $(BIN)/gru-study sweep translate --grid multi30k.yaml $(if $(ONLY),rnn=$(ONLY)) --workers $(WORKERS) --under multi30k
 	@$(WITH_DATA) $(BIN)/gru-study record --task translate --under multi30k
 	@$(WITH_DATA) $(BIN)/gru-study report --task translate --under multi30k
+
+SPOKEN := search --task speech --data fsdd --train_subset 7230 --epoch 40 --workers $(WORKERS)
+
+speech: .venv/.study ## three cells on the spoken digits, ten rates each and 3 seeds, recorded in results/speech; resumes; ONLY=gru takes a part
+	@for rnn in $$(echo $(or $(ONLY),tanh,gru,lstm) | tr , " "); do \
+		$(WITH_DATA) $(BIN)/gru-study $(SPOKEN) --rnn $$rnn --save_dir speech/fsdd/$$rnn || exit; done
+	@$(WITH_DATA) $(BIN)/gru-study record --task speech --under speech --out results/speech
+	@$(WITH_DATA) $(BIN)/gru-study report --task speech --under speech
 
 CHORALES := train --data chorales --weight_noise 0.075 --patience 50
 CAPTIONS := train --task translate --data captions_de_en --emb 96 --dropout 0.1 --epochs 40

@@ -40,7 +40,7 @@ SPOKEN = ["summary_speech"]*(ROOT/"results/speech").is_dir() # once it is record
 PARTS = {
     "Start": ["docs/five_minutes"],
     "The study": [f"experiments/{n}" for n in (
-        "summary", "summary_translate", *SPOKEN, "music_lm", "protocol", "translate")],
+        "summary", "summary_translate", *SPOKEN, "music_lm", "protocol", "translate", "speech_lm")],
     "Lab": ["start"],
     "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "cluster",
     "reproduce")],
@@ -54,6 +54,7 @@ SMALL = { # experiments that are executed with other parameters than their own
     "experiments/music_lm": dict(epoch=30, lr=0.002),
     "experiments/protocol": dict(trials=5, seeds=2, epoch=25, patience=10, ln_lr_min=-9.0),
     "experiments/translate": dict(epoch=3, train_subset=3000),
+    "experiments/speech_lm": dict(hidden=48, bs=8, epoch=8, lr=0.003, train_subset=800, valid_subset=100),
 }
 RESULTS = [f"experiments/{n}" for n in ("summary", "summary_translate", *SPOKEN)] # shown without their code
 # widgets, or minutes of checks and no figure: shown without output

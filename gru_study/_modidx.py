@@ -1270,4 +1270,7 @@ d = { 'settings': { 'branch': 'main',
                                                                                       'gru_study/translations.py'),
                                         'gru_study.translations.with_texts': ('translations.html#with_texts', 'gru_study/translations.py'),
                                         'gru_study.translations.write_translations': ( 'translations.html#write_translations',
-                                                                                       'gru_study/translations.py')}}}
+                                                                                       'gru_study/translations.py')},
+            'gru_study.waves': { 'gru_study.waves.density_figure': ('waves.html#density_figure', 'gru_study/waves.py'),
+                                 'gru_study.waves.sounds_figure': ('waves.html#sounds_figure', 'gru_study/waves.py'),
+                                 'gru_study.waves.spectrogram': ('waves.html#spectrogram', 'gru_study/waves.py')}}}

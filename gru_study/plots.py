@@ -229,10 +229,12 @@ def study_curves(
             fig.add_trace(study_trace(run, model, seed, split).update(showlegend=first), 1, column)
         shown.add(model)
     menu = by_epoch_or_seconds(lambda column: [run[column].tolist() for _, run in runs for _ in range(2)])
-    low = curves[["train_nll", "valid_nll"]].min().min()
-    reach = np.log10([0.98*low, (1.5 if per == "frame" else 2.5)*low]).tolist()
+    nll = curves[["train_nll", "valid_nll"]].to_numpy()
+    low, high = np.nanmin(nll), np.nanquantile(nll, 0.95)
+    ratio = np.log10([0.98*low, (1.5 if per == "frame" else 2.5)*low]).tolist() if low > 0 else []
+    plain = [low - 0.04*(high - low), high] # a density's NLL may be below zero, where no logarithm is
     fig.update_xaxes(title_text="epoch", type="log", dtick="D2")
-    fig.update_yaxes(type="log", range=reach, tickformat="~g", nticks=10)
+    fig.update_yaxes(type="log" if ratio else "linear", range=ratio or plain, tickformat="~g", nticks=10)
     fig.update_yaxes(title_text=f"NLL, nats a {per}", col=1)
     fig.update_annotations(font_size=13)
     return fig.update_layout(
@@ -316,7 +318,8 @@ def seeds_traces(
 # %% ../nbs/11_plots.ipynb #be0302ba
 def rate_figure(
     runs: pd.DataFrame, # trials: data, model, cell, lr, state, valid_nll, best_epoch, epochs, message
-    title: str = "Learning rate and validation NLL"
+    title: str = "Learning rate and validation NLL",
+    per: str = "frame" # what NLL is counted by
 ) -> go.Figure:
     "All trials, a panel for each data set, a line for each model"
     names = list(dict.fromkeys(runs.data))
@@ -331,7 +334,7 @@ def rate_figure(
             fig.add_trace(trace.update(showlegend=model not in shown), i//columns + 1, i % columns + 1)
             shown.add(model)
     fig.update_xaxes(type="log", title_text="learning rate", exponentformat="power", dtick=1)
-    fig.update_yaxes(title_text="nats a frame")
+    fig.update_yaxes(title_text=f"nats a {per}")
     fig.update_annotations(font_size=13)
     return fig.update_layout(
         title=in_figure(title), height=110 + 330*rows, hovermode="closest",

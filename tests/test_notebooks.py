@@ -31,14 +31,15 @@ def names(source):
 
 
 @pytest.mark.parametrize("notebook,task,kind", [
-    ("music_lm", "music_lm", Experiment), ("protocol", "music_lm", Search), ("translate", "translate", Experiment)])
+    ("music_lm", "music_lm", Experiment), ("protocol", "music_lm", Search), ("translate", "translate", Experiment),
+    ("speech_lm", "speech", Experiment)])
 def test_parameters_cell_is_in_step_with_the_spec(notebook, task, kind):
     "Same names in the same order, same defaults; what is left out is on purpose"
     (cell,) = [c for c in cells(ROOT / f"nbs/experiments/{notebook}.ipynb")
         if "parameters" in c.metadata.get("tags", [])]
     parameters = {n.targets[0].id: ast.literal_eval(n.value) for n in ast.parse(cell.source).body}
-    left_out = ({"loss", "tensorboard", "verbose"} | ({"task"} if task == "music_lm" else {"engine"})
-        | ({"lr"} if kind is Search else set()))
+    of_task = {"music_lm": {"task"}, "translate": {"engine"}, "speech": set()}[task]
+    left_out = {"loss", "tensorboard", "verbose"} | of_task | ({"lr"} if kind is Search else set())
     default = lambda name: None if name in ("save_dir", "schedule") else getattr(kind(task=task), name)
     spec = {k: default(k) for k in kind.of(dict(task=task)).model_fields if k not in left_out}
     assert parameters == spec and list(parameters) == list(spec)
