@@ -22,10 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base import BadInput, Failed
+from .base import OPTIMIZERS, BadInput, Failed
 from .experiment import Experiment, find_task
 from .folder import Run
-from .kernels import OPTIMIZERS
 
 # %% ../nbs/08_engines.ipynb #bf8aa43f
 def epoch_rng(
@@ -63,7 +62,7 @@ def make_optimizer(
     e: Experiment
 ) -> torch.optim.Optimizer:
     "Torch's optimizer of an experiment"
-    return OPTIMIZERS[e.optim].torch(weights, in_float32(e.lr), e.mtm, in_float32(e.wd))
+    return OPTIMIZERS[e.optim].make(weights, in_float32(e.lr), e.mtm, in_float32(e.wd))
 
 # %% ../nbs/08_engines.ipynb #95a7427c
 def gradient_norm(

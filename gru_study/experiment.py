@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from typing_extensions import TypedDict
 
-from .base import CELL_NAMES, BadInput, absolute, brief, cores, find_path, folder_name, study_home
+from .base import CELL_NAMES, OPTIMIZERS, BadInput, absolute, brief, cores, find_path, folder_name, study_home
 
 # %% ../nbs/07_experiment.ipynb #048a1bb7
 def cell_name(
@@ -87,8 +87,10 @@ TASKS = { # the name of each task -> where its `Task` stands
     "translate": "gru_study.translation_task:TRANSLATION",
     "speech": "gru_study.speech_task:SPEECH"}
 
-if TYPE_CHECKING: TaskName = str
-else: TaskName = Literal[tuple(TASKS)]
+if TYPE_CHECKING:
+    TaskName = str
+    OptimName = str
+else: TaskName, OptimName = Literal[tuple(TASKS)], Literal[tuple(OPTIMIZERS)]
 
 # %% ../nbs/07_experiment.ipynb #43650910
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Task:
     named: Callable[[str], str] # one spelling for a data set; raises `BadInput` where there is none of that name
     load: Callable[..., Any] # reads a data set by that name; raises `BadInput`
     learner: str # its `engines.Learner`
-    study: str # its `report.Studies`
+    study: str = "" # its `report.Studies`; none: runs are not compared
     kept: tuple[str, ...] = () # files of a run folder beyond those of every run
     sampler: str = "" # (run, flags of `gru-study sample`) -> files and what to say of them; none: nothing is sampled
 
@@ -129,7 +131,7 @@ class Common(BaseModel):
     layers: int = Field(1, ge=1, le=100, description="recurrent layers")
     bs: int = Field(1, ge=1, description="sequences a batch")
     epoch: int = Field(500, ge=1, validation_alias=AliasChoices("epoch", "epochs"), description="epochs at most")
-    optim: Literal["rmsprop", "sgd", "adamw"] = Field("rmsprop", description="optimizer")
+    optim: OptimName = Field("rmsprop", description="optimizer")
     lr: float = Field(1e-3, gt=0, description="learning rate")
     mtm: float = Field(0., ge=0, lt=1, description="momentum, for rmsprop and sgd")
     wd: float = Field(0., ge=0, description="weight decay")
@@ -179,8 +181,8 @@ class Experiment(Common):
     @model_validator(mode="after")
     def _together(self):
         if not isinstance(self, find_task(self.task).spec): raise BadInput.found("task", self.task, "that of its class")
-        if self.mtm and self.optim == "adamw":
-            raise BadInput.found("mtm", self.mtm, "0 with adamw, which has no momentum to set")
+        if self.mtm and not OPTIMIZERS[self.optim].momentum:
+            raise BadInput.found("mtm", self.mtm, f"0 with {self.optim}, which has no momentum to set")
         if self.overwrite and self.continue_training:
             raise BadInput("overwrite: start anew or continue_training, not both")
         return self

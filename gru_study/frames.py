@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from .arithmetic import can_keep, is_compiled
-from .base import COMPILING, NOTES, SPLITS, BadInput
+from .base import COMPILING, NOTES, OPTIMIZERS, SPLITS, BadInput
 from .cells import get_cell
 from .compile import code_folder, compile_cell, load_module, module_file
 from .engines import (
@@ -28,7 +28,7 @@ from .engines import (
 from .experiment import Experiment
 from .folder import Run
 from gru_study.kernels import (
-    OPTIMIZERS, Frames, Hyper, Layout, add_noise, make_layout, make_work, pack, run_epoch, run_scores, torch_views,
+    Frames, Hyper, Layout, add_noise, make_layout, make_work, pack, run_epoch, run_scores, torch_views,
     unpack)
 from .metrics import FrameScores
 from .models import FrameLM
@@ -213,7 +213,7 @@ def to_optimizer(
     step = {"step": torch.tensor(float(updates))} if row.counted else {}
     each = {
         i: step | {slot: torch.from_numpy(part[k]) for slot, part in parts.items()}
-        for i, k in enumerate(torch_views(lay, moments[0]))}
+        for i, k in enumerate(torch_views(lay, np.empty(lay.size)))}
     return {"state": each if updates else {}}
 
 # %% ../nbs/08_frames.ipynb #d6c03eb8

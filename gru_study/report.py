@@ -278,8 +278,10 @@ class Studies:
 def studies_of(
     task: str # its name
 ) -> Studies:
-    "How the runs of a task become a study"
-    return resolve_name(find_task(task).study)
+    "How the runs of a task become a study; raises `BadInput` where it says nothing of that"
+    if where := find_task(task).study: return resolve_name(where)
+    known = " or ".join(name for name in TASKS if find_task(name).study)
+    raise BadInput.found("task", task, f"one whose runs become a study: {known}")
 
 # %% ../nbs/12_report.ipynb #398b2af1
 def write_tables(

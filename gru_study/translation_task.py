@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from typing_extensions import TypedDict
 
 from .base import BadInput
-from .experiment import Experiment, Task, TrainedFacts, again, searching
+from .experiment import Experiment, OptimName, Task, TrainedFacts, again, searching
 from .text import CORPORA, corpus_name, load_text
 
 # %% ../nbs/07_translation_task.ipynb #30213ddd
@@ -40,7 +40,7 @@ class TranslationExperiment(Experiment):
     match: Literal["paper", "total"] = again("match", "total")
     bs: int = again("bs", 128)
     epoch: int = again("epoch", 20)
-    optim: Literal["rmsprop", "sgd", "adamw"] = again("optim", "adamw")
+    optim: OptimName = again("optim", "adamw")
     lr: float = again("lr", 2e-3)
     wd: float = again("wd", 0.01)
     loss: Literal["ce"] = Field("ce", description="training objective: ce, cross-entropy of the next word")
