@@ -371,7 +371,8 @@ def make_jobs(
     kind, prefix = notebook_kind(known), inside_exp(under) + "/" if under else ""
     task = {k: typed(Word(known[k])) for k in ("task",) if k in known}
     def job(c):
-        fields = {k: v for k, v in c.items() if kind and k in kind.model_fields}
+        of = task | {k: typed(c[k]) for k in ("task",) if k in c}
+        fields = {k: v for k, v in c.items() if kind and k in kind.of(of).model_fields}
         spec = make_experiment(kind, **task | fields) if kind else None
         values = {k: getattr(spec, k) if k in fields else plain(typed(v, holds_text(known[k]))) for k, v in c.items()}
         folder = prefix + (spec.save_dir if spec else folder_name(notebook.stem))

@@ -275,7 +275,7 @@ def test_a_long_line_is_scored_but_not_trained_on(home, long_lines):
     e = Experiment(task="translate", data=long_lines, hidden=4, emb=4)
     data = experiment_data(e)
     engine = make_engine(e, data)
-    assert len(data.train) == 61 and len(engine.train) == 60
+    assert len(data.train) == 61 and len(engine.prepared.train) == 60
     tokens = lambda pairs: sum(len(re.findall(r"\w+|[^\w\s]", t)) + 1 for t in pairs.target)
     assert tokens(data["test"]) > 5000
     for pairs in (data.valid, data["test"]): assert engine.evaluate(pairs).tokens == tokens(pairs)
