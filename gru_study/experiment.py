@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['SHIPPED', 'Task', 'TASKS', 'ONLY', 'Count', 'cell_name', 'plain_name', 'task_data_rnn', 'is_shipped', 'inside_exp',
-           'by_task', 'data_name', 'Common', 'one_cycle_for_adamw', 'Experiment', 'not_given', 'about', 'Search',
-           'explain', 'make_experiment', 'from_namespace', 'agree', 'Averages', 'Piece', 'Origin', 'WordAverages',
-           'TestScores', 'Facts', 'TrainedFacts', 'MusicFacts', 'TextFacts', 'TrialRow', 'SearchFacts', 'facts_of',
-           'advice', 'RunFiles', 'Run', 'finished', 'find_run', 'pretrained', 'difference', 'refuse_changes',
-           'open_run', 'clear_run', 'locked']
+           'by_task', 'data_name', 'Network', 'Common', 'one_cycle_for_adamw', 'OfText', 'Experiment', 'not_given',
+           'about', 'Search', 'explain', 'make_experiment', 'from_namespace', 'agree', 'Averages', 'Piece', 'Origin',
+           'WordAverages', 'TestScores', 'Facts', 'TrainedFacts', 'MusicFacts', 'TextFacts', 'TrialRow', 'SearchFacts',
+           'facts_of', 'advice', 'RunFiles', 'Run', 'finished', 'find_run', 'pretrained', 'difference',
+           'refuse_changes', 'open_run', 'clear_run', 'locked']
 
 # %% ../nbs/07_experiment.ipynb #fdec15cc
 import json, sys
@@ -19,12 +19,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_args
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, model_serializer, model_validator
+from pydantic import (
+    AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError,
+    ValidationInfo, model_serializer, model_validator)
 from typing_extensions import TypedDict
 
 from .base import (
-    CELL_NAMES, DIGESTS, BadInput, absolute, asset, brief, check_place, cores, find_path, folder_name, parse_json, read_checked,
-    study_home, write_checked)
+    CELL_NAMES, DIGESTS, BadInput, absolute, asset, brief, check_place, cores, find_path, folder_name, parse_json,
+    read_checked, study_home, write_checked)
 from .music import dataset_name
 from .text import corpus_name
 
@@ -74,9 +76,12 @@ def inside_exp(
     "A folder that stays inside exp/, and none of those of the shipped models; raises `BadInput` for any other"
     exp = absolute(study_home()/"exp", "exp")
     path = absolute(exp/save_dir, "save_dir")
-    if path == exp or not path.is_relative_to(exp) or ".." in Path(save_dir).parts or not save_dir.isprintable() or len(save_dir) > 200:
+    inside = path != exp and path.is_relative_to(exp) and ".." not in Path(save_dir).parts
+    if not inside or not save_dir.isprintable() or len(save_dir) > 200:
         raise BadInput.found("save_dir", save_dir, "a relative folder that stays inside exp/")
-    if is_shipped(path.relative_to(exp).as_posix()): raise BadInput.found("save_dir", save_dir, f"any other folder: {SHIPPED}/ holds the models shipped in the package, which stay as they are")
+    if is_shipped(path.relative_to(exp).as_posix()):
+        ours = f"{SHIPPED}/ holds the models shipped in the package, which stay as they are"
+        raise BadInput.found("save_dir", save_dir, f"any other folder: {ours}")
     return path.relative_to(exp).as_posix()
 
 # %% ../nbs/07_experiment.ipynb #3d982f92
@@ -97,47 +102,68 @@ def data_name(
     name: str, # of a data set, or a path
     info: ValidationInfo # the validated fields before this one
 ) -> str:
-    "One spelling for a data set of the task; raises `BadInput` where there is none of that name. What a run has stored is not looked up again: its files may have moved"
-    if info.context: return name
+    "One spelling for a data set of the task; raises `BadInput` where there is none of that name"
+    if info.context: return name # what a run has stored is not looked up again: its files may have moved
     return (corpus_name if info.data.get("task") == "translate" else dataset_name)(name)
 
 # %% ../nbs/07_experiment.ipynb #ec9c868a
-class Common(BaseModel):
-    "What decides a training run of either task"
+class Network(BaseModel):
+    "What network learns what"
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
-    task: Task = Field("music_lm", description="what is learned: music_lm, the next frame of a piano roll, or translate")
+    task: Task = Field("music_lm", description=
+        "what is learned: music_lm, the next frame of a piano roll, or translate")
     rnn: Annotated[str, AfterValidator(cell_name)] = Field(
         "gru", description=f"the cell: {', '.join(CELL_NAMES)}, module:name or file.py:name")
-    data: Annotated[str, AfterValidator(data_name)] = Field(default_factory=by_task("chorales", "captions_de_en"), description="chorales, JSB, Nottingham, MuseData, Piano-midi, all, a folder of MIDI files or an .npz; captions_de_en, multi30k_de_en, iwslt_en_de, ... or PATH_SRC_TGT")
-    match: Literal["paper", "total"] = Field(default_factory=by_task("paper", "total"), description="how sizes are matched: recurrent weights as the paper counts, or all parameters like the GRU's")
+    data: Annotated[str, AfterValidator(data_name)] = Field(
+        default_factory=by_task("chorales", "captions_de_en"), description=
+        "chorales, JSB, Nottingham, MuseData, Piano-midi, all, a folder of MIDI files or an .npz; "
+        "captions_de_en, multi30k_de_en, iwslt_en_de, ... or PATH_SRC_TGT")
+    match: Literal["paper", "total"] = Field(default_factory=by_task("paper", "total"), description=
+        "how sizes are matched: recurrent weights as the paper counts, or all parameters like the GRU's")
     hidden: int | None = Field(None, ge=1, le=100_000, description="units of a layer; wins over match")
     layers: int = Field(1, ge=1, le=100, description="recurrent layers")
+
+# %% ../nbs/07_experiment.ipynb #d1fbf559
+class Common(Network):
+    "What decides a training run of either task"
     bs: int = Field(default_factory=by_task(1, 128), ge=1, description="sequences a batch")
-    epoch: int = Field(default_factory=by_task(500, 20), ge=1, validation_alias=AliasChoices("epoch", "epochs"), description="epochs at most")
-    optim: Literal["rmsprop", "sgd", "adamw"] = Field(default_factory=by_task("rmsprop", "adamw"), description="optimizer")
+    epoch: int = Field(default_factory=by_task(500, 20), ge=1, validation_alias=AliasChoices("epoch", "epochs"),
+        description="epochs at most")
+    optim: Literal["rmsprop", "sgd", "adamw"] = Field(
+        default_factory=by_task("rmsprop", "adamw"), description="optimizer")
     lr: float = Field(default_factory=by_task(1e-3, 2e-3), gt=0, description="learning rate")
     mtm: float = Field(0., ge=0, lt=1, description="momentum, for rmsprop and sgd")
     wd: float = Field(default_factory=by_task(0., 0.01), ge=0, description="weight decay")
     clip: float = Field(1., ge=0, description="largest norm of the gradient; 0: no clipping")
-    loss: Literal["bce", "ce"] = Field(default_factory=by_task("bce", "ce"), description="training objective: bce, binary cross-entropy summed over the notes; ce, cross-entropy of the next word")
-    weight_noise: float = Field(0., ge=0, description="standard deviation of noise on the weights, drawn anew each step")
-    patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation score; 0: never")
+    loss: Literal["bce", "ce"] = Field(default_factory=by_task("bce", "ce"), description=
+        "training objective: bce, binary cross-entropy summed over the notes; ce, cross-entropy of the next word")
+    weight_noise: float = Field(0., ge=0, description=
+        "standard deviation of noise on the weights, drawn anew each step")
+    patience: int = Field(0, ge=0, description=
+        "stop after so many epochs without a better validation score; 0: never")
     train_subset: int | None = Field(None, ge=1, description="use only the first so many training sequences")
     valid_subset: int | None = Field(None, ge=1, description="use only the first so many validation sequences")
-    seed: int = Field(0, ge=0, lt=2**63, description="decides initial weights, order of sequences, weight noise and dropout")
-    engine: Literal["auto", "torch", "fused"] = Field("auto", description="what computes: auto takes the fastest that applies")
-    precision: Literal["float32", "bf16"] = Field("float32", description="of the torch engine's products: bf16 may be faster in large models")
+    seed: int = Field(0, ge=0, lt=2**63, description=
+        "decides initial weights, order of sequences, weight noise and dropout")
+    engine: Literal["auto", "torch", "fused"] = Field("auto", description=
+        "what computes: auto takes the fastest that applies")
+    precision: Literal["float32", "bf16"] = Field("float32", description=
+        "of the torch engine's products: bf16 may be faster in large models")
     device: str = Field("cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$", description="cpu, cuda, cuda:1 or mps")
-    save_dir: Annotated[str, AfterValidator(inside_exp)] = Field(default_factory=task_data_rnn, description="the run's folder under exp/ and log/")
-    continue_training: bool = Field(False, exclude=True, validation_alias=AliasChoices("continue_training", "c"), description="extend a finished run to a larger epoch (translation: with schedule constant)")
+    save_dir: Annotated[str, AfterValidator(inside_exp)] = Field(
+        default_factory=task_data_rnn, description="the run's folder under exp/ and log/")
+    continue_training: bool = Field(False, exclude=True, validation_alias=AliasChoices("continue_training", "c"),
+        description="extend a finished run to a larger epoch (translation: with schedule constant)")
     overwrite: bool = Field(False, exclude=True, description="start anew where there is a run already")
     tensorboard: bool = Field(False, exclude=True, description="write TensorBoard events beside metrics.csv")
-    verbose: bool = Field(False, exclude=True, validation_alias=AliasChoices("verbose", "v"), description="print loss and NLL of each epoch")
+    verbose: bool = Field(False, exclude=True, validation_alias=AliasChoices("verbose", "v"),
+        description="print loss and NLL of each epoch")
 
 # %% ../nbs/07_experiment.ipynb #0b5273d9
-ONLY = {"weight_noise": "music_lm"} | dict.fromkeys(("attention", "bidirectional", "emb", "dropout", "tied", "label_smoothing", "schedule",
-    "select", "beam", "min_freq", "lower"), "translate") # fields that only one task has
+ONLY = {"weight_noise": "music_lm"} | dict.fromkeys(( # fields that only one task has
+    "attention", "bidirectional", "emb", "dropout", "tied", "label_smoothing", "schedule", "select", "beam",
+    "min_freq", "lower"), "translate")
 
 def one_cycle_for_adamw(
     fields: dict[str, Any] # the validated fields before this one
@@ -146,41 +172,56 @@ def one_cycle_for_adamw(
     return "one_cycle" if fields.get("optim") == "adamw" else "constant"
 
 # %% ../nbs/07_experiment.ipynb #dacc9582
-class Experiment(Common):
-    "Everything that decides a training run; raises pydantic's `ValidationError` for a value that is not allowed"
-    files: ClassVar[tuple[str, str]] = ("config.json", "result.json") # of the run folder: what was asked, what came of it
-    grows: ClassVar[tuple[str, ...]] = ("epoch",) # fields that -c may make larger
-
-    attention: Literal["none", "dot", "general", "additive"] = Field("general", description="where the decoder looks in the source")
+class OfText(Common):
+    "What decides the training of a translator beside it"
+    attention: Literal["none", "dot", "general", "additive"] = Field("general", description=
+        "where the decoder looks in the source")
     bidirectional: bool = Field(True, description="the encoder reads in both directions")
     emb: int = Field(256, ge=1, le=100_000, description="size of the word embeddings")
     dropout: float = Field(0.4, ge=0, lt=1, description="share of the activations that are dropped in training")
     tied: bool = Field(True, description="output weights are the target embeddings")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="share of the target's probability that is spread over all words")
-    schedule: Literal["constant", "one_cycle"] = Field(default_factory=one_cycle_for_adamw, description="of the learning rate: constant, or one_cycle: up in the first sixth of training and down along a cosine")
-    select: Literal["nll", "bleu"] = Field("nll", description="which validation score picks the best epoch: NLL (perplexity) or greedy BLEU")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description=
+        "share of the target's probability that is spread over all words")
+    schedule: Literal["constant", "one_cycle"] = Field(default_factory=one_cycle_for_adamw, description=
+        "of the learning rate: constant, or one_cycle: up in the first sixth of training and down along a cosine")
+    select: Literal["nll", "bleu"] = Field("nll", description=
+        "which validation score picks the best epoch: NLL (perplexity) or greedy BLEU")
     beam: int = Field(5, ge=1, le=1000, description="width of the beam in the final test")
     min_freq: int = Field(2, ge=1, description="words rarer than this in the training text are unknown")
     lower: bool = Field(False, description="lowercase all text")
 
+    @property
+    def shape(self) -> dict: # of a translator, beside its cell and units
+        return {k: getattr(self, k) for k in ("emb", "layers", "bidirectional", "attention")}
+
+# %% ../nbs/07_experiment.ipynb #f75873b8
+class Experiment(OfText):
+    "Everything that decides a training run; raises pydantic's `ValidationError` for a value that is not allowed"
+    files: ClassVar[tuple[str, str]] = ("config.json", "result.json") # of the run folder: what was asked, what came
+    grows: ClassVar[tuple[str, ...]] = ("epoch",) # fields that -c may make larger
+
     @model_validator(mode="after")
     def _together(self):
-        if self.mtm and self.optim == "adamw": raise BadInput.found("mtm", self.mtm, "0 with adamw, which has no momentum to set")
-        if self.overwrite and self.continue_training: raise BadInput("overwrite: start anew or continue_training, not both")
-        if self.loss != by_task("bce", "ce")(vars(self)): raise BadInput.found("loss", self.loss, f"{by_task('bce', 'ce')(vars(self))} with task {self.task}")
-        if self.task == "translate" and self.engine == "fused": raise BadInput.found("engine", "fused", "torch or auto with task translate")
-        default = lambda field: Experiment.model_fields[field].get_default(call_default_factory=True, validated_data=vars(self))
+        if self.mtm and self.optim == "adamw":
+            raise BadInput.found("mtm", self.mtm, "0 with adamw, which has no momentum to set")
+        if self.overwrite and self.continue_training:
+            raise BadInput("overwrite: start anew or continue_training, not both")
+        if self.loss != (usual := by_task("bce", "ce")(vars(self))):
+            raise BadInput.found("loss", self.loss, f"{usual} with task {self.task}")
+        if self.task == "translate" and self.engine == "fused":
+            raise BadInput.found("engine", "fused", "torch or auto with task translate")
         for field, task in ONLY.items():
-            if task != self.task and getattr(self, field) != default(field): raise BadInput(f"{field}: only with task {task}, not with {self.task}")
-        if self.continue_training and self.task == "translate" and self.schedule != "constant" and "epoch" in self.grows: raise BadInput.found("continue_training", True, "with schedule constant; one_cycle ends with its last epoch")
+            default = Experiment.model_fields[field].get_default(call_default_factory=True, validated_data=vars(self))
+            if task != self.task and getattr(self, field) != default:
+                raise BadInput(f"{field}: only with task {task}, not with {self.task}")
+        ends = self.task == "translate" and self.schedule != "constant" and "epoch" in self.grows
+        if self.continue_training and ends:
+            constant = "with schedule constant; one_cycle ends with its last epoch"
+            raise BadInput.found("continue_training", True, constant)
         return self
 
     @model_serializer(mode="wrap")
     def _of_its_task(self, whole): return {k: v for k, v in whole(self).items() if ONLY.get(k, self.task) == self.task}
-
-    @property
-    def shape(self) -> dict: # of a translator, beside its cell and units
-        return {k: getattr(self, k) for k in ("emb", "layers", "bidirectional", "attention")}
 
     @property
     def units(self) -> int: # of each layer
@@ -188,14 +229,17 @@ class Experiment(Common):
         from gru_study.cells import get_cell, match_hidden
         from gru_study.models import match_translator
         if self.hidden: return self.hidden
-        return match_translator(get_cell(self.rnn), self.match, **self.shape) if self.task == "translate" else match_hidden(get_cell(self.rnn), self.match, layers=self.layers)
+        if self.task == "translate": return match_translator(get_cell(self.rnn), self.match, **self.shape)
+        return match_hidden(get_cell(self.rnn), self.match, layers=self.layers)
 
 # %% ../nbs/07_experiment.ipynb #ed443279
 def not_given(
     lr: float | None
 ) -> None:
     "The learning rate of a search; raises `BadInput` where one is given"
-    if lr is not None: raise BadInput.found("lr", lr, "none, because a search looks for it between exp(ln_lr_min) and exp(ln_lr_max)")
+    if lr is not None:
+        looked_for = "none, because a search looks for it between exp(ln_lr_min) and exp(ln_lr_max)"
+        raise BadInput.found("lr", lr, looked_for)
 
 def about(field: str) -> str | None: # its description
     "What a field of `Experiment` means"
@@ -203,25 +247,31 @@ def about(field: str) -> str | None: # its description
 
 # %% ../nbs/07_experiment.ipynb #a6f1d332
 class Search(Experiment):
-    "A search for the learning rate: what `Experiment` says but the rate, and how rates are tried; raises as `Experiment` does"
+    "A search for the learning rate: what `Experiment` says but the rate, and how rates are tried; raises as it does"
     files: ClassVar[tuple[str, str]] = ("search.json", "search_result.json")
     grows: ClassVar[tuple[str, ...]] = ("trials", "seeds")
 
-    lr: Annotated[None, BeforeValidator(not_given)] = Field(None, exclude=True, description="not to be given: it is looked for") # type: ignore[assignment] # the one field of `Experiment` that a search has not
+    lr: Annotated[None, BeforeValidator(not_given)] = Field( # type: ignore[assignment] # the one field it has not
+        None, exclude=True, description="not to be given: it is looked for")
     weight_noise: float = Field(default_factory=by_task(0.075, 0.), ge=0, description=about("weight_noise"))
     patience: int = Field(default_factory=by_task(50, 0), ge=0, description=about("patience"))
     trials: int = Field(10, ge=1, description="learning rates to try")
-    ln_lr_min: float = Field(default_factory=by_task(-12., -8.), ge=-85, le=85, description="natural logarithm of the smallest rate")
-    ln_lr_max: float = Field(default_factory=by_task(-6., -4.), ge=-85, le=85, description="natural logarithm of the largest rate")
-    sampler: Literal["random", "tpe"] = Field("random", description="how rates are chosen: drawn log-uniformly, or by optuna's TPE from the trials before")
-    pruner: Literal["none", "median", "hyperband"] = Field("none", description="optuna's pruner, which ends hopeless trials early")
-    seeds: int = Field(3, ge=1, description="runs with the best rate, from seeds of their own: these are what is reported")
+    ln_lr_min: float = Field(default_factory=by_task(-12., -8.), ge=-85, le=85, description=
+        "natural logarithm of the smallest rate")
+    ln_lr_max: float = Field(default_factory=by_task(-6., -4.), ge=-85, le=85, description=
+        "natural logarithm of the largest rate")
+    sampler: Literal["random", "tpe"] = Field("random", description=
+        "how rates are chosen: drawn log-uniformly, or by optuna's TPE from the trials before")
+    pruner: Literal["none", "median", "hyperband"] = Field("none", description=
+        "optuna's pruner, which ends hopeless trials early")
+    seeds: int = Field(3, ge=1, description=
+        "runs with the best rate, from seeds of their own: these are what is reported")
     workers: int | None = Field(None, ge=1, exclude=True, description="runs at a time, in threads; default: one a core")
 
     @model_validator(mode="after")
     def _range(self):
-        if self.ln_lr_min >= self.ln_lr_max: raise BadInput.found("ln_lr_min", self.ln_lr_min, f"less than ln_lr_max, {self.ln_lr_max}")
-        return self
+        if self.ln_lr_min < self.ln_lr_max: return self
+        raise BadInput.found("ln_lr_min", self.ln_lr_min, f"less than ln_lr_max, {self.ln_lr_max}")
 
     @property
     def threads(self) -> int: # runs at a time
@@ -235,8 +285,9 @@ class Search(Experiment):
     ) -> Experiment:
         "One of its training runs"
         own = {"lr", "seed", "save_dir", "continue_training", "verbose"}
-        fields = {k: getattr(self, k) for k in Experiment.model_fields.keys() - own} | dict(lr=lr, seed=seed, save_dir=f"{self.save_dir}/{name}")
-        return Experiment.model_validate(fields, context={"stored": True}) # names were looked up for the search, or it was read
+        fields = {k: getattr(self, k) for k in Experiment.model_fields.keys() - own}
+        fields |= dict(lr=lr, seed=seed, save_dir=f"{self.save_dir}/{name}")
+        return Experiment.model_validate(fields, context={"stored": True}) # names were looked up, or it was read
 
 # %% ../nbs/07_experiment.ipynb #7fcc4d50
 def explain(
@@ -246,9 +297,12 @@ def explain(
     def clause(e):
         if "error" in e.get("ctx", {}): return str(e["ctx"]["error"])
         field = str(e["loc"][-1])[:100] if e["loc"] else "experiment"
-        if e["type"] == "extra_forbidden": return f"{field}: no such field, allowed: {', '.join(Search.model_fields if error.title == 'Search' else Experiment.model_fields)}"
+        if e["type"] == "extra_forbidden":
+            kind = Search if error.title == "Search" else Experiment
+            return f"{field}: no such field, allowed: {', '.join(kind.model_fields)}"
         if e["type"] == "missing": return f"{field}: missing"
-        return f"{field}: found {brief(e['input'])}, allowed: {e['msg'].removeprefix('Input should be ').removeprefix('String should ')}"
+        allowed = e["msg"].removeprefix("Input should be ").removeprefix("String should ")
+        return f"{field}: found {brief(e['input'])}, allowed: {allowed}"
     clauses = [clause(e) for e in error.errors(include_url=False) if e["type"] != "default_factory_not_called"]
     return "; ".join(clauses[:5] + [f"and {len(clauses) - 5} more"]*(len(clauses) > 5))
 
@@ -399,7 +453,8 @@ class RunFiles:
     def exp(self) -> Path: return self.under("exp")
     @property
     def log(self) -> Path: return self.under("log")
-    def under(self, root: str) -> Path: return asset(self.save_dir) if is_shipped(self.save_dir) else study_home()/root/self.save_dir
+    def under(self, root: str) -> Path:
+        return asset(self.save_dir) if is_shipped(self.save_dir) else study_home()/root/self.save_dir
 
     def path(self, name: str) -> Path: return (self.log if name == "metrics.csv" else self.exp)/name
 
@@ -430,7 +485,8 @@ class Run(RunFiles):
         kind: type[Experiment] = Experiment # or `Search`
     ) -> Experiment:
         "The stored specification; raises `BadInput` where there is none"
-        if (config := self.read_json(kind.files[0])) is None: raise BadInput(f"{self.exp}: there is no {'search' if kind is Search else 'run'}")
+        if (config := self.read_json(kind.files[0])) is None:
+            raise BadInput(f"{self.exp}: there is no {'search' if kind is Search else 'run'}")
         try: return kind.model_validate(config, context={"stored": True})
         except ValidationError as e: raise BadInput(f"{self.exp/kind.files[0]}: {explain(e)}") from None
 
@@ -441,10 +497,12 @@ class Run(RunFiles):
         if (result := self.read_json(kind.files[1])) is None: return None
         try:
             facts_of(kind, (asked := self.asked(kind)).task).validate_python(result, strict=True)
-            result["config"] = kind.model_validate(result["config"], context={"stored": True}).model_dump() # with every field
+            asked_then = kind.model_validate(result["config"], context={"stored": True})
+            result["config"] = asked_then.model_dump() # with every field
         except ValidationError as e:
             file = kind.files[1]
-            raise BadInput(f"{self.path(file)}: damaged, or of another version ({explain(e)}); {advice(file)}") from None
+            wrong = f"damaged, or of another version ({explain(e)})"
+            raise BadInput(f"{self.path(file)}: {wrong}; {advice(file)}") from None
         return result if agree(result["config"], asked) else None
 
     @property
@@ -476,7 +534,8 @@ def find_run(
     for root, path in ((exp, exp/name), (package, package/name), (exp, Path.cwd()/name), (exp, study_home()/name)):
         if (path/"config.json").is_file() and (found := absolute(path, "run")).is_relative_to(root):
             return Run(found.relative_to(root).as_posix())
-    raise BadInput(f"run: found {name!r}, allowed: a folder under {exp} that holds a config.json, or one of {', '.join(r.save_dir for r in pretrained())}")
+    shipped = ", ".join(r.save_dir for r in pretrained())
+    raise BadInput.found("run", name, f"a folder under {exp} that holds a config.json, or one of {shipped}")
 
 # %% ../nbs/07_experiment.ipynb #e9e6fb31
 def pretrained(
@@ -506,7 +565,8 @@ def refuse_changes(
     for field in difference(asked, stored := run.asked(kind)):
         new, old = getattr(asked, field), getattr(stored, field)
         if field in kind.grows and new > old and asked.continue_training: continue
-        hint = "a larger number with -c" if field in kind.grows else "another --save_dir (for a sweep: --under), or --overwrite to start anew"
+        elsewhere = "another --save_dir (for a sweep: --under), or --overwrite to start anew"
+        hint = "a larger number with -c" if field in kind.grows else elsewhere
         raise BadInput(f"{field}: found {new!r}, but the run in {run.exp} has {old!r}; allowed: the same, {hint}")
 
 # %% ../nbs/07_experiment.ipynb #2e89454e
@@ -529,7 +589,8 @@ def clear_run(
     run: Run
 ) -> None:
     "Delete the files that a run wrote, `result.json` first"
-    for pattern in ("result.json", "checkpoint.pt", "checkpoint-[0-9]*.pt", "model.safetensors", "vocabulary.json", "config.json", DIGESTS):
+    checkpoints = "checkpoint.pt", "checkpoint-[0-9]*.pt"
+    for pattern in ("result.json", *checkpoints, "model.safetensors", "vocabulary.json", "config.json", DIGESTS):
         for f in run.exp.glob(pattern): f.unlink()
     for f in (*run.log.glob("metrics.csv"), *run.log.glob("events.out.*")): f.unlink()
 

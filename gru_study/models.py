@@ -69,7 +69,9 @@ def model_summary(
 ) -> str:
     "Layers, output shapes, parameter counts and multiplications, by torchinfo"
     from torchinfo import summary
-    return str(summary(model, (1, steps, model.readout.out_features), col_names=("output_size", "num_params", "mult_adds"), verbose=0)).replace("Units.MEGABYTES", "M")
+    columns = ("output_size", "num_params", "mult_adds")
+    found = summary(model, (1, steps, model.readout.out_features), col_names=columns, verbose=0)
+    return str(found).replace("Units.MEGABYTES", "M")
 
 # %% ../nbs/04_models.ipynb #47c9fb3e
 def reversal(
@@ -88,7 +90,8 @@ def dropped(
 ) -> Tensor:
     "Dropout (Srivastava et al. 2014): what is left is scaled up, so that the mean stays"
     if not rng or not p: return x
-    bits = torch.empty(-(-x.numel()//8), dtype=torch.int64, device=x.device).random_(-2**63, None, generator=rng).view(torch.uint8)
+    words = torch.empty(-(-x.numel()//8), dtype=torch.int64, device=x.device)
+    bits = words.random_(-2**63, None, generator=rng).view(torch.uint8)
     if (kept := max(1, round(256*(1 - p)))) == 256: return x
     return x*(bits[:x.numel()].view(x.shape) < kept).to(x.dtype).mul_(256/kept)
 
@@ -104,7 +107,8 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         self.units, ways = units, 1 + bidirectional
-        self.layers = nn.ModuleList(nn.ModuleList(recurrent(cell, ways*units if k else n_in, units) for _ in range(ways)) for k in range(layers))
+        both = lambda n: nn.ModuleList(recurrent(cell, n, units) for _ in range(ways))
+        self.layers = nn.ModuleList(both(ways*units if k else n_in) for k in range(layers))
 
     def forward(self,
         x: Tensor, # embeddings (batch, source, n_in)
@@ -151,7 +155,8 @@ class Attention(nn.Module):
     ) -> Memory:
         padding = (torch.arange(values.shape[1], device=values.device) >= lengths[:, None])[:, None]
         if self.kind == "none": return Memory(ends[:, None], None, padding)
-        return Memory(values, values.unflatten(-1, (self.ways, -1)).sum(-2) if self.kind == "dot" else self.key(values), padding)
+        keys = values.unflatten(-1, (self.ways, -1)).sum(-2) if self.kind == "dot" else self.key(values)
+        return Memory(values, keys, padding)
 
     def forward(self,
         h: Tensor, # hidden states (batch, target, units)
@@ -159,8 +164,10 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]: # contexts (batch, target, ways*units); weights (batch, target, source)
         if memory.keys is None: return memory.values.expand(-1, h.shape[1], -1), None
         if self.kind == "additive":
-            steps = h.shape[1] if torch.is_grad_enabled() else max(1, 2**24//memory.keys.numel()) # without gradient, a long sentence in parts
-            scores = torch.cat([self.v(torch.tanh(q[:, :, None] + memory.keys[:, None])).squeeze(-1) for q in self.query(h).split(steps, 1)], 1)
+            # without gradient, a long sentence in parts
+            steps = h.shape[1] if torch.is_grad_enabled() else max(1, 2**24//memory.keys.numel())
+            score = lambda q: self.v(torch.tanh(q[:, :, None] + memory.keys[:, None])).squeeze(-1)
+            scores = torch.cat([score(q) for q in self.query(h).split(steps, 1)], 1)
         else: scores = h @ memory.keys.mT
         weights = scores.masked_fill(memory.padding, -torch.inf).softmax(-1)
         return weights @ memory.values, weights
@@ -186,7 +193,7 @@ class Decoder(nn.Module):
         state: Tensor, # (layers, states, batch, units)
         memory: Memory,
         drop=lambda x: x # applied to the input of each layer and of the read-out
-    ) -> tuple[Tensor, Tensor, Tensor | None]: # features (batch, target, emb); new state; attention weights (batch, target, source)
+    ) -> tuple[Tensor, Tensor, Tensor | None]: # features (batch, target, emb); state; weights (batch, target, source)
         new, several = [], self.cell.states > 1
         for layer, s in zip(self.layers, state):
             h, s = layer(drop(h), tuple(s[:, None]) if several else s)
@@ -221,7 +228,8 @@ class Translator(nn.Module):
     @property
     def output_weight(self) -> Tensor: return self.target.weight if self.output is None else self.output # (words, emb)
 
-    def encode(self, source, lengths, rng=None) -> tuple[Memory, Tensor]: # words (batch, source), (batch,) -> memory; first state of the decoder
+    # words (batch, source), lengths (batch,) -> memory; first state of the decoder
+    def encode(self, source, lengths, rng=None) -> tuple[Memory, Tensor]:
         drop = lambda x: dropped(x, self.dropout, rng)
         values, ends = (drop(x) for x in self.encoder(self.source(source), lengths, drop))
         state = torch.tanh(self.bridge(ends)).unflatten(-1, (*self.first, -1)).permute(1, 2, 0, 3)
@@ -232,9 +240,10 @@ class Translator(nn.Module):
         features, state, weights = self.decoder(self.target(target), state, memory, drop)
         return drop(features), state, weights
 
-    def logits(self, features: Tensor) -> Tensor: return nn.functional.linear(features, self.output_weight, self.bias) # (..., words)
+    def logits(self, features: Tensor) -> Tensor: # (..., words)
+        return nn.functional.linear(features, self.output_weight, self.bias)
 
-    def forward(self, source, lengths, target, rng=None) -> Tensor: # features (batch, target, emb); rng: of dropout, default none
+    def forward(self, source, lengths, target, rng=None) -> Tensor: # features (batch, target, emb); rng is of dropout
         memory, state = self.encode(source, lengths, rng)
         return self.decode(target, state, memory, rng)[0]
 
@@ -243,7 +252,8 @@ class OutputLoss(torch.autograd.Function):
     "Cross-entropy and its gradient in one pass, without the matrix of logits"
     @staticmethod
     def forward(ctx, features, weight, bias, target, smoothing, chunk, backward):
-        n, words, floats = len(target), len(weight), torch.float32 if features.dtype == torch.bfloat16 else features.dtype
+        n, words = len(target), len(weight)
+        floats = torch.float32 if features.dtype == torch.bfloat16 else features.dtype
         wide = torch.float32 if features.device.type == "mps" else torch.float64 # mps has no float64
         nll, smooth = (features.new_zeros((), dtype=wide) for _ in range(2))
         grads = torch.empty_like(features), torch.zeros_like(weight), torch.zeros_like(bias)
@@ -279,7 +289,8 @@ def output_loss(
     logits: int = 2**20 # computed at a time
 ) -> tuple[Tensor, Tensor]: # objective, averaged over positions; NLL without smoothing, summed, nats
     "Cross-entropy of a large vocabulary"
-    return OutputLoss.apply(features, weight, bias, target, smoothing, max(1, logits//len(weight)), torch.is_grad_enabled())
+    rows = max(1, logits//len(weight))
+    return OutputLoss.apply(features, weight, bias, target, smoothing, rows, torch.is_grad_enabled())
 
 # %% ../nbs/04_models.ipynb #4d49f6e4
 def translator_count(
@@ -290,7 +301,8 @@ def translator_count(
 ) -> int:
     "Parameters of a translator that depend on the cell"
     with torch.device("meta"): model = Translator(cell, (0, 0), units, **shape)
-    return sum(p.numel() for name, p in model.named_parameters() if match == "total" or "weight_" in name) # weight_ih, weight_hh, weight_vh
+    counted = lambda name: match == "total" or "weight_" in name # weight_ih, weight_hh, weight_vh
+    return sum(p.numel() for name, p in model.named_parameters() if counted(name))
 
 # %% ../nbs/04_models.ipynb #11eecd2a
 def match_translator(

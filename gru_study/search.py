@@ -194,7 +194,8 @@ class SearchResult:
     def __str__(self) -> str:
         f, nll = self.facts, np.array([row["test_nll"] for row in self.facts["seeds"] if row["state"] == "finished"])
         spread = f" ± {nll.std(ddof=1):.4f}" if len(nll) > 1 else ""
-        return f"{f['cell']}-{f['units']} on {f['data']}: learning rate {f['lr']:.4g}, the best of {len(f['trials'])}; test NLL {nll.mean():.4f}{spread} ({len(nll)} seed{'s'*(len(nll) > 1)})"
+        return (f"{f['cell']}-{f['units']} on {f['data']}: learning rate {f['lr']:.4g}, "
+            f"the best of {len(f['trials'])}; test NLL {nll.mean():.4f}{spread} ({len(nll)} seed{'s'*(len(nll) > 1)})")
 
 # %% ../nbs/09_search.ipynb #4073c40f
 def run_seed(
