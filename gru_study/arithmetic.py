@@ -158,10 +158,11 @@ def emit_product(
         row, factor = b.gep(M, [b.mul(b.add(i, i64(s)), stride)]), b.load(b.gep(x, [b.add(i, i64(s))]))
         for (k, v), start, total in zip(parts, starts, sums[s]):
             total.add_incoming(start if s == 0 else v([0.]*v.count), before)
-            factors = b.shuffle_vector(b.insert_element(v(ir.Undefined), factor, i32(0)), v(ir.Undefined),
-                ir.VectorType(i32, v.count)([0]*v.count))
-            added.append(b.fadd(total, b.fmul(factors, b.load(at(row, k, v), align=size), flags=["contract"]),
-                flags=["contract"]))
+            lanes = ir.VectorType(i32, v.count)([0]*v.count)
+            first = b.insert_element(v(ir.Undefined), factor, i32(0))
+            factors = b.shuffle_vector(first, v(ir.Undefined), lanes)
+            products = b.fmul(factors, b.load(at(row, k, v), align=size), flags=["contract"])
+            added.append(b.fadd(total, products, flags=["contract"]))
             total.add_incoming(added[-1], loop)
     following = b.add(i, i64(sets))
     i.add_incoming(following, loop)

@@ -284,11 +284,11 @@ def get_cell(
         raise BadInput(f"rnn: {where} cannot be imported: {type(e).__name__}: {e}") from e
     found = getattr(module, name, None)
     if not isinstance(found, Cell):
-        raise BadInput.found("rnn", rnn, f"a step function decorated with @cell; {where} has "
-            f"{[k for k, v in vars(module).items() if isinstance(v, Cell)]}")
+        cells = [k for k, v in vars(module).items() if isinstance(v, Cell)]
+        raise BadInput.found("rnn", rnn, f"a step function decorated with @cell; {where} has {cells}")
     try:
-        assert Recurrent(found, 3, 2)(torch.zeros(4, 5, 3))[0].shape == (4, 5,
-            2), "the new state has another shape than the old"
+        hidden, _ = Recurrent(found, 3, 2)(torch.zeros(4, 5, 3))
+        if hidden.shape != (4, 5, 2): raise ValueError("the new state has another shape than the old")
     except Exception as e:
         raise BadInput(f"rnn: {rnn} does not work as a step function: {type(e).__name__}: {e}") from e
     return found

@@ -58,8 +58,8 @@ def make_layout(
 ) -> Layout:
     "The layout of a network"
     n = -(-units//WIDTH)*WIDTH
-    sizes = Layout(inputs, outputs, layers, units, n, n*len(cell.gates), n*len(cell.recurrent_gates), cell.vectors, 0,
-        0)
+    rows, recurrent = n*len(cell.gates), n*len(cell.recurrent_gates)
+    sizes = Layout(inputs, outputs, layers, units, n, rows, recurrent, cell.vectors, 0, 0)
     R = int(layer_begin(sizes, layers)[0])
     return sizes._replace(R=R, size=R + outputs*(n + 1) + outputs % 2) # an even size, for the noise
 
@@ -152,10 +152,9 @@ def make_work(
         size = np.dtype(code.dtype).itemsize
         memory = np.zeros(math.prod(shape) + 64//size, code.dtype)
         return memory[-memory.ctypes.data%64//size:][:math.prod(shape)].reshape(shape)
-    return Work(code.address, compile_product(code.dtype).address, zeros(lay.layers, code.size(rows, lay.n)),
-        zeros(rows, lay.outputs),
-        zeros(rows*dense, lay.inputs),
-        zeros(lay.outputs))
+    memory = zeros(lay.layers, code.size(rows, lay.n))
+    L, X = zeros(rows, lay.outputs), zeros(rows*dense, lay.inputs)
+    return Work(code.address, compile_product(code.dtype).address, memory, L, X, zeros(lay.outputs))
 
 # %% ../nbs/01_kernels.ipynb #4157ca28
 @kernel
@@ -397,8 +396,8 @@ def gradients(batch, lay, data, vector, gradient, s):
     loss = add_losses(batch, data, s)
     _, H, D = parts(lay, s, lay.layers - 1)
     for i in range(len(gradient)): gradient[i] = 0
-    (R, _), (gR, gd), L, share = split_readout(lay, vector), split_readout(lay,
-        gradient), s.L[:rows], s.L.dtype.type(1/frames)
+    (R, _), (gR, gd) = split_readout(lay, vector), split_readout(lay, gradient)
+    L, share = s.L[:rows], s.L.dtype.type(1/frames)
     for t in range(rows):
         for j in range(lay.outputs):
             L[t, j] *= share

@@ -684,7 +684,7 @@ def follow(
     "Wait for jobs and take in their outcomes, with a live table in a terminal, a line a minute elsewhere"
     from rich.console import Console
     from rich.live import Live
-    console, todo, spoke, turn = Console(), dict(futures), time.monotonic(), 0
+    console, todo, spoke, turn, said = Console(), dict(futures), time.monotonic(), 0, False
     with Live(board, console=console, refresh_per_second=2, transient=True) if console.is_terminal else nullcontext():
         while todo:
             for future in [f for f in todo if f.done()]:
@@ -696,9 +696,8 @@ def follow(
                 why = outcome.error and f": {outcome.error}"
                 say(f"{outcome.state:6}  {job.save_dir}  {clock(outcome.seconds)}{why}")
             turn += 1
-            if turn % 10 == 5 and not board.outcomes and now_compiling():
+            if not (said or board.outcomes) and turn % 10 == 5 and (said := now_compiling()):
                 say("the first jobs compile, once on this machine; the others wait for them")
-                turn = -10**9 # said
             if not console.is_terminal and time.monotonic() - spoke > 60:
                 spoke, running = time.monotonic(), board.running()
                 say(f"{board.headline(running)}: " + ", ".join(f"{j.save_dir} {f:.0%}" for j, f, *_ in running))
