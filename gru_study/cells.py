@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CELLS', 'BUILT_IN', 'FILE', 'PAPER_INPUTS', 'PAPER_SIZES', 'MATCHES', 'TRUSTED', 'Cell', 'cell', 'tanh', 'gru',
-           'gru_paper', 'lstm', 'lstm_paper', 'begin', 'weight_shapes', 'Recurrent', 'recurrent', 'paper_count',
-           'count_parameters', 'match_hidden', 'load_file', 'trust', 'trusted', 'get_cell']
+           'gru_paper', 'lstm', 'lstm_paper', 'begin', 'weight_shapes', 'Recurrent', 'recurrent', 'unroll',
+           'paper_count', 'count_parameters', 'match_hidden', 'load_file', 'trust', 'trusted', 'get_cell']
 
 # %% ../nbs/00_cells.ipynb #91f355c9
 import importlib, importlib.util, sys
@@ -43,7 +43,9 @@ class Cell:
         module = self.step.__module__
         if module in (*BUILT_IN, "__main__"): return self.name
         return f"{sys.modules[module].__file__ if module.startswith(FILE) else module}:{self.name}"
-    def __call__(self, *args): return self.step(*args)
+    def __call__(self, wx, state, *weights): # one step; a state is a tuple of `states` tensors, hidden state first
+        new = self.step(wx, state if self.states > 1 else state[0], *weights)
+        return tuple(new) if self.states > 1 else (new,)
     def __reduce__(self): return get_cell, (self.place,)
     def __deepcopy__(self, memo): return self
 
@@ -158,23 +160,20 @@ class Recurrent(nn.Module):
 
     def forward(self,
         x: Tensor, # (batch, time, inputs)
-        state: Tensor | tuple[Tensor, ...] | None = None # each (layers, batch, units); default zeros
-    ) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]: # hidden states (batch, time, units); last state, like `state`
+        state: tuple[Tensor, ...] | None = None # each (layers, batch, units); default zeros
+    ) -> tuple[Tensor, tuple[Tensor, ...]]: # hidden states (batch, time, units); last state, like `state`
         "Run over all time steps"
-        several, ends = self.cell.states > 1, []
-        if state is None: state = x.new_zeros((self.cell.states,)[:several] + (self.layers, len(x), self.units))
-        states = state if several else (state,)
+        if state is None: state = x.new_zeros(self.cell.states, self.layers, len(x), self.units).unbind()
+        ends = []
         for k in range(self.layers):
             W, U, b, *more = self.layer(k)
-            s, hidden = tuple(t[k] for t in states), []
+            s, hidden = tuple(t[k] for t in state), []
             for wx in linear(x, W, b).unbind(1):
-                new = self.cell(wx, s if several else s[0], U, *more)
-                s = new if several else (new,)
+                s = self.cell(wx, s, U, *more)
                 hidden.append(s[0])
             x = torch.stack(hidden, 1)
             ends.append(s)
-        last = tuple(torch.stack(t) for t in zip(*ends))
-        return x, last if several else last[0]
+        return x, tuple(torch.stack(t) for t in zip(*ends))
 
 # %% ../nbs/00_cells.ipynb #bde3e487
 def recurrent(
@@ -188,6 +187,16 @@ def recurrent(
     net = cell.native(n_in, units, layers, batch_first=True)
     begin(cell, net.all_weights)
     return net
+
+def unroll(
+    rnn: nn.Module, # what `recurrent` gave
+    x: Tensor, # (batch, time, inputs)
+    state: tuple[Tensor, ...] | None = None # each (layers, batch, units); default zeros
+) -> tuple[Tensor, tuple[Tensor, ...]]: # hidden states (batch, time, units); last state, like `state`
+    "Run over all time steps"
+    if isinstance(rnn, Recurrent | nn.LSTM): return rnn(x, state)
+    hidden, last = rnn(x, None if state is None else state[0])
+    return hidden, (last,)
 
 # %% ../nbs/00_cells.ipynb #cbc29884
 PAPER_INPUTS = (93 + 96 + 105 + 108)/4 # notes, mean over the paper's four data sets

@@ -84,7 +84,9 @@ def lineage(
 
 # %% ../nbs/06_generate.ipynb #f9cfa90c
 # what torch's layers compute in a step
-OWN_CELLS: dict[type[nn.RNNBase], Callable] = {nn.RNN: torch.rnn_tanh_cell, nn.GRU: torch.gru_cell,
+OWN_CELLS: dict[type[nn.RNNBase], Callable] = {
+    nn.RNN: lambda x, state, *weights: (torch.rnn_tanh_cell(x, *state, *weights),),
+    nn.GRU: lambda x, state, *weights: (torch.gru_cell(x, *state, *weights),),
     nn.LSTM: torch.lstm_cell}
 
 def single_steps(
@@ -119,19 +121,19 @@ def sample_music(
     begun = seed_frames is not None
     x = (given[0] > 0 if begun else torch.zeros_like(given[0], dtype=torch.bool)).expand(len(rows), -1)
     (layers, states), zeros = single_steps(model.rnn), weight.new_zeros(len(rows), model.readout.in_features)
-    state: list = [(zeros,)*states if states > 1 else zeros for _ in layers]
+    state = [(zeros,)*states for _ in layers]
     chords, parents = [x]*begun, [rows]*begun
     with OneThread():
         for g, threshold in zip(given[begun:], thresholds(given[begun:], len(rows), temperature, rng)):
             h = x.to(weight.dtype)
             for k, layer in enumerate(layers):
                 state[k] = layer(h, state[k])
-                h = state[k][0] if states > 1 else state[k]
+                h = state[k][0]
             logits = model.readout(h)
             if particles > 1:
                 # a free note counts log 0.5 for all
                 rows = resample(nn.functional.logsigmoid(g*logits/(temperature or 1)).sum(1).view(n, -1), rng)
-                logits, state = logits[rows], [tuple(t[rows] for t in s) if states > 1 else s[rows] for s in state]
+                logits, state = logits[rows], [tuple(t[rows] for t in s) for s in state]
             margin = logits - threshold
             x = margin > 0
             if most_notes: x &= margin >= margin.topk(most_notes).values[:, -1:]

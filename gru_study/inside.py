@@ -54,7 +54,6 @@ def cell_step(
 ) -> Tensor: # the new state, alike
     "A step of one layer"
     _, U, _, *more = net.layer(k)
-    if net.cell.states == 1: return net.cell(wx, state[0], U, *more)[None]
     return torch.stack(net.cell(wx, tuple(state), U, *more))
 
 # %% ../nbs/06_inside.ipynb #f01a32a9

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from . import gallery # noqa: F401, registers its cells
-from .cells import CELLS, Cell, recurrent
+from .cells import CELLS, Cell, recurrent, unroll
 from .music import NOTES
 
 # %% ../nbs/04_models.ipynb #f6129be2
@@ -48,9 +48,9 @@ class FrameLM(nn.Module):
 
     def forward(self,
         x: Tensor, # frames (batch, time, inputs)
-        state=None # where an earlier call left off; default zeros
-    ): # of each next frame (batch, time, outputs); the last state
-        h, state = self.rnn(x, state)
+        state: tuple[Tensor, ...] | None = None # where an earlier call left off; default zeros
+    ) -> tuple[Tensor, tuple[Tensor, ...]]: # of each next frame (batch, time, outputs); the last state
+        h, state = unroll(self.rnn, x, state)
         return self.readout(h), state
 
 class MusicLM(FrameLM):
@@ -205,10 +205,10 @@ class Decoder(nn.Module):
         memory: Memory,
         drop=lambda x: x # applied to the input of each layer and of the read-out
     ) -> tuple[Tensor, Tensor, Tensor | None]: # features (batch, target, emb); state; weights (batch, target, source)
-        new, several = [], self.cell.states > 1
+        new = []
         for layer, s in zip(self.layers, state):
-            h, s = layer(drop(h), tuple(s[:, None]) if several else s)
-            new.append(torch.cat(s) if several else s)
+            h, s = unroll(layer, drop(h), s[:, None].unbind())
+            new.append(torch.cat(s))
         context, weights = self.attention(h, memory)
         return torch.tanh(self.readout(drop(torch.cat([h, context], -1)))), torch.stack(new), weights
 

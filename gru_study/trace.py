@@ -207,8 +207,7 @@ def on_symbols(
     U = (plain(leaves("matrix", rows)).T + ramp(units)/256).as_subclass(type(state[0]))
     vectors = plain(leaves("vector", cell.vectors)).unflatten(-1, (-1, units))[0]
     V = [vectors.as_subclass(type(state[0]))]*bool(cell.vectors)
-    new = cell(leaves("input", len(cell.gates)), state if cell.states > 1 else state[0], U, leaves("bias", rows)[0], *V)
-    new = new if cell.states > 1 else (new,)
+    new = cell(leaves("input", len(cell.gates)), state, U, leaves("bias", rows)[0], *V)
     if not all(isinstance(s, Symbol) and tuple(s.shape) == (1, units) for s in new) or len(new) != cell.states:
         raise Untraceable("the new state is no tensor like the old, computed from what the step is given")
     return g, tuple(node for s in new for node in gates(plain(s), g))
