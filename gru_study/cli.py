@@ -26,7 +26,7 @@ from . import __version__
 from gru_study.base import (
     BadInput, Failed, brief, check_place, data_file, find_path, known_files, printable, project_file, study_home,
     write_file)
-from .experiment import TASKS, Experiment, Search, TaskName, explain, find_task, of_any_task
+from .experiment import Experiment, Search, TaskName, all_tasks, explain, find_task, of_any_task
 from .folder import Run, find_run, open_run
 from .music import STEPS, MusicData, dataset_name, load_music, sampled_set, to_midi, to_npz
 from .music_task import MUSIC
@@ -243,7 +243,7 @@ class Sample(BaseModel):
         may_run(self.trust)
         run = find_run(self.run)
         if not (sampler := find_task(run.experiment.task).sampler):
-            known = " or ".join(t for t in TASKS if find_task(t).sampler)
+            known = " or ".join(name for name, task in all_tasks().items() if task.sampler)
             raise BadInput.found("run", self.run, f"a run of task {known}")
         files, told = resolve_name(sampler)(run, self)
         for path, content in files: print(write_file(path, content))
@@ -255,7 +255,7 @@ def load_any(
 ) -> Any: # the data
     "Load data, whatever the task; raises `BadInput` of the task that knows the name, or else of all"
     unknown, faulty = [], []
-    for task in map(find_task, TASKS):
+    for task in all_tasks().values():
         try: known = task.named(name)
         except BadInput as e: unknown.append(f"for {task.title} " + str(e).partition("allowed: ")[2])
         else:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RULES', 'DEAR', 'PLACES', 'TEXT', 'HEAD', 'choose', 'derive', 'is_dear', 'is_multiplied', 'row', 'Plan', 'operand',
            'formula', 'Program', 'write_loop', 'indent', 'write_frame', 'write_weights', 'arrays', 'write_module',
-           'Code', 'version', 'passing', 'code_folder', 'module_file', 'load_module', 'compile_file', 'compile_cell']
+           'Code', 'passing', 'code_folder', 'module_file', 'load_module', 'compile_file', 'compile_cell']
 
 # %% ../nbs/01_compile.ipynb #c715551c
 import itertools, sys
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cfunc, from_dtype, types
 
-from .arithmetic import can_keep, line
+from .arithmetic import can_keep, line, version
 from .base import cache_dir, digest, write_file
 from .cells import Cell
 from .trace import Graph, Symbol, Trace, each, needed, plain, power, symbol, trace
@@ -305,12 +305,6 @@ class Code(NamedTuple):
         return sum(line(rows*columns) for rows, columns in self.shapes(frames, n))
 
 # %% ../nbs/01_compile.ipynb #0391dd3e
-@lru_cache
-def version() -> str:
-    "Which compiler and kernels these are: a hash of their source"
-    sources = (resources.files("gru_study")/f"{name}.py" for name in ("arithmetic", "compile", "kernels"))
-    return digest(b"".join(s.read_bytes() for s in sources))[:16]
-
 @lru_cache
 # a folder that goes with the process
 def passing() -> TemporaryDirectory: return TemporaryDirectory(prefix="gru-study-")

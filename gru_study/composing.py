@@ -21,7 +21,7 @@ from .experiment import Experiment
 from .folder import Run
 from .frames import FrameLearner
 from .generate import harmonise, sample_music, to_wav
-from .kernels import Frames, make_sparse
+from .losses import Frames, make_sparse
 from .metrics import FrameScores, MusicScores, baseline_scores, evaluate_music, frame_nll, sounding
 from .models import FrameLM, MusicLM, pad_rolls
 from .music import SPLITS, STEPS, MusicData, load_music, sampled_set, to_midi, to_npz

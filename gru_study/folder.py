@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from .base import (
     DIGESTS, BadInput, absolute, asset, check_place, parse_json, read_checked, study_home, write_checked)
-from .experiment import SHIPPED, TASKS, Experiment, Search, explain, facts_of, find_task, is_shipped
+from .experiment import SHIPPED, Experiment, Search, all_tasks, explain, is_shipped
+from .facts import facts_of
 
 # %% ../nbs/07_folder.ipynb #abc887bf
 def agree(
@@ -181,7 +182,7 @@ def clear_run(
 ) -> None:
     "Delete the files that a run wrote, `result.json` first"
     files = ["result.json", "checkpoint.pt", "checkpoint-[0-9]*.pt", "model.safetensors", "config.json", DIGESTS]
-    for pattern in (*files, *{name for t in TASKS for name in find_task(t).kept}):
+    for pattern in (*files, *{name for task in all_tasks().values() for name in task.kept}):
         for f in run.exp.glob(pattern): f.unlink()
     for f in (*run.log.glob("metrics.csv"), *run.log.glob("events.out.*")): f.unlink()
 

@@ -27,12 +27,12 @@ from .engines import (
     say, score_line, sum_up)
 from .experiment import Experiment
 from .folder import Run
-from gru_study.kernels import (
-    Frames, Hyper, Layout, add_noise, make_layout, make_work, pack, run_epoch, run_scores, torch_views,
-    unpack)
+from .kernels import Layout, make_layout, make_work, pack, run_epoch, run_scores, torch_views, unpack
+from .losses import Frames
 from .metrics import FrameScores
 from .models import FrameLM
 from .trace import Untraceable, trace
+from .updates import Hyper, add_noise
 
 # %% ../nbs/08_frames.ipynb #badd1e4f
 class FrameScorer(Scorer):

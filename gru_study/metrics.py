@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from .base import BadInput
-from .kernels import LEAST
+from .losses import LEAST
 from .models import Translator, output_loss, pad_rolls
 from .text import detokenize, not_tested, tokenizer
 

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 from typing_extensions import TypedDict
 
-from .experiment import Experiment, Piece, Task, TrainedFacts, searching
+from .experiment import Experiment, Task, searching
+from .facts import Piece, TrainedFacts
 from .music import DATASETS, dataset_name, load_music
 
 # %% ../nbs/07_music_task.ipynb #fa546c11

@@ -21,7 +21,7 @@ from .base import SPLITS, BadInput
 from .engines import load_weights
 from .folder import Run
 from .frames import FrameLearner
-from .kernels import LEAST, Frames, dense
+from .losses import LEAST, Frames, dense
 from .metrics import FrameScores, Signal, SpeechScores, evaluate_speech, mixture_nll, speech_baselines
 from .models import FrameLM, pad_rolls
 from .speech import INPUTS, OUTPUTS, SpeechData, frames, load_speech

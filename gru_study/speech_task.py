@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 from typing_extensions import TypedDict
 
-from .experiment import Experiment, Piece, Task, TrainedFacts, again, searching
+from .experiment import Experiment, Task, again, searching
+from .facts import Piece, TrainedFacts
 from .speech import INPUTS, OUTPUTS, SETS, SHORTEST, load_speech, speech_name
 
 # %% ../nbs/07_speech_task.ipynb #4abbd492

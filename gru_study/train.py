@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .base import BadInput, digest
 from .cells import get_cell
-from .compile import version as kernels_version
+from .arithmetic import version as kernels_version
 from .engines import Diverged, Engine, Learner, learner_of, make_engine, processor, say
 from .experiment import Experiment, find_task
 from .folder import Run, advice, clear_run, difference, locked, open_run

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from typing_extensions import TypedDict
 
 from .base import BadInput
-from .experiment import Experiment, OptimName, Task, TrainedFacts, again, searching
+from .experiment import Experiment, OptimName, Task, again, searching
+from .facts import TrainedFacts
 from .text import CORPORA, corpus_name, load_text
 
 # %% ../nbs/07_translation_task.ipynb #30213ddd

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gru_study.cells import Cell, Recurrent
 from gru_study.compile import compile_cell
-from gru_study.kernels import gradients, make_layout, make_sparse, make_work, pack, unpack
+from gru_study.kernels import gradients, make_layout, make_work, pack, unpack
+from gru_study.losses import make_sparse
 from gru_study.trace import Untraceable, trace
 
 F = torch.nn.functional

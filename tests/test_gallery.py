@@ -96,7 +96,7 @@ def test_a_step_is_its_equation(name):
     x, state = rng.normal(size=(20, 3)), rng.normal(size=(cell.states, 2, n))
     if name == "slstm": state[2] = abs(state[2])
     given = tuple(torch.tensor(state)[:, :, None])
-    ours, last = net(torch.tensor(x)[None], given if cell.states > 1 else given[0])
+    ours, last = net(torch.tensor(x)[None], given)
     for k in range(2):
         W, U, b, c, *V = (w.detach().numpy() for w in net.layer(k))
         st, hidden = state[:, k], []
@@ -105,7 +105,7 @@ def test_a_step_is_its_equation(name):
             st = globals()[name](seen, st, *back, V[0] if V else None)
             hidden.append(st[0])
         x = np.array(hidden)
-        for a, e in zip(last if cell.states > 1 else (last,), st, strict=True):
+        for a, e in zip(last, st, strict=True):
             assert np.abs(a[k, 0].detach().numpy() - e).max() < 1e-10
     assert np.abs(ours[0].detach().numpy() - x).max() < 1e-10
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings, strategies as st
 from gru_study import gallery  # noqa: F401
 from gru_study.cells import CELLS, Recurrent
 from gru_study.compile import compile_cell
-from gru_study.kernels import LEAST, dense, gradients, make_layout, make_sparse, make_work, pack, unpack
+from gru_study.kernels import gradients, make_layout, make_work, pack, unpack
+from gru_study.losses import LEAST, dense, make_sparse
 
 BUILT_IN = [*CELLS.values()]
 STUDIED = [c.name for c in BUILT_IN if c.units]
@@ -137,7 +138,7 @@ import resource, sys
 from gru_study.experiment import Experiment
 from gru_study.engines import make_engine
 from gru_study.train import experiment_data
-from gru_study.kernels import make_sparse
+from gru_study.losses import make_sparse
 warm = experiment_data(Experiment(data=sys.argv[1]))
 make_engine(Experiment(data=sys.argv[1], weight_noise=0.01), warm).train_epoch(1)      # compiled
 e = Experiment(data="MuseData", weight_noise=0.075)
