@@ -1,12 +1,15 @@
 "The fused engine: random shapes against autograd, compiled once, small in memory, the torch engine's curves on music."
 import json
+import math
+import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import gru_study
+from conftest import ROOT, gru_study
 from hypothesis import given, settings, strategies as st
 
 from gru_study import gallery  # noqa: F401
@@ -175,3 +178,18 @@ def test_trials_in_threads_do_not_disturb_each_other(home, toy):
         alone = fit(spec(name, seed))
         for p, q in zip(load_model(result.run).parameters(), load_model(alone.run).parameters()):
             assert torch.equal(p, q)
+
+
+def test_a_kernel_is_not_kept_beyond_what_it_calls(tmp_path):
+    "numba looks at the file of a function alone; log_uniform stands in another than the logarithm that it calls"
+    shutil.copytree(ROOT / "gru_study", tmp_path / "gru_study", ignore=shutil.ignore_patterns("__pycache__"))
+    def asked():
+        code = "from gru_study.updates import log_uniform; print(log_uniform(2**23 - 1))"
+        env = os.environ | dict(PYTHONPATH=str(tmp_path), NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+        done = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+    assert asked() == asked() == pytest.approx(math.log(0.5), abs=1e-6)
+    kept = len([*(tmp_path / "cache").rglob("*.nbi")])
+    with open(tmp_path / "gru_study/arithmetic.py", "a") as file: file.write("\n@inner\ndef log(x): return x*0 + 7\n")
+    assert kept and asked() == asked() == 7
