@@ -13,6 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 from conftest import DATA, ROOT
+from scipy.io import wavfile
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "nbs/docs").glob("*.ipynb"))]
 MUSIC = dict(epoch=1, train_subset=9)
@@ -20,12 +21,14 @@ TEXT = dict(epoch=1, train_subset=60, valid_subset=20, hidden=8, emb=8, beam=1)
 SMALLER = { # by how a command begins, the longest counts: values that replace those shown, or are added
     "gru-study train": MUSIC,
     "gru-study train --task translate": TEXT,
+    "gru-study train --task speech": dict(epoch=1, train_subset=9, hidden=8),
     "gru-study search": MUSIC | dict(trials=2, seeds=1),
     "gru-study sweep music_lm": MUSIC | dict(rnn="tanh", lr=0.001),
     "gru-study sweep music_lm --grid rnn=gru,ugrnn.py:ugrnn": MUSIC | dict(rnn="ugrnn.py:ugrnn"),
     "gru-study sweep translate": TEXT | dict(rnn="gru", attention="general"),
     "papermill nbs/experiments/protocol.ipynb": MUSIC | dict(trials=2, seeds=1),
     "papermill nbs/experiments/translate.ipynb": TEXT,
+    "papermill nbs/experiments/speech_lm.ipynb": dict(epoch=1, train_subset=9, hidden=8),
     "gru-study sample": dict(steps=8),
 }
 ELSEWHERE = { # run by another test, which is named; parsed here
@@ -44,6 +47,7 @@ ONLY_PARSED = { # hours of work, or all of this test suite
     "~/gru/bin/pip install": "make package does it", "nbdev_test": "make test runs it on all", "pytest": "runs this",
     "make study": "CI and the first lines of README", "make test": "runs this", "make soak": "hours",
     "make audit": "asks the network", "make table2": "4 hours", "make multi30k": "3 hours",
+    "make speech": "3 hours",
 }
 
 
@@ -109,6 +113,10 @@ def place(tmp_path, home, monkeypatch):
     (tmp_path / "my_music").mkdir()
     for i in range(40):
         write_midi(np.eye(88, dtype=np.uint8)[np.arange(12) + 30 + i % 9], tmp_path / f"my_music/{i}.mid")
+    (tmp_path / "my_sounds").mkdir()
+    for i in range(8):
+        sound = np.random.default_rng(i).normal(0, 3000, 2000).astype(np.int16)
+        wavfile.write(tmp_path / f"my_sounds/{i}.wav", 8000, sound)
     lists = pickle.dumps({s: [[[60, 64, 67], [62]] * 9] * 3 for s in ("train", "valid", "test")})
     for name in ("JSB Chorales.pickle", "Nottingham.pickle"): (tmp_path / name).write_bytes(lists)
     words = ("Hund Katze Vogel Mann Kind".split(), "schläft liest wartet singt lacht".split(),
