@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from typing_extensions import TypedDict
 
 from .experiment import Experiment, Piece, Task, TrainedFacts, searching
-from .music import DATASETS, dataset_name, load_music
+from .music import dataset_name, load_music
+from .sets import DATASETS
 
 # %% ../nbs/07_music_task.ipynb #fa546c11
 def set_name(
