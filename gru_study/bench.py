@@ -25,19 +25,20 @@ import torch
 from plotly.subplots import make_subplots
 from torch import nn
 
-from .base import CELL_NAMES, BadInput
+from .base import CELL_NAMES, NOTES, BadInput
 from .cells import CELLS, get_cell, match_hidden, recurrent
+from .corpora import TextData
 from .experiment import Experiment
 from .folder import pretrained
-from .generate import sample_music
 from .models import MusicLM, OneThread, Translator, output_loss, pad_rolls
-from .music import NOTES, MusicData
 from .music_task import MUSIC
 from .plots import colour
-from .text import TextData, text_batches
 from .composing import load_model
 from .engines import TorchEngine, batches, descend, processor
 from .frames import FusedEngine
+from .rolls import MusicData
+from .sampling import sample_music
+from .tokens import text_batches
 from .translating import tensors, vocabulary_sizes, word_step
 from .translation_task import TranslationExperiment
 

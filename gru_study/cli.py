@@ -26,11 +26,14 @@ from . import __version__
 from gru_study.base import (
     BadInput, Failed, brief, check_place, data_file, find_path, known_files, printable, project_file, study_home,
     write_file)
+from .corpora import load_text, read_lines
 from .experiment import Experiment, Search, TaskName, all_tasks, explain, find_task, of_any_task
 from .folder import Run, find_run, open_run
-from .music import STEPS, MusicData, dataset_name, load_music, sampled_set, to_midi, to_npz
+from .midi import to_midi
+from .music import STEPS, dataset_name, load_music
 from .music_task import MUSIC
-from .text import load_text, read_lines
+from .rolls import MusicData, sampled_set
+from .sets import to_npz
 
 # %% ../nbs/15_cli.ipynb #25c2774f
 def flags_of(
@@ -133,7 +136,7 @@ def translations(
     "The best of each line, under a bar where it takes long"
     from tqdm import tqdm
 
-    from gru_study.generate import translate
+    from gru_study.beam import translate
     with tqdm(total=1., delay=2, leave=False, bar_format="translating: {percentage:.0f}% |{bar}| {elapsed}") as bar:
         model, fields = translator
         return translate(model, fields, lines, beam, alpha, watch=lambda share: bar.update(share - bar.n))

@@ -14,18 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import BadInput
+from .base import SPLITS, BadInput
 from .cells import get_cell
 from .engines import load_weights
 from .experiment import Experiment
 from .folder import Run
 from .frames import FrameLearner
-from .generate import harmonise, sample_music, to_wav
 from .losses import Frames, make_sparse
 from .metrics import FrameScores, MusicScores, baseline_scores, evaluate_music, frame_nll, sounding
+from .midi import to_midi
 from .models import FrameLM, MusicLM, pad_rolls
-from .music import SPLITS, STEPS, MusicData, load_music, sampled_set, to_midi, to_npz
+from .music import STEPS, load_music
 from .music_task import MUSIC
+from .rolls import MusicData, sampled_set
+from .sampling import harmonise, sample_music
+from .sets import to_npz
+from .synthesis import to_wav
 
 # %% ../nbs/09_composing.ipynb #e7951c84
 def cut_music(

@@ -23,7 +23,7 @@ from .base import NOTES, BadInput
 from .cells import CELLS, Recurrent
 from .metrics import frame_nll
 from .models import MusicLM, pad_rolls
-from .music import LOWEST, check_roll
+from .rolls import LOWEST, check_roll
 
 # %% ../nbs/06_inside.ipynb #d0d97ee4
 def opened(

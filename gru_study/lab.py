@@ -12,11 +12,7 @@ __all__ = ['TOLD', 'COMPILING', 'ALIVE', 'DONE_BY', 'FIELDS', 'MORE', 'TRAININGS
            'read_translator', 'said_by', 'Speak']
 
 # %% ../nbs/13_lab.ipynb #aef87a61
-import html
-import json
-import threading
-import time
-import zlib
+import html, json, threading, time, zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
@@ -34,17 +30,18 @@ from ipywidgets import (
 from plotly.offline import get_plotlyjs
 from pydantic import ValidationError
 
-from .base import BadInput, Failed, asset
+from .base import SPLITS, BadInput, Failed, asset
+from .beam import Translation, translate
 from .cells import CELLS, get_cell
 from .experiment import Experiment, explain, is_shipped
 from .folder import Run, find_run, open_run, pretrained
-from .generate import Translation, harmonise, roll_statistics, sample_music, to_wav, translate
 from .inside import (
     Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants)
 from .arithmetic import is_compiled
 from .metrics import FRAME_METRICS
+from .midi import to_midi
 from .models import MusicLM, OneThread, Translator, predict
-from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
+from .music import load_music
 from .music_task import MUSIC
 from .pictures import INK, in_words
 from .plots import (
@@ -53,6 +50,10 @@ from .report import (
     BESIDE, differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable)
 from .composing import load_model
 from .engines import learner_of
+from .rolls import MusicData, note_name, sampled_set
+from .sampling import harmonise, roll_statistics, sample_music
+from .sets import DATASETS, to_npz
+from .synthesis import to_wav
 from .train import fit
 from .translating import load_translator
 from .translation_task import TRANSLATION

@@ -24,7 +24,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from .base import BadInput
 from .losses import LEAST
 from .models import Translator, output_loss, pad_rolls
-from .text import detokenize, not_tested, tokenizer
+from .tokens import detokenize, not_tested, tokenizer
 
 # %% ../nbs/05_metrics.ipynb #f872b1b9
 class Metric(NamedTuple):

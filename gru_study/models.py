@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from . import gallery # noqa: F401, registers its cells
+from .base import NOTES
 from .cells import CELLS, Cell, recurrent, unroll
-from .music import NOTES
 
 # %% ../nbs/04_models.ipynb #f6129be2
 def pad_rolls(

@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 
 from .experiment import Experiment, Task, searching
 from .facts import Piece, TrainedFacts
-from .music import DATASETS, dataset_name, load_music
+from .music import dataset_name, load_music
+from .sets import DATASETS
 
 # %% ../nbs/07_music_task.ipynb #fa546c11
 def set_name(

@@ -24,8 +24,8 @@ from plotly.io.base_renderers import MimetypeRenderer
 from plotly.subplots import make_subplots
 
 from .base import CELL_NAMES
-from .music import LOWEST, note_name
 from .pictures import INK, outputs
+from .rolls import LOWEST, note_name
 
 # %% ../nbs/11_plots.ipynb #999c3abd
 STUDIED = {"tanh": "#009E73", "lstm": "#D55E00", "gru": "#0072B2"} # green, vermilion, blue

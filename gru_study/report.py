@@ -35,8 +35,9 @@ from .cells import count_parameters, get_cell, match_hidden, paper_count
 from .experiment import TASKS, Experiment, Search, find_task, inside_exp
 from .folder import Run, advice, finished
 from .metrics import FRAME_METRICS, SOUND_METRICS, WORD_METRICS, Interval, paired_difference, seed_difference
-from .music import CANONICAL, DATASETS, ROWS
+from .music import CANONICAL
 from .music_task import MUSIC
+from .sets import DATASETS, ROWS
 from .sweep import execute, notebook_file
 
 # %% ../nbs/12_report.ipynb #8e4f4377

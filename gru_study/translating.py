@@ -16,17 +16,18 @@ import torch
 from torch import Tensor
 
 from .base import BadInput
+from .beam import LONGEST, translate
 from .cells import get_cell
+from .corpora import Pairs, TextData, load_text
 from .engines import (
     Learner, Scorer, TorchEngine, descend, epoch_rng, load_weights, products, score_line)
 from .experiment import Experiment
 from .folder import Run
-from .generate import LONGEST, translate
 from .metrics import TokenScores, bleu_scores, evaluate_translator, translation_loss
 from .models import Translator
-from .text import (
-    Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies, make_fields, need_text,
-    not_tested, save_vocabularies, text_batches)
+from .tokens import (
+    build_vocabularies, even_batches, examples, load_vocabularies, make_fields, need_text, not_tested,
+    save_vocabularies, text_batches)
 from .translation_task import TRANSLATION, TranslationExperiment
 
 # %% ../nbs/09_translating.ipynb #bb327a0d

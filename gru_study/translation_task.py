@@ -13,9 +13,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from typing_extensions import TypedDict
 
 from .base import BadInput
+from .corpora import CORPORA, corpus_name, load_text
 from .experiment import Experiment, OptimName, Task, again, searching
 from .facts import TrainedFacts
-from .text import CORPORA, corpus_name, load_text
 
 # %% ../nbs/07_translation_task.ipynb #30213ddd
 def text_name(

@@ -18,13 +18,14 @@ import numpy as np
 import pandas as pd
 
 from .base import BadInput
+from .corpora import Pairs, TextData, load_text
 from .folder import Run
 from .metrics import WORD_METRICS, bleu_metrics, corpus_score, paired_bleu
 from .report import (
     Studies, by_data, finished_runs, history, in_markdown, is_trial, provenance, published, read_tables, settings,
     usable, write_tables)
+from .tokens import not_tested, tokenizer
 from .translation_task import TRANSLATION, TranslationExperiment
-from .text import Pairs, TextData, load_text, not_tested, tokenizer
 
 # %% ../nbs/12_translations.ipynb #762a59fa
 @dataclass(frozen=True)

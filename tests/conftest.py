@@ -54,7 +54,8 @@ def home(tmp_path, monkeypatch):
 def toy(tmp_path):
     "A small data set as .npz: random melodies with a rule, so that there is something to learn"
     from gru_study.base import write_file
-    from gru_study.music import MusicData, to_npz
+    from gru_study.rolls import MusicData
+    from gru_study.sets import to_npz
 
     rng = np.random.default_rng(0)
     def piece():

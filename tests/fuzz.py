@@ -287,7 +287,7 @@ def line_of(name: str, found: Found) -> str:
 # Music
 
 def toy_set(pieces: int = 12):
-    from gru_study.music import MusicData
+    from gru_study.rolls import MusicData
     rng = np.random.default_rng(0)
     piece = lambda: np.eye(88, dtype=np.uint8)[rng.choice([-2, 2], size=rng.integers(4, 9)).cumsum() + 40]
     return MusicData("toy", *([piece() for _ in range(n)] for n in (pieces, 3, 3)))
@@ -335,7 +335,7 @@ def npz_from_nothing(draw, good: bytes) -> bytes:
 
 @reader
 def npz(folder):
-    from gru_study.music import from_npz, to_npz
+    from gru_study.sets import from_npz, to_npz
     good = to_npz(toy_set())
     def read(case):
         data = from_npz(case / "x.npz")
@@ -368,7 +368,7 @@ def lists(folder):
 
 @reader
 def mat(folder):
-    from gru_study.music import from_mat
+    from gru_study.sets import from_mat
     from scipy.io import savemat
     good = []
     for compressed in (False, True):
@@ -412,7 +412,7 @@ STEPS = [0.5, 1., 1e-3, 1e-12, 1e-300, 1e300, float("inf"), float("nan"), 0., -1
 
 @reader
 def midi(folder):
-    from gru_study.music import midi_pieces, to_midi
+    from gru_study.midi import midi_pieces, to_midi
     good = [to_midi(toy_set().train[0]), to_midi(np.eye(88, dtype=np.uint8)[:20], 0.25, 180)]
     cases = st.builds(lambda data, step: {"x.mid": data, "step": str(step).encode()},
         midi_from_nothing() | damaged(good), st.sampled_from(STEPS[:1] * 5 + STEPS[:6]))
@@ -421,7 +421,7 @@ def midi(folder):
 
 @reader
 def midis(folder):
-    from gru_study.music import load_midi_folder, to_midi
+    from gru_study.midi import load_midi_folder, to_midi
     good = to_midi(toy_set().train[0])
     names = st.sampled_from(["a.mid", "b.MID", "._a.mid", "train/a.mid", "valid/b.mid", "test/c.midi",
         "x" * 200 + ".mid", "<b>.mid", "\n.mid", "ü/é.mid", ".mid", "a.txt", "d.mid/e.mid", os.fsdecode(b"\xff.mid")])
@@ -499,7 +499,7 @@ packed = st.builds(lambda data, times: gzip.compress(data, 1, mtime=0) * times, 
 
 @reader
 def lines(folder):
-    from gru_study.text import read_lines
+    from gru_study.corpora import read_lines
     def read(case):
         for f in case.iterdir():
             found, data = read_lines(f), f.read_bytes() if f.suffix != ".gz" else gzip.decompress(f.read_bytes())
@@ -509,7 +509,7 @@ def lines(folder):
 
 @reader
 def tsv(folder):
-    from gru_study.text import load_own, read_tsv
+    from gru_study.corpora import load_own, read_tsv
     good = b"Ein Hund.\tA dog.\nEine Katze.\tA cat.\r\n\tnothing\n" * 30
     row = st.lists(texts | st.sampled_from(["Hund", "Katze", "", " "]), min_size=1, max_size=3).map("\t".join)
     made = st.lists(row, max_size=60).map(lambda rows: "\n".join(rows).encode(errors="surrogatepass"))
@@ -519,7 +519,7 @@ def tsv(folder):
 
 @reader
 def own(folder):
-    from gru_study.text import load_own
+    from gru_study.corpora import load_own
     sides = [f"{split}.{l}{z}" for split in ("train", "valid", "test") for l in ("de", "en") for z in ("", ".gz")]
     content = lambda name: packed if name.endswith(".gz") else prose
     some = st.sets(st.sampled_from(sides[:4] + sides),
@@ -544,7 +544,7 @@ EVIL_XML = [LAUGHS, b"<seg>" * 200_000, b"<x>" + b"<seg>" * 3000 + b"</seg>" * 3
 
 @reader
 def iwslt(folder):
-    from gru_study.text import read_segments, read_tagged
+    from gru_study.corpora import read_segments, read_tagged
     def read(case):
         return [[l.encode() for l in (read_segments if f.suffix == ".xml" else read_tagged)(f)] for f in case.iterdir()]
     return Reader({"x.xml": XML, "train.tags.x": TALK}, one("x.xml",
@@ -571,7 +571,7 @@ def music_run(folder: Path) -> Case:
     "The files of a small run"
     from gru_study.base import write_file
     from gru_study.experiment import Experiment
-    from gru_study.music import to_npz
+    from gru_study.sets import to_npz
     from gru_study.train import fit
     at_home(folder / "good", lambda: fit(Experiment(data=str(write_file(folder / "toy.npz", to_npz(toy_set()))),
         hidden=3, epoch=3, engine="torch", save_dir="r")))
@@ -699,8 +699,8 @@ def vocabulary(folder):
 def search_files(folder: Path) -> Case:
     from gru_study.base import write_file
     from gru_study.experiment import Search
-    from gru_study.music import to_npz
     from gru_study.search import search
+    from gru_study.sets import to_npz
     at_home(folder / "good", lambda: search(Search(data=str(write_file(folder / "toy.npz", to_npz(toy_set()))),
         hidden=3, epoch=2, engine="torch", trials=2, seeds=1, workers=1, pruner="median", save_dir="s")))
     os.environ["GRU_STUDY_HOME"] = str(folder / "case")

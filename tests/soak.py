@@ -23,7 +23,8 @@ import psutil
 from fuzz import at_home, toy_set
 
 from gru_study.base import BadInput, Failed, write_file
-from gru_study.music import to_npz, write_midi
+from gru_study.midi import write_midi
+from gru_study.sets import to_npz
 
 ROOT = Path(__file__).parents[1]
 COMMAND = ("-c", "import sys; from gru_study.cli import main; sys.exit(main())") # gru-study, for any Python
@@ -342,7 +343,7 @@ def many_fits(soak):
 
 def corpus(soak: Soak, megabytes: int) -> str:
     "A parallel corpus of this size on disk, both sides: the captions, again and again with other numbers of persons"
-    from gru_study.text import captions
+    from gru_study.captions import captions
     (folder := soak.home / "data").mkdir(exist_ok=True)
     size = i = 0
     with (folder / "big.de").open("w") as de, (folder / "big.en").open("w") as en:
@@ -490,7 +491,7 @@ def flips_sweep(soak):
 
 @part
 def flips_cache(soak):
-    from gru_study.music import load_midi_folder
+    from gru_study.midi import load_midi_folder
     folder, sets = midi_folder(soak), soak.home / "cache/gru-study/sets"
     def read():
         data = load_midi_folder(folder)

@@ -89,7 +89,8 @@ def test_hostile_midi(home, tmp_path, content):
 def test_paths_mean_one_thing(tmp_path, toy, monkeypatch):
     "A relative path is that of the current folder, also when the study's home has the same name"
     import shutil
-    from gru_study.music import MusicData, to_npz
+    from gru_study.rolls import MusicData
+    from gru_study.sets import to_npz
     project = tmp_path / "project"
     (project / "sub").mkdir(parents=True)
     shutil.copy(toy, project / "rolls.npz")
@@ -122,7 +123,8 @@ def test_damaged_run_files(home, toy):
 
 
 def test_a_folder_of_midi_trains(home, tmp_path):
-    from gru_study.music import load_chorales, write_midi
+    from gru_study.midi import write_midi
+    from gru_study.music import load_chorales
     for i, roll in enumerate(load_chorales().test[:10]): write_midi(roll, tmp_path / f"songs/{i}.mid")
     done = gru_study("train", "--data", tmp_path / "songs", "--epoch", 1)
     assert done.returncode == 0, done.stderr

@@ -108,7 +108,7 @@ def parse(words: list[str]) -> None:
 @pytest.fixture
 def place(tmp_path, home, monkeypatch):
     "A folder with all that the pages speak of: the notebooks, MIDI files, two texts, a cell"
-    from gru_study.music import write_midi
+    from gru_study.midi import write_midi
     (tmp_path / "nbs").symlink_to(ROOT / "nbs")
     (tmp_path / "my_music").mkdir()
     for i in range(40):

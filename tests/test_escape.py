@@ -28,8 +28,9 @@ def home(tmp_path_factory):
     from gru_study.base import write_file
     from gru_study.experiment import Experiment, Search
     from gru_study.folder import Run
-    from gru_study.music import MusicData, to_npz
+    from gru_study.rolls import MusicData
     from gru_study.search import search
+    from gru_study.sets import to_npz
     from gru_study.train import fit
 
     home = tmp_path_factory.mktemp("home")
@@ -173,7 +174,7 @@ compose.compose()
 compose
 ###
 import gru_study.lab
-from gru_study.generate import Translation
+from gru_study.beam import Translation
 import numpy as np
 said = Translation(HOSTILE, HOSTILE[:2], " ".join(HOSTILE), -1., np.ones((2, len(HOSTILE))))
 gru_study.lab.said_by = lambda names, sentence, beam: dict.fromkeys(names, said)

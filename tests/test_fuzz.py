@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from fuzz import READERS, XML, varlen
 
-from gru_study.base import BadInput
-from gru_study.music import NOTES, from_npz, load_midi_folder, read_midi
-from gru_study.text import load_own, read_lines, read_segments, read_tsv
+from gru_study.base import NOTES, BadInput
+from gru_study.corpora import load_own, read_lines, read_segments, read_tsv
+from gru_study.midi import load_midi_folder, read_midi
+from gru_study.sets import from_npz
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -21,7 +21,7 @@ def squeezed(text): return "".join(text.split())
 def test_a_perfect_translation_scores_100(language):
     "Read, split and joined: to the letter, and 100.00 for the whole and for each line, however short"
     from gru_study.metrics import bleu_scores
-    from gru_study.text import detokenize, tokenizer
+    from gru_study.tokens import detokenize, tokenizer
     lines = SENTENCES[language]
     words = [tokenizer(language)(line) for line in lines]
     assert [detokenize(w, language) for w in words] == lines
@@ -34,7 +34,7 @@ def test_a_perfect_translation_scores_100(language):
 @pytest.mark.parametrize("language", SENTENCES)
 def test_words_of_a_model(language):
     "By the rule alone, as words that were never read"
-    from gru_study.text import detokenize, tokenizer
+    from gru_study.tokens import detokenize, tokenizer
     lines = SENTENCES[language]
     wrong = [line for line in lines if detokenize(plain(tokenizer(language)(line)), language) != line]
     assert len(wrong) <= {"de": 2}.get(language, 1), wrong
@@ -43,7 +43,7 @@ def test_words_of_a_model(language):
 @pytest.mark.parametrize("language,text", PERFECT.items())
 def test_cases(language, text):
     from gru_study.metrics import bleu_scores
-    from gru_study.text import detokenize, tokenizer
+    from gru_study.tokens import detokenize, tokenizer
     words = tokenizer(language)(text)
     for said in (words, plain(words)):
         assert detokenize(said, language) == text
@@ -60,7 +60,7 @@ LETTERS = st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(MA
 @given(letters=st.lists(LETTERS, max_size=30))
 def test_any_text_comes_back(language, letters):
     "Whatever was read comes back but for the kind and number of its spaces; by the rule no letter is lost or moved"
-    from gru_study.text import detokenize, tokenizer
+    from gru_study.tokens import detokenize, tokenizer
     text = "".join(letters)
     words = tokenizer(language)(text)
     assert detokenize(words, language) == " ".join(text.split())
@@ -74,7 +74,7 @@ def test_any_text_comes_back(language, letters):
 @pytest.mark.parametrize("language", ["en", "fr", "zh", "ar", "th"])
 def test_odd_lines(text, language):
     from gru_study.metrics import bleu_scores
-    from gru_study.text import detokenize, tokenizer
+    from gru_study.tokens import detokenize, tokenizer
     words = tokenizer(language)(text)
     assert detokenize(words, language) == " ".join(text.split())
     score = bleu_scores([words, tokenizer(language)("ok, ok (ok)!")], [text, "ok, ok (ok)!"], language)["bleu"]
@@ -99,8 +99,9 @@ def test_tokenizers_of_bleu():
 @pytest.mark.parametrize("language,before", [("de", 0.99871), ("en", 0.99843)])
 def test_multi30k_comes_back(language, before):
     "As many lines by the rule as before there were rules for other languages, all lines of the test sets as before"
+    from gru_study.corpora import load_text
     from gru_study.metrics import bleu_scores
-    from gru_study.text import detokenize, load_text, tokenizer
+    from gru_study.tokens import detokenize, tokenizer
     data, side = load_text("multi30k_de_en"), "source" if language == "de" else "target"
     lines = [line for split in ("train", "valid", *data.tests) for line in getattr(data[split], side)]
     words = [tokenizer(language)(line) for line in lines]

@@ -101,9 +101,9 @@ def test_readme_has_the_recorded_results():
 
 def test_readme_has_the_rows_of_the_data_sets():
     "Each name that data= knows, and each fault, as the rows have them"
-    from gru_study.music import DATASETS
+    from gru_study.corpora import CORPORA
     from gru_study.report import fault_list, readme_data
-    from gru_study.text import CORPORA
+    from gru_study.sets import DATASETS
     readme = (ROOT / "README.md").read_text()
     assert readme_data() in readme, "tests/in_step.py --write-readme"
     (section,) = re.findall("## Data\n(.+?)\n## ", readme, re.S)

@@ -241,7 +241,7 @@ def test_the_house_knows_no_task(name):
     assert not reached & OF_A_TASK and len(OF_A_TASK) >= 5 # nor through what it imports
 
 
-DATA_OF = dict(music="music_lm", speech="speech", text="translate") # each reads its task's rows of datasets.json
+DATA_OF = dict(sets="music_lm", speech="speech", corpora="translate") # each reads its task's rows of datasets.json
 
 
 def named_tasks(name):

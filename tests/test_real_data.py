@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import DATA, gru_study
 
-from gru_study.base import asset
+from gru_study.base import SPLITS, asset
 from gru_study.metrics import Unigram, baseline_scores
-from gru_study.music import CANONICAL, SPLITS, load_chorales, load_music
+from gru_study.music import CANONICAL, load_chorales, load_music
 
 FACTS = json.loads(asset("datasets.json").read_text())["music_lm"]
 FOUR = ("JSB", "Nottingham", "MuseData", "Piano-midi")  # whose baselines are known from elsewhere

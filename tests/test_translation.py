@@ -57,7 +57,7 @@ FORK = """
 import json, os, sys
 import gru_study.translating, sacrebleu, torch._dynamo, torchtext.datasets
 from gru_study.cli import main
-for language in ("de", "en"): gru_study.text.tokenizer(language)
+for language in ("de", "en"): gru_study.tokens.tokenizer(language)
 for line in sys.stdin:
     words, folder, env, before = json.loads(line)
     if not (child := os.fork()):
@@ -218,7 +218,7 @@ def test_hostile_texts(home, command, tmp_path, name):
 
 def sentences(n, start=0):
     "Pairs of the embedded corpus"
-    from gru_study.text import captions
+    from gru_study.captions import captions
     return captions()[start:start + n]
 
 
@@ -227,7 +227,8 @@ def test_texts_in_any_dress(home, command, tmp_path):
 
     None is lost but those with an empty side, no line is set against another's translation.
     """
-    from gru_study.text import examples, load_text, make_fields
+    from gru_study.corpora import load_text
+    from gru_study.tokens import examples, make_fields
     strange = [line for line in ODD if "\r" not in line]
     pairs = [*sentences(60), *((line, f"{i} {line}") for i, line in enumerate(strange)),
         ("", "alone"), ("allein", " "), *sentences(30, 60)]
@@ -296,8 +297,9 @@ def tiny():
     "A translator with random weights, and its fields"
     import torch
     from gru_study.cells import CELLS
+    from gru_study.corpora import load_captions
     from gru_study.models import Translator
-    from gru_study.text import build_vocabularies, examples, load_captions, make_fields
+    from gru_study.tokens import build_vocabularies, examples, make_fields
     fields = make_fields(("de", "en"))
     build_vocabularies(examples(load_captions().train[:200], fields), fields)
     torch.manual_seed(0)
@@ -309,7 +311,7 @@ def tiny():
 
 def test_a_line_of_5000_words(tiny):
     "Translated whole, in pieces: every word is in the source; memory stays small"
-    from gru_study.generate import translate
+    from gru_study.beam import translate
     text = " ".join(f"{'Hund' if i % 3 else 'Katze'}{'.' if i % 17 == 0 else ''}" for i in range(5000))
     tracemalloc.start()
     before = time.process_time()
@@ -324,7 +326,7 @@ def test_a_line_of_5000_words(tiny):
 def test_strange_lines_keep_their_places(tiny):
     "Each line's translation is the one it has alone; empty lines stay empty; none is broken in two"
     import spacy
-    from gru_study.generate import translate
+    from gru_study.beam import translate
     lines = ODD + [s for s, _ in sentences(30)] + ODD[::-1] + ["Katze. " * 60]
     together = [best for best, *_ in translate(*tiny, lines)]
     alone = [best for best, *_ in translate(*tiny, lines, batch=1)]
@@ -338,7 +340,7 @@ def test_strange_lines_keep_their_places(tiny):
 
 def test_no_mark_in_a_translation(tiny):
     "The beginning of a sentence and padding are no words, whatever a network without training makes of them"
-    from gru_study.generate import translate
+    from gru_study.beam import translate
     for beam in (1, 5):
         said = {token for found in translate(*tiny, ODD, beam) for t in found for token in t.tokens}
         assert said and not said & {"<bos>", "<eos>", "<pad>"}
@@ -478,7 +480,7 @@ def test_words_that_the_vocabulary_lacks(study, command):
     assert found[1]["n_best"][0] == {k: found[1][k] for k in ("text", "score")}
 
 
-SLOW = ("import time, gru_study.generate as g; real = g.extend; "
+SLOW = ("import time, gru_study.beam as g; real = g.extend; "
     "g.extend = lambda *args: (time.sleep(0.4), real(*args))[1]")
 
 
@@ -509,7 +511,7 @@ def test_translate_refuses(study, command, tmp_path, words, sentence):
 @pytest.mark.real_data
 def test_multi30k():
     "As many pairs as published, in the order of the files, in either direction"
-    from gru_study.text import load_text
+    from gru_study.corpora import load_text
     data, back = load_text("multi30k_de_en"), load_text("multi30k_en_de")
     for split, name, n in (
             ("train", "train", 29_000), ("valid", "val", 1_014),
@@ -527,9 +529,10 @@ def test_a_batch_is_its_sentences():
     "The loss of 128 real sentences at once is the mean over their words, each sentence by itself"
     import torch
     from gru_study.cells import CELLS
+    from gru_study.corpora import load_text
     from gru_study.metrics import translation_loss
     from gru_study.models import Translator
-    from gru_study.text import build_vocabularies, examples, load_text, make_fields, text_batches
+    from gru_study.tokens import build_vocabularies, examples, make_fields, text_batches
     from gru_study.translating import tensors
     fields = make_fields(("de", "en"))
     found = examples(load_text("multi30k_de_en").valid[:128], fields)
