@@ -23,9 +23,9 @@ from pydantic_settings import (
     BaseSettings, CliApp, CliPositionalArg, CliSubCommand, NoDecode, SettingsConfigDict, SettingsError)
 
 from . import __version__
-from gru_study.base import (
-    BadInput, Failed, brief, check_place, data_file, find_path, known_files, printable, project_file, study_home,
-    write_file)
+from .base import BadInput, Failed, brief, find_path, printable, project_file, study_home
+from .datasets import data_file, known_files
+from .files import check_place, write_file
 from .experiment import TASKS, Experiment, Search, TaskName, explain, find_task, of_any_task
 from .folder import Run, find_run, open_run
 from .music import STEPS, MusicData, dataset_name, load_music, sampled_set, to_midi, to_npz
@@ -349,14 +349,15 @@ class Bench(BaseModel):
 
     def cli_cmd(self) -> None:
         from pandas import DataFrame
-        from gru_study.bench import NO_JAX, bench
+        from gru_study.bench import bench
+        from gru_study.rivals import NO_JAX
         if self.out.is_dir(): raise BadInput.found("out", str(self.out), "a file")
         check_place(self.out, "out")
         data, corpus = load_music(self.data), load_text(self.corpus)
         if not find_spec("jax"): print(f"the rest is measured: {NO_JAX}", file=sys.stderr)
         result = bench(data, corpus, self.repeats, self.growth, self.own)
         print(result["data"], "on", result["processor"])
-        for table in ("cells", "own", "layers", "jax", "sampling", "growth"):
+        for table in ("cells", "own", "layers", "jax", "sound", "sampling", "growth"):
             if not result[table]: continue
             print("\n" + DataFrame(result[table]).to_string(index=False, float_format="{:.4g}".format))
         print(f"\ntwo trials on two threads: {result['two trials on two threads']:.2f} times the throughput of one")

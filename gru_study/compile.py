@@ -23,7 +23,8 @@ import numpy as np
 from numba import cfunc, from_dtype, types
 
 from .arithmetic import can_keep, line
-from .base import cache_dir, digest, write_file
+from .base import cache_dir
+from .files import digest, write_file
 from .cells import Cell
 from .trace import Graph, Symbol, Trace, each, needed, plain, power, symbol, trace
 

@@ -26,7 +26,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from typing_extensions import TypedDict
 
-from .base import CELL_NAMES, OPTIMIZERS, BadInput, absolute, brief, cores, find_path, folder_name, study_home
+from .base import CELL_NAMES, OPTIMIZERS, BadInput, absolute, brief, cores, find_path, study_home
+from .files import folder_name
 
 # %% ../nbs/07_experiment.ipynb #048a1bb7
 def cell_name(

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from .base import (
-    DIGESTS, BadInput, absolute, asset, check_place, parse_json, read_checked, study_home, write_checked)
+from .base import BadInput, absolute, asset, study_home
+from .files import DIGESTS, check_place, parse_json, read_checked, write_checked
 from .experiment import SHIPPED, TASKS, Experiment, Search, explain, facts_of, find_task, is_shipped
 
 # %% ../nbs/07_folder.ipynb #abc887bf

@@ -36,6 +36,7 @@ from pydantic import ValidationError
 
 from .base import BadInput, Failed, asset
 from .cells import CELLS, get_cell
+from .colours import colour, in_figure
 from .experiment import Experiment, explain, is_shipped
 from .folder import Run, find_run, open_run, pretrained
 from .generate import Translation, harmonise, roll_statistics, sample_music, to_wav, translate
@@ -46,9 +47,10 @@ from .metrics import FRAME_METRICS
 from .models import MusicLM, OneThread, Translator, predict
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
 from .music_task import MUSIC
-from .pictures import INK, in_words
-from .plots import (
-    attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll)
+from .description import in_words
+from .marks import INK
+from .plots import attention_map, curves, piano_roll
+from .units import event_figure, flow_figure, inside_figure
 from .report import (
     BESIDE, differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable)
 from .composing import load_model

@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from .base import (
-    NOTES, SPLITS, BadInput, as_text, asset, at_most, brief, cache_dir, data_file, datasets, digest, find_path,
-    folder_name, own_files, parse_json, split_files, write_file)
+from .base import NOTES, SPLITS, BadInput, asset, brief, cache_dir, find_path
+from .datasets import as_text, at_most, data_file, datasets, own_files, split_files
+from .files import digest, folder_name, parse_json, write_file
 
 # %% ../nbs/02_music.ipynb #40ca7dd4
 LOWEST = 21 # MIDI number of the lowest key, A0

@@ -28,13 +28,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gru_study.base import (
-    DIGESTS, BadInput, Failed, asset, brief, datasets, digest, parse_json, project_file, spellings, study_home,
-    write_file)
+from .base import BadInput, Failed, asset, brief, project_file, study_home
+from .datasets import datasets, spellings
+from .files import DIGESTS, digest, parse_json, write_file
 from .cells import count_parameters, get_cell, match_hidden, paper_count
 from .experiment import TASKS, Experiment, Search, find_task, inside_exp
 from .folder import Run, advice, finished
-from .metrics import FRAME_METRICS, SOUND_METRICS, WORD_METRICS, Interval, paired_difference, seed_difference
+from .metrics import FRAME_METRICS, SOUND_METRICS, WORD_METRICS
+from .significance import Interval, paired_difference, seed_difference
 from .music import CANONICAL, DATASETS, ROWS
 from .music_task import MUSIC
 from .sweep import execute, notebook_file

@@ -30,8 +30,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from .base import (
-    BadInput, absolute, brief, cache_dir, data_file, datasets, digest, find_path, spellings, study_home, write_file)
+from .base import BadInput, absolute, brief, cache_dir, find_path, study_home
+from .datasets import data_file, datasets, spellings
+from .files import digest, write_file
 from .music import at_most
 
 # %% ../nbs/03_text.ipynb #3b6fe23c

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import BadInput, digest
+from .base import BadInput
+from .files import digest
 from .cells import get_cell
 from .compile import version as kernels_version
 from .engines import Diverged, Engine, Learner, learner_of, make_engine, processor, say

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from .base import BadInput
+from .bleu import bleu_scores
 from .cells import get_cell
 from .engines import (
     Learner, Scorer, TorchEngine, descend, epoch_rng, load_weights, products, score_line)
 from .experiment import Experiment
 from .folder import Run
 from .generate import LONGEST, translate
-from .metrics import TokenScores, bleu_scores, evaluate_translator, translation_loss
+from .metrics import TokenScores, evaluate_translator, translation_loss
 from .models import Translator
 from .text import (
     Pairs, TextData, build_vocabularies, even_batches, examples, load_text, load_vocabularies, make_fields, need_text,

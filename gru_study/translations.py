@@ -18,8 +18,10 @@ import numpy as np
 import pandas as pd
 
 from .base import BadInput
+from .bleu import bleu_metrics, corpus_score
 from .folder import Run
-from .metrics import WORD_METRICS, bleu_metrics, corpus_score, paired_bleu
+from .metrics import WORD_METRICS
+from .significance import paired_bleu
 from .report import (
     Studies, by_data, finished_runs, history, in_markdown, is_trial, provenance, published, read_tables, settings,
     usable, write_tables)

@@ -18,7 +18,8 @@ from mido import Message, MetaMessage, MidiFile, MidiTrack
 from scipy.io import loadmat, savemat
 from test_commands import one_line
 
-from gru_study.base import BadInput, asset, data_file
+from gru_study.base import BadInput, asset
+from gru_study.datasets import data_file
 from gru_study.music import (
     CANONICAL, SPLITS, build_chorales, from_npz, load_canonical, load_chorales, load_midi_folder, load_music,
     midi_pieces, read_midi)
