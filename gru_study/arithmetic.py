@@ -25,7 +25,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload, register_jitable
 from numba.np.arrayobj import make_array, populate_array
 
-from .base import digest
+from .files import digest
 
 # %% ../nbs/01_arithmetic.ipynb #1533b181
 def can_keep() -> bool:

@@ -23,17 +23,18 @@ from pydantic_settings import (
     BaseSettings, CliApp, CliPositionalArg, CliSubCommand, NoDecode, SettingsConfigDict, SettingsError)
 
 from . import __version__
-from gru_study.base import (
-    BadInput, Failed, brief, check_place, data_file, find_path, known_files, printable, project_file, study_home,
-    write_file)
+from .base import BadInput, Failed, brief, find_path, printable, project_file, study_home
 from .corpora import load_text, read_lines
+from .datasets import data_file, known_files
 from .experiment import Experiment, Search, TaskName, all_tasks, explain, find_task, of_any_task
+from .files import check_place, write_file
 from .folder import Run, find_run, open_run
 from .midi import to_midi
 from .music import STEPS, dataset_name, load_music
 from .music_task import MUSIC
 from .rolls import MusicData, sampled_set
 from .sets import to_npz
+
 
 # %% ../nbs/15_cli.ipynb #25c2774f
 def flags_of(
@@ -352,14 +353,15 @@ class Bench(BaseModel):
 
     def cli_cmd(self) -> None:
         from pandas import DataFrame
-        from gru_study.bench import NO_JAX, bench
+        from gru_study.bench import bench
+        from gru_study.rivals import NO_JAX
         if self.out.is_dir(): raise BadInput.found("out", str(self.out), "a file")
         check_place(self.out, "out")
         data, corpus = load_music(self.data), load_text(self.corpus)
         if not find_spec("jax"): print(f"the rest is measured: {NO_JAX}", file=sys.stderr)
         result = bench(data, corpus, self.repeats, self.growth, self.own)
         print(result["data"], "on", result["processor"])
-        for table in ("cells", "own", "layers", "jax", "sampling", "growth"):
+        for table in ("cells", "own", "layers", "jax", "sound", "sampling", "growth"):
             if not result[table]: continue
             print("\n" + DataFrame(result[table]).to_string(index=False, float_format="{:.4g}".format))
         print(f"\ntwo trials on two threads: {result['two trials on two threads']:.2f} times the throughput of one")

@@ -23,9 +23,11 @@ import numpy as np
 from numba import cfunc, from_dtype, types
 
 from .arithmetic import can_keep, line, version
-from .base import cache_dir, digest, write_file
+from .base import cache_dir
 from .cells import Cell
+from .files import digest, write_file
 from .trace import Graph, Symbol, Trace, each, needed, plain, power, symbol, trace
+
 
 # %% ../nbs/01_compile.ipynb #cc934ad5
 def choose(condition, a, b): return each("where", condition, a, b)

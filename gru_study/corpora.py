@@ -17,9 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import overload
 
-from .base import (
-    BadInput, absolute, at_most, brief, cache_dir, data_file, datasets, digest, find_path, spellings, study_home)
+from .base import BadInput, absolute, brief, cache_dir, find_path, study_home
 from .captions import captions
+from .datasets import at_most, data_file, datasets, spellings
+from .files import digest
 
 # %% ../nbs/03_corpora.ipynb #c86cbb51
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from pydantic import (
     ValidationInfo, create_model, model_validator)
 from pydantic.fields import FieldInfo
 
-from .base import CELL_NAMES, OPTIMIZERS, BadInput, absolute, brief, cores, find_path, folder_name, study_home
+from .base import CELL_NAMES, OPTIMIZERS, BadInput, absolute, brief, cores, find_path, study_home
+from .files import folder_name
 
 # %% ../nbs/07_experiment.ipynb #048a1bb7
 def cell_name(

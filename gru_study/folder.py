@@ -15,10 +15,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from .base import (
-    DIGESTS, BadInput, absolute, asset, check_place, parse_json, read_checked, study_home, write_checked)
+from .base import BadInput, absolute, asset, study_home
 from .experiment import SHIPPED, Experiment, Search, all_tasks, explain, is_shipped
 from .facts import facts_of
+from .files import DIGESTS, check_place, parse_json, read_checked, write_checked
+
 
 # %% ../nbs/07_folder.ipynb #abc887bf
 def agree(

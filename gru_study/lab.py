@@ -30,26 +30,28 @@ from ipywidgets import (
 from plotly.offline import get_plotlyjs
 from pydantic import ValidationError
 
+from .arithmetic import is_compiled
 from .base import SPLITS, BadInput, Failed, asset
 from .beam import Translation, translate
 from .cells import CELLS, get_cell
+from .colours import colour, in_figure
+from .composing import load_model
+from .description import in_words
+from .engines import learner_of
 from .experiment import Experiment, explain, is_shipped
 from .folder import Run, find_run, open_run, pretrained
 from .inside import (
     Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants)
-from .arithmetic import is_compiled
+from .marks import INK
 from .metrics import FRAME_METRICS
 from .midi import to_midi
 from .models import MusicLM, OneThread, Translator, predict
 from .music import load_music
 from .music_task import MUSIC
-from .pictures import INK, in_words
-from .plots import (
-    attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll)
-from .report import (
-    BESIDE, differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable)
-from .composing import load_model
-from .engines import learner_of
+from .plots import attention_map, curves, piano_roll
+from gru_study.report import (
+    BESIDE, differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled,
+    usable)
 from .rolls import MusicData, note_name, sampled_set
 from .sampling import harmonise, roll_statistics, sample_music
 from .sets import DATASETS, to_npz
@@ -57,6 +59,8 @@ from .synthesis import to_wav
 from .train import fit
 from .translating import load_translator
 from .translation_task import TRANSLATION
+from .units import event_figure, flow_figure, inside_figure
+
 
 # %% ../nbs/13_lab.ipynb #45ef96f2
 class Source(Widget):

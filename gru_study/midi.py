@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import (
-    NOTES, SPLITS, BadInput, as_text, at_most, brief, digest, own_files, split_files, write_file)
+from .base import NOTES, SPLITS, BadInput, brief
+from .datasets import as_text, at_most, own_files, split_files
+from .files import digest, write_file
 from .rolls import LONGEST_PIECE, LOWEST, MusicData, held_notes, note_name
 from .sets import LARGEST_SET, cached, own_name
 

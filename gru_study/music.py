@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import NOTES, SPLITS, BadInput, asset, data_file, find_path
+from .base import NOTES, SPLITS, BadInput, asset, find_path
+from .datasets import data_file
 from .midi import load_midi_folder
 from .rolls import LOWEST, MusicData
 from .sets import ALIASES, DATASETS, ROWS, from_mat, from_npz, read_lists
+
 
 # %% ../nbs/02_music.ipynb #76d1f383
 CANONICAL = { # name: file

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .base import BadInput, at_most, brief
+from .base import BadInput, brief
+from .datasets import at_most
 
 # %% ../nbs/01_pickles.ipynb #a61a60e4
 class Stored(list):

@@ -28,17 +28,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gru_study.base import (
-    DIGESTS, BadInput, Failed, asset, brief, datasets, digest, parse_json, project_file, spellings, study_home,
-    write_file)
+from .base import BadInput, Failed, asset, brief, project_file, study_home
 from .cells import count_parameters, get_cell, match_hidden, paper_count
+from .datasets import datasets, spellings
 from .experiment import TASKS, Experiment, Search, find_task, inside_exp
+from .files import DIGESTS, digest, parse_json, write_file
 from .folder import Run, advice, finished
-from .metrics import FRAME_METRICS, SOUND_METRICS, WORD_METRICS, Interval, paired_difference, seed_difference
+from .metrics import FRAME_METRICS, SOUND_METRICS, WORD_METRICS
 from .music import CANONICAL
 from .music_task import MUSIC
 from .sets import DATASETS, ROWS
+from .significance import Interval, paired_difference, seed_difference
 from .sweep import execute, notebook_file
+
 
 # %% ../nbs/12_report.ipynb #8e4f4377
 def finished_runs(

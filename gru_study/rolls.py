@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .base import NOTES, SPLITS, BadInput, at_most
+from .base import NOTES, SPLITS, BadInput
+from .datasets import at_most
 
 # %% ../nbs/01_rolls.ipynb #40ca7dd4
 LOWEST = 21 # MIDI number of the lowest key, A0

@@ -21,7 +21,8 @@ import optuna
 from optuna.trial import TrialState
 from sqlalchemy import URL
 
-from .base import DIGESTS, BadInput, Failed
+from .base import BadInput, Failed
+from .files import DIGESTS
 from .experiment import Search
 from .folder import Run, advice, clear_run, locked, open_run
 from .engines import Diverged

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from .base import (
-    NOTES, SPLITS, BadInput, at_most, brief, cache_dir, datasets, digest, folder_name, parse_json, write_file)
+from .base import NOTES, SPLITS, BadInput, brief, cache_dir
+from .datasets import at_most, datasets
+from .files import digest, folder_name, parse_json, write_file
 from .pickles import LARGEST_LISTS, read_pickle
 from .rolls import LOWEST, MusicData, check_roll
 

@@ -18,14 +18,16 @@ import torch
 from torch import Tensor
 
 from .base import SPLITS, BadInput
+from .density import Signal, SpeechScores, evaluate_speech, mixture_nll, speech_baselines
 from .engines import load_weights
 from .folder import Run
 from .frames import FrameLearner
 from .losses import LEAST, Frames, dense
-from .metrics import FrameScores, Signal, SpeechScores, evaluate_speech, mixture_nll, speech_baselines
+from .metrics import FrameScores
 from .models import FrameLM, pad_rolls
 from .speech import INPUTS, OUTPUTS, SpeechData, frames, load_speech
 from .speech_task import COMPONENTS, DESCRIBED, SPEECH, SpeechExperiment
+
 
 # %% ../nbs/09_speaking.ipynb #7c023953
 @dataclass(frozen=True, eq=False)

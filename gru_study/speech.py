@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import (
-    SPLITS, BadInput, archived, as_text, asset, at_most, brief, cache_dir, check_known, datasets, digest,
-    digest_of_all, find_file, find_path, own_files, parse_json, split_files, write_file)
+from .base import SPLITS, BadInput, asset, brief, cache_dir, find_path
+from .datasets import (
+    archived, as_text, at_most, check_known, datasets, digest_of_all, find_file, own_files, split_files)
+from .files import digest, parse_json, write_file
 
 # %% ../nbs/02_speech.ipynb #1e237ea2
 INPUTS, OUTPUTS = 20, 10 # samples seen, samples predicted

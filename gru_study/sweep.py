@@ -24,9 +24,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gru_study.base import (
-    BadInput, absolute, asset, brief, cores, find_path, folder_name, now_compiling, project_file, study_home,
-    write_file)
+from .base import BadInput, absolute, asset, brief, cores, find_path, now_compiling, project_file, study_home
+from .files import folder_name, write_file
 from .experiment import Experiment, Search, inside_exp, make_experiment
 from .folder import open_run
 from .pictures import MIME, to_draw

@@ -19,8 +19,10 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
-from .base import BadInput, cache_dir, digest, write_file
+from .base import BadInput, cache_dir
 from .corpora import Pairs
+from .files import digest, write_file
+
 
 # %% ../nbs/03_tokens.ipynb #3b6fe23c
 def need_text():

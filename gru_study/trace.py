@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import digest
+from .files import digest
 from .cells import Cell
 
 # %% ../nbs/00_trace.ipynb #a69d66b0

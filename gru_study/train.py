@@ -21,14 +21,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import BadInput, digest
-from .cells import get_cell
 from .arithmetic import version as kernels_version
+from .base import BadInput
+from .cells import get_cell
 from .engines import Diverged, Engine, Learner, learner_of, make_engine, processor, say
 from .experiment import Experiment, find_task
+from .files import digest
 from .folder import Run, advice, clear_run, difference, locked, open_run
 from .models import OneThread
 from .trace import fingerprint
+
 
 # %% ../nbs/08_train.ipynb #50118eb9
 COLUMNS = ("epoch", "train_loss", "train_nll", "valid_loss", "valid_nll", "grad_norm", "seconds")

@@ -17,18 +17,19 @@ from torch import Tensor
 
 from .base import BadInput
 from .beam import LONGEST, translate
+from .bleu import bleu_scores
 from .cells import get_cell
 from .corpora import Pairs, TextData, load_text
-from .engines import (
-    Learner, Scorer, TorchEngine, descend, epoch_rng, load_weights, products, score_line)
+from .engines import Learner, Scorer, TorchEngine, descend, epoch_rng, load_weights, products, score_line
 from .experiment import Experiment
 from .folder import Run
-from .metrics import TokenScores, bleu_scores, evaluate_translator, translation_loss
+from .metrics import TokenScores, evaluate_translator, translation_loss
 from .models import Translator
 from .tokens import (
     build_vocabularies, even_batches, examples, load_vocabularies, make_fields, need_text, not_tested,
     save_vocabularies, text_batches)
 from .translation_task import TRANSLATION, TranslationExperiment
+
 
 # %% ../nbs/09_translating.ipynb #bb327a0d
 def cut_text(

@@ -18,14 +18,17 @@ import numpy as np
 import pandas as pd
 
 from .base import BadInput
+from .bleu import bleu_metrics, corpus_score
 from .corpora import Pairs, TextData, load_text
 from .folder import Run
-from .metrics import WORD_METRICS, bleu_metrics, corpus_score, paired_bleu
+from .metrics import WORD_METRICS
 from .report import (
     Studies, by_data, finished_runs, history, in_markdown, is_trial, provenance, published, read_tables, settings,
     usable, write_tables)
+from .significance import paired_bleu
 from .tokens import not_tested, tokenizer
 from .translation_task import TRANSLATION, TranslationExperiment
+
 
 # %% ../nbs/12_translations.ipynb #762a59fa
 @dataclass(frozen=True)

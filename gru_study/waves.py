@@ -10,8 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .pictures import INK
-from .plots import NOTES_SCALE, in_figure
+from .colours import NOTES_SCALE, in_figure
+from .marks import INK
 
 # %% ../nbs/11_waves.ipynb #e173354f
 def spectrogram(

@@ -53,7 +53,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def toy(tmp_path):
     "A small data set as .npz: random melodies with a rule, so that there is something to learn"
-    from gru_study.base import write_file
+    from gru_study.files import write_file
     from gru_study.rolls import MusicData
     from gru_study.sets import to_npz
 

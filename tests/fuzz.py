@@ -474,7 +474,7 @@ def sounds(folder):
 def archive(folder):
     "Not only as it came, but also with what is packed in it damaged"
     import tarfile
-    from gru_study.base import archived, digest_of_all
+    from gru_study.datasets import archived, digest_of_all
     plain = []
     for kind in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         with tarfile.open(fileobj=(out := io.BytesIO()), mode="w", format=kind) as tar:
@@ -569,7 +569,7 @@ def at_home(home: Path, call: Callable):
 
 def music_run(folder: Path) -> Case:
     "The files of a small run"
-    from gru_study.base import write_file
+    from gru_study.files import write_file
     from gru_study.experiment import Experiment
     from gru_study.sets import to_npz
     from gru_study.train import fit
@@ -697,7 +697,7 @@ def vocabulary(folder):
     return Reader(files, put(files, "exp/r/vocabulary.json", json_files(files["exp/r/vocabulary.json"])), read)
 
 def search_files(folder: Path) -> Case:
-    from gru_study.base import write_file
+    from gru_study.files import write_file
     from gru_study.experiment import Search
     from gru_study.search import search
     from gru_study.sets import to_npz

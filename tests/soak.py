@@ -22,7 +22,8 @@ from pathlib import Path
 import psutil
 from fuzz import at_home, toy_set
 
-from gru_study.base import BadInput, Failed, write_file
+from gru_study.base import BadInput, Failed
+from gru_study.files import write_file
 from gru_study.midi import write_midi
 from gru_study.sets import to_npz
 

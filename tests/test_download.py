@@ -9,8 +9,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from gru_study import base
-from gru_study.base import BadInput, asset, data_file, digest
+from gru_study import datasets
+from gru_study.base import BadInput, asset
+from gru_study.datasets import data_file
+from gru_study.files import digest
 
 NAME = "music/JSB_Chorales.mat"
 
@@ -21,8 +23,8 @@ def server(tmp_path, monkeypatch):
     (tmp_path / "www").mkdir()
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path / "www"))
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    monkeypatch.setitem(base.sources(), NAME, f"http://127.0.0.1:{httpd.server_port}/JSB_Chorales.mat")
-    monkeypatch.setitem(base.known_files(), NAME, digest(b"right"))
+    monkeypatch.setitem(datasets.sources(), NAME, f"http://127.0.0.1:{httpd.server_port}/JSB_Chorales.mat")
+    monkeypatch.setitem(datasets.known_files(), NAME, digest(b"right"))
     monkeypatch.delenv("GRU_STUDY_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield tmp_path
@@ -52,7 +54,7 @@ def test_no_such_file(server):
 
 
 def test_no_server(server, monkeypatch):
-    monkeypatch.setitem(base.sources(), NAME, "http://127.0.0.1:9/JSB_Chorales.mat")
+    monkeypatch.setitem(datasets.sources(), NAME, "http://127.0.0.1:9/JSB_Chorales.mat")
     with pytest.raises(BadInput, match="cannot be downloaded.*ConnectionError.*put the file by hand"): data_file(NAME)
     assert not left_over(server)
 
@@ -65,7 +67,7 @@ def test_spoiled_cache(server):
 
 # An archive that its host may pack anew
 
-(ARCHIVE,) = (name for name in base.known_files() if name.startswith("speech/"))
+(ARCHIVE,) = (name for name in datasets.known_files() if name.startswith("speech/"))
 
 
 def packed(folder, level, **recordings):
@@ -82,9 +84,9 @@ def packed(folder, level, **recordings):
 @pytest.fixture
 def archive(server, monkeypatch):
     "The address of the one archive; its recordings a and b hold b'abc' and nothing"
-    monkeypatch.setitem(base.sources(), ARCHIVE, base.sources()[NAME].replace("JSB_Chorales.mat", "v1.tar.gz"))
+    monkeypatch.setitem(datasets.sources(), ARCHIVE, datasets.sources()[NAME].replace("JSB_Chorales.mat", "v1.tar.gz"))
     known = bytes.fromhex(digest(b"abc") + digest(b""))
-    monkeypatch.setitem(base.known_files(), ARCHIVE, digest(known))
+    monkeypatch.setitem(datasets.known_files(), ARCHIVE, digest(known))
     return server / "www/v1.tar.gz"
 
 

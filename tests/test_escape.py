@@ -25,7 +25,7 @@ SENTENCES = [t for t in HOSTILE if len(t.split()) < 5]
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     "A study home in which everything that can be named is named by markup"
-    from gru_study.base import write_file
+    from gru_study.files import write_file
     from gru_study.experiment import Experiment, Search
     from gru_study.folder import Run
     from gru_study.rolls import MusicData
@@ -98,7 +98,7 @@ def hovered(page, figure, curve, point):
 
 
 def test_report(home, browser):
-    from gru_study.plots import in_figure
+    from gru_study.colours import in_figure
     from gru_study.report import make_report
     page = watched(browser, make_report().as_uri())
     page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
@@ -137,7 +137,7 @@ def test_pages_of_runs(home, browser, notebook):
 def test_pictures_in_the_pages_of_others(browser, tmp_path):
     "What nbconvert shows of a figure: an image, and words as they were written"
     from gru_study.pictures import outputs
-    from gru_study.plots import in_figure
+    from gru_study.colours import in_figure
     fig = go.Figure([go.Scatter(y=[1, 2], name=in_figure(t)) for t in HOSTILE], dict(title=in_figure(NAME)))
     fig.add_annotation(text=in_figure(HOSTILE[1]), x=0, y=1, xref="paper", yref="paper")
     kept = nbformat.v4.new_output("display_data", outputs(json.loads(fig.to_json())))

@@ -20,7 +20,7 @@ def squeezed(text): return "".join(text.split())
 @pytest.mark.parametrize("language", SENTENCES)
 def test_a_perfect_translation_scores_100(language):
     "Read, split and joined: to the letter, and 100.00 for the whole and for each line, however short"
-    from gru_study.metrics import bleu_scores
+    from gru_study.bleu import bleu_scores
     from gru_study.tokens import detokenize, tokenizer
     lines = SENTENCES[language]
     words = [tokenizer(language)(line) for line in lines]
@@ -42,7 +42,7 @@ def test_words_of_a_model(language):
 
 @pytest.mark.parametrize("language,text", PERFECT.items())
 def test_cases(language, text):
-    from gru_study.metrics import bleu_scores
+    from gru_study.bleu import bleu_scores
     from gru_study.tokens import detokenize, tokenizer
     words = tokenizer(language)(text)
     for said in (words, plain(words)):
@@ -73,7 +73,7 @@ def test_any_text_comes_back(language, letters):
     "😀😀 👩‍👧"])
 @pytest.mark.parametrize("language", ["en", "fr", "zh", "ar", "th"])
 def test_odd_lines(text, language):
-    from gru_study.metrics import bleu_scores
+    from gru_study.bleu import bleu_scores
     from gru_study.tokens import detokenize, tokenizer
     words = tokenizer(language)(text)
     assert detokenize(words, language) == " ".join(text.split())
@@ -83,7 +83,7 @@ def test_odd_lines(text, language):
 
 def test_tokenizers_of_bleu():
     "Chinese, Thai, Japanese and Korean are counted by their own; the recorded study's signatures are as they were"
-    from gru_study.metrics import bleu_scores
+    from gru_study.bleu import bleu_scores
     signatures = lambda language: bleu_scores([["a"]*5], ["a a a a a"], language)["signatures"]
     signature = lambda language, name="bleu": signatures(language)[name].rpartition("|")[0]
     counted = lambda language: signature(language).split("|")[3]
@@ -99,8 +99,8 @@ def test_tokenizers_of_bleu():
 @pytest.mark.parametrize("language,before", [("de", 0.99871), ("en", 0.99843)])
 def test_multi30k_comes_back(language, before):
     "As many lines by the rule as before there were rules for other languages, all lines of the test sets as before"
+    from gru_study.bleu import bleu_scores
     from gru_study.corpora import load_text
-    from gru_study.metrics import bleu_scores
     from gru_study.tokens import detokenize, tokenizer
     data, side = load_text("multi30k_de_en"), "source" if language == "de" else "target"
     lines = [line for split in ("train", "valid", *data.tests) for line in getattr(data[split], side)]

@@ -114,7 +114,7 @@ def test_the_version(home):
 
 def test_what_is_loaded_for_scores():
     "scipy.stats takes a second, and only intervals need it"
-    code = "import sys, gru_study.metrics; print(*sys.modules)"
+    code = "import sys, gru_study.density, gru_study.significance; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert not {"scipy.stats", "music21", "papermill", "tensorboard"} & {*done.stdout.split()}

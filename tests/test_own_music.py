@@ -18,7 +18,8 @@ from mido import Message, MetaMessage, MidiFile, MidiTrack
 from scipy.io import loadmat, savemat
 from test_commands import one_line
 
-from gru_study.base import SPLITS, BadInput, asset, data_file
+from gru_study.base import SPLITS, BadInput, asset
+from gru_study.datasets import data_file
 from gru_study.midi import load_midi_folder, midi_pieces, read_midi
 from gru_study.music import CANONICAL, build_chorales, load_canonical, load_chorales, load_music
 from gru_study.sets import from_npz

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.io import wavfile
 
-from gru_study.base import BadInput, asset, known_files
-from gru_study.speech import SPLITS, frames, load_speech, read_wav, resampled, speech_name
+from gru_study.base import SPLITS, BadInput, asset
+from gru_study.datasets import known_files
+from gru_study.speech import frames, load_speech, read_wav, resampled, speech_name
 
 FSDD = json.loads(asset("datasets.json").read_text())["speech"]["fsdd"]
 (ARCHIVE,) = FSDD["files"]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from gru_study.metrics import paired_difference, seed_difference
+from gru_study.significance import paired_difference, seed_difference
 from gru_study.report import differences, read_study, reported, study_table
 
 RECORDED = ("JSB", "Nottingham", "MuseData", "Piano-midi")

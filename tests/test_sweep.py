@@ -280,7 +280,7 @@ DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT")
 @given(TEXTS, TEXTS)
 def test_folder_names(text, other):
     "Any text becomes one part of a path that every system takes, and two texts never the same"
-    from gru_study.base import folder_name
+    from gru_study.files import folder_name
     name = folder_name(text)
     assert os.path.split(os.path.normpath(os.path.join("/exp", name))) == ("/exp", name)
     assert 1 <= len(name.encode()) <= 100

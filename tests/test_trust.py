@@ -12,7 +12,8 @@ from conftest import ROOT, gru_study
 CELL = """
 import pathlib
 pathlib.Path(__file__).with_suffix(".ran").touch()
-from gru_study.cells import cell, linear, torch
+from gru_study.cells import cell, torch
+from gru_study.trace import linear
 
 @cell("state")
 def mine(wx, h, U, b): return torch.tanh(wx + linear(h, U, b))
