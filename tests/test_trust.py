@@ -12,8 +12,7 @@ from conftest import ROOT, gru_study
 CELL = """
 import pathlib
 pathlib.Path(__file__).with_suffix(".ran").touch()
-from gru_study.cells import cell, torch
-from gru_study.trace import linear
+from gru_study.cells import cell, linear, torch
 
 @cell("state")
 def mine(wx, h, U, b): return torch.tanh(wx + linear(h, U, b))
