@@ -49,8 +49,10 @@ from .music_task import MUSIC
 from .pictures import INK, in_words
 from .plots import (
     attention_map, colour, curves, event_figure, flow_figure, in_figure, inside_figure, piano_roll)
-from .report import (
-    BESIDE, differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled, usable)
+from .comparison import differences, readable_differences
+from .page import styled
+from .runs import finished_runs, history, usable
+from .study import BESIDE, readable, study_of, study_table
 from .composing import load_model
 from .engines import learner_of
 from .train import fit

@@ -20,9 +20,10 @@ import pandas as pd
 from .base import BadInput
 from .folder import Run
 from .metrics import WORD_METRICS, bleu_metrics, corpus_score, paired_bleu
-from .report import (
-    Studies, by_data, finished_runs, history, in_markdown, is_trial, provenance, published, read_tables, settings,
-    usable, write_tables)
+from .page import in_markdown
+from .published import published
+from .runs import (
+    Studies, by_data, finished_runs, history, is_trial, provenance, read_tables, settings, usable, write_tables)
 from .translation_task import TRANSLATION, TranslationExperiment
 from .text import Pairs, TextData, load_text, not_tested, tokenizer
 

@@ -190,11 +190,11 @@ train.add()
 train
 ###
 from IPython.display import Markdown, display
-from gru_study.report import in_markdown
+from gru_study.page import in_markdown
 for text in HOSTILE: display(Markdown(f"- **{in_markdown(text)}**, {in_markdown(text)}"))
 ###
 import pandas as pd
-from gru_study.report import styled
+from gru_study.page import styled
 styled(pd.DataFrame([HOSTILE], columns=HOSTILE))
 """
 
@@ -259,7 +259,7 @@ def listener():
 
 def test_what_an_output_brings_is_dead(tmp_path, browser, listener):
     "Also where nobody has escaped it"
-    from gru_study.sweep import to_page
+    from gru_study.page import to_page
     there, asked = listener
     act = f"document.title = 'seen'; fetch('{there}/fetch'); alert(7)"
     raw = [f"<script>{act}</script>", f'<img src=x onerror="{act}"><img src="{there}/img">',

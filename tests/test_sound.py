@@ -19,7 +19,7 @@ from gru_study.folder import find_run, pretrained
 from gru_study.generate import sample_music, to_wav, translate
 from gru_study.metrics import evaluate_music
 from gru_study.music import from_npz, load_chorales, read_midi, to_midi, write_midi
-from gru_study.report import history
+from gru_study.runs import history
 from gru_study.composing import load_model
 from gru_study.translating import load_translator
 
