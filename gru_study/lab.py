@@ -12,11 +12,7 @@ __all__ = ['TOLD', 'COMPILING', 'ALIVE', 'DONE_BY', 'FIELDS', 'MORE', 'TRAININGS
            'read_translator', 'said_by', 'Speak']
 
 # %% ../nbs/13_lab.ipynb #aef87a61
-import html
-import json
-import threading
-import time
-import zlib
+import html, json, threading, time, zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
