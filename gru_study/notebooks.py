@@ -145,7 +145,7 @@ def started(
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     env = os.environ | limits | {"GRU_STUDY_HOME": str(home), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     if data := env.get("GRU_STUDY_DATA"): env["GRU_STUDY_DATA"] = str(absolute(data, "GRU_STUDY_DATA"))
-    work = "from gru_study.notebooks import notebook_process; notebook_process()"
+    work = "from gru_study import notebooks; notebooks.notebook_process()"
     write_file(log, f"{time.time():.3f} started on {platform.node()}\n")
     with log.open("a") as out:
         process = subprocess.Popen(
