@@ -68,7 +68,7 @@ def digest() -> str:
 def results(browser) -> None:
     "What every seed reached, in music and in translation, as README shows it; the file says of which results it is"
     from gru_study.seeds import seeds_figure
-    from gru_study.report import read_study, reported
+    from gru_study.study import read_study, reported
     from gru_study.translations import read_translations
     runs = reported(read_study())
     words = read_translations().runs.query("data == 'multi30k_de_en' and test == 'test_2016_flickr'")

@@ -333,7 +333,8 @@ class Sweep(BaseModel):
         "run on the workers of this dask cluster, such as tcp://10.0.0.1:8786, instead of this machine")
 
     def cli_cmd(self) -> None:
-        from gru_study.sweep import cluster, read_grids, sweep
+        from gru_study.grids import read_grids
+        from gru_study.sweep import cluster, sweep
         with cluster(self.scheduler) as executor:
             outcomes = sweep(self.notebook, read_grids(self.grid), self.workers, self.under, self.timeout, executor)
         line = lambda folder, o: f"{o.state:6}  {o.seconds:8.1f} s  {folder}" + (f"  {o.error}" if o.error else "")
@@ -388,7 +389,8 @@ class Report(BaseModel):
     task: TaskName = Field(MUSIC.name, description="whose runs")
 
     def cli_cmd(self) -> None:
-        from gru_study.report import make_report, studies_of
+        from gru_study.report import make_report
+        from gru_study.runs import studies_of
         if self.recorded and self.under:
             raise BadInput("recorded: the recorded study or runs --under a folder, not both")
         studies = studies_of(self.task)
@@ -407,7 +409,7 @@ class Record(BaseModel):
         "the folder; what it has of other data sets stays (default: results/table2 or results/multi30k)")
 
     def cli_cmd(self) -> None:
-        from gru_study.report import studies_of
+        from gru_study.runs import studies_of
         studies = studies_of(self.task)
         out = self.out or study_home()/"results"/studies.recorded
         check_place(out/"runs.csv", "out")

@@ -35,6 +35,7 @@ from .base import SPLITS, BadInput, Failed, asset
 from .beam import Translation, translate
 from .cells import CELLS, get_cell
 from .colours import colour, in_figure
+from .comparison import differences, readable_differences
 from .composing import load_model
 from .description import in_words
 from .engines import learner_of
@@ -48,13 +49,13 @@ from .midi import to_midi
 from .models import MusicLM, OneThread, Translator, predict
 from .music import load_music
 from .music_task import MUSIC
+from .page import styled
 from .plots import attention_map, curves, piano_roll
-from gru_study.report import (
-    BESIDE, differences, finished_runs, history, readable, readable_differences, study_of, study_table, styled,
-    usable)
 from .rolls import MusicData, note_name, sampled_set
+from .runs import finished_runs, history, usable
 from .sampling import harmonise, roll_statistics, sample_music
 from .sets import DATASETS, to_npz
+from .study import BESIDE, readable, study_of, study_table
 from .synthesis import to_wav
 from .train import fit
 from .translating import load_translator

@@ -8,7 +8,7 @@ __all__ = ['STUDIES', 'UBISOFT', 'beside_paper']
 # %% ../nbs/12_sounds.ipynb #0415a4cb
 import pandas as pd
 
-from .report import Study, frame_studies, reported
+from .study import Study, frame_studies, reported
 from .speech_task import SPEECH
 
 # %% ../nbs/12_sounds.ipynb #e4740a4e

@@ -22,9 +22,10 @@ from .bleu import bleu_metrics, corpus_score
 from .corpora import Pairs, TextData, load_text
 from .folder import Run
 from .metrics import WORD_METRICS
-from .report import (
-    Studies, by_data, finished_runs, history, in_markdown, is_trial, provenance, published, read_tables, settings,
-    usable, write_tables)
+from .page import in_markdown
+from .published import published
+from .runs import (
+    Studies, by_data, finished_runs, history, is_trial, provenance, read_tables, settings, usable, write_tables)
 from .significance import paired_bleu
 from .tokens import not_tested, tokenizer
 from .translation_task import TRANSLATION, TranslationExperiment

@@ -608,7 +608,7 @@ def tell(table): return table.to_string(index=False).encode()
 @reader
 def result(folder):
     from gru_study.folder import Run
-    from gru_study.report import collect, readable, shared_settings, study_table
+    from gru_study.study import collect, readable, shared_settings, study_table
     from gru_study.train import Result
     files = music_run(folder)
     def read(case):
@@ -633,7 +633,8 @@ def translated(folder):
 @reader
 def metrics(folder):
     from gru_study.folder import Run
-    from gru_study.report import collect, history
+    from gru_study.runs import history
+    from gru_study.study import collect
     from gru_study.sweep import epochs_done
     files = music_run(folder)
     made = st.lists(st.lists(numbers.map(repr) | texts, max_size=8).map(",".join),
@@ -710,7 +711,7 @@ def search_files(folder: Path) -> Case:
 def searched(folder):
     from gru_study.experiment import Search
     from gru_study.folder import Run
-    from gru_study.report import collect, lost_rows, readable, study_table
+    from gru_study.study import collect, lost_rows, readable, study_table
     from gru_study.search import SearchResult
     files = search_files(folder)
     def read(case):
@@ -741,7 +742,7 @@ def database(folder):
 
 @reader
 def recorded(folder):
-    from gru_study.report import collect, read_study, readable, shared_settings, study_table, write_study
+    from gru_study.study import collect, read_study, readable, shared_settings, study_table, write_study
     music_run(folder)
     at_home(folder / "good", lambda: write_study(collect(), folder / "kept/r"))
     files = files_of(folder / "kept")
@@ -780,7 +781,9 @@ def yaml_made(draw) -> bytes:
 
 @reader
 def grids(folder):
-    from gru_study.sweep import check_names, make_jobs, read_grids
+    from gru_study.grids import read_grids
+    from gru_study.notebooks import check_names
+    from gru_study.sweep import make_jobs
     def read(case):
         asked = read_grids([str(case / "g.yaml")])
         check_names(NOTEBOOK, asked)
@@ -797,7 +800,9 @@ EVIL_WORDS = ["-" * 100_000, "[" * 100_000, "(" * 5000, "1" + "+1" * 50_000, "1j
 
 @reader
 def words(folder):
-    from gru_study.sweep import check_names, make_jobs, read_grids, typed
+    from gru_study.grids import read_grids, typed
+    from gru_study.notebooks import check_names
+    from gru_study.sweep import make_jobs
     value = texts | numbers.map(repr) | st.sampled_from(EVIL_WORDS)
     word = st.builds(lambda name, values: f"{name}={','.join(values)}",
         st.sampled_from(["rnn", "data", "seed", "lr", "hidden", "save_dir", "task", "epoch", "train_subset"]) | texts,
@@ -818,7 +823,8 @@ CODES = ["n = " + "-" * 100_000 + "1", "n = " + "[" * 5000, "n: int = 3\ns: str 
 
 @reader
 def parameters(folder):
-    from gru_study.sweep import make_jobs, notebook_parameters
+    from gru_study.notebooks import notebook_parameters
+    from gru_study.sweep import make_jobs
     good = [NOTEBOOK.read_bytes(), NOTEBOOK.with_name("protocol.ipynb").read_bytes()]
     code = st.builds(lambda source: json.dumps({"cells": [{"cell_type": "code", "id": "a", "execution_count": None,
         "outputs": [], "metadata": {"tags": ["parameters"]}, "source": source}],

@@ -25,7 +25,7 @@ def write_sections() -> None:
     "The sections of nbs/index.ipynb on speed, from the recorded run, and on data, from the rows of the data sets"
     sys.path.insert(0, str(ROOT))
     from gru_study.bench import readme_speed
-    from gru_study.report import readme_data
+    from gru_study.findings import readme_data
     nb = nbformat.read(INDEX, 4)
     for section in (readme_speed(json.loads((ROOT / "results/bench.json").read_text())), readme_data()):
         (cell,) = [c for c in nb.cells if c.source.startswith(section.split("\n")[0] + "\n")]

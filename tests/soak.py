@@ -416,7 +416,8 @@ def flips(soak: Soak, what: str, home: Path, readers: list[tuple]) -> str:
 def flips_music(soak):
     from gru_study.experiment import Experiment
     from gru_study.folder import Run
-    from gru_study.report import collect, history
+    from gru_study.runs import history
+    from gru_study.study import collect
     from gru_study.composing import load_model
     from gru_study.train import fit
     e = Experiment(data=str(soak.toy), hidden=3, epoch=3, engine="torch", save_dir="r")
@@ -443,7 +444,7 @@ def flips_music(soak):
 def flips_translation(soak):
     from gru_study.experiment import Experiment
     from gru_study.folder import Run
-    from gru_study.report import history
+    from gru_study.runs import history
     from gru_study.train import fit
     from gru_study.translating import load_fields, load_translator
     e = Experiment(task="translate", hidden=4, emb=4, epoch=1, schedule="constant", beam=1, train_subset=100,
@@ -482,7 +483,8 @@ def flips_search(soak):
 
 @part
 def flips_sweep(soak):
-    from gru_study.sweep import done, is_done, make_jobs, notebook_file, papermill_facts
+    from gru_study.notebooks import notebook_file, papermill_facts
+    from gru_study.sweep import done, is_done, make_jobs
     home = soak.home / "h"
     soak.run(home, "sweep", "music_lm", "--grid", f"data={soak.toy}", "hidden=6", "epoch=3", "--under", "u")
     job, = at_home(home, lambda: make_jobs(notebook_file("music_lm"),

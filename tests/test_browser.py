@@ -152,7 +152,7 @@ def faults(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_what_goes_wrong_can_be_read(browser, tmp_path, scheme):
     "Links, errors, warnings and every colour of a terminal, as contrast is asked of text"
-    from gru_study.sweep import to_page
+    from gru_study.page import to_page
     text = "".join(f"\x1b[{bold}{n}m word {n}\x1b[0m" for n in range(30, 38) for bold in ("", "1;"))
     outputs = [nbformat.v4.new_output("error", ename="ValueError", evalue="x", traceback=[text]),
                *(nbformat.v4.new_output("stream", name=name, text=text) for name in ("stdout", "stderr"))]

@@ -85,7 +85,7 @@ def smaller(command: str) -> list[str]:
 def parse(words: list[str]) -> None:
     "Fails where the program would not understand the command"
     from gru_study.cli import GruStudy, join_grid
-    from gru_study.sweep import notebook_parameters
+    from gru_study.notebooks import notebook_parameters
     if words[:3] == ["python3", "-m", "train"]: words = ["gru-study", *words[2:]]
     match words:
         case ["gru-study", *rest]: GruStudy(_cli_parse_args=join_grid(rest), _cli_exit_on_error=False)

@@ -151,30 +151,28 @@ def test_pictures_in_the_pages_of_others(browser, tmp_path):
 
 
 LAB = """
-from gru_study.lab import Browse
+from gru_study.beam import Translation
+from gru_study.lab import Browse, Compare, Compose, LookInside, Train, finished
+from gru_study.page import in_markdown, styled
 browse = Browse("NAME.npz")
 browse.controls["piece"].index = 1
 browse
 ###
-from gru_study.lab import Compare, finished
 compare = Compare()
 compare.controls["runs"].value = [run for run in finished() if run.startswith("music/") and "search" not in run]
 compare.open_piece(2)
 compare
 ###
-from gru_study.lab import LookInside
 inside = LookInside()
 inside.controls["run"].value = "music/0 NAME"
 inside
 ###
-from gru_study.lab import Compose
 compose = Compose()
 compose.controls["run"].value = "music/0 NAME"
 compose.compose()
 compose
 ###
 import gru_study.lab
-from gru_study.beam import Translation
 import numpy as np
 said = Translation(HOSTILE, HOSTILE[:2], " ".join(HOSTILE), -1., np.ones((2, len(HOSTILE))))
 gru_study.lab.said_by = lambda names, sentence, beam: dict.fromkeys(names, said)
@@ -182,7 +180,6 @@ speak = gru_study.lab.Speak(" ".join(HOSTILE))
 speak.controls["runs"].value = ["text/NAME"]
 speak
 ###
-from gru_study.lab import Train
 train = Train(data="NAME.npz", epoch=1, hidden=3)
 train.add()
 train.runs[0].training.thread.join()
@@ -191,11 +188,9 @@ train.add()
 train
 ###
 from IPython.display import Markdown, display
-from gru_study.report import in_markdown
 for text in HOSTILE: display(Markdown(f"- **{in_markdown(text)}**, {in_markdown(text)}"))
 ###
 import pandas as pd
-from gru_study.report import styled
 styled(pd.DataFrame([HOSTILE], columns=HOSTILE))
 """
 
@@ -260,7 +255,7 @@ def listener():
 
 def test_what_an_output_brings_is_dead(tmp_path, browser, listener):
     "Also where nobody has escaped it"
-    from gru_study.sweep import to_page
+    from gru_study.page import to_page
     there, asked = listener
     act = f"document.title = 'seen'; fetch('{there}/fetch'); alert(7)"
     raw = [f"<script>{act}</script>", f'<img src=x onerror="{act}"><img src="{there}/img">',

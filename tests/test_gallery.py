@@ -114,7 +114,7 @@ def test_a_step_is_its_equation(name):
 def test_trains(name, home):
     "Two epochs of the chorales by torch, at the size of the paper's rule: all numbers finite, and the loss falls"
     from gru_study.experiment import Experiment
-    from gru_study.report import history
+    from gru_study.runs import history
     from gru_study.composing import load_model
     from gru_study.train import fit
     run = fit(Experiment(rnn=name, epoch=2, bs=8, lr=0.003, train_subset=40, engine="torch")).run

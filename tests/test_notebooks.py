@@ -92,7 +92,9 @@ def test_translation_notebooks(home):
 
 def test_readme_has_the_recorded_results():
     "The tables of the README, and what it says of gating, are those of results/"
-    from gru_study.report import gating_finding, read_study, readme_table
+    from gru_study.findings import gating_finding
+    from gru_study.published import readme_table
+    from gru_study.study import read_study
     study, readme = read_study(ROOT / "results/table2"), (ROOT / "README.md").read_text()
     assert readme_table(study) in readme and gating_finding(study)[0] in readme
     from gru_study.translations import read_translations, readme_translations
@@ -102,7 +104,7 @@ def test_readme_has_the_recorded_results():
 def test_readme_has_the_rows_of_the_data_sets():
     "Each name that data= knows, and each fault, as the rows have them"
     from gru_study.corpora import CORPORA
-    from gru_study.report import fault_list, readme_data
+    from gru_study.findings import fault_list, readme_data
     from gru_study.sets import DATASETS
     readme = (ROOT / "README.md").read_text()
     assert readme_data() in readme, "tests/in_step.py --write-readme"

@@ -189,7 +189,7 @@ def test_notebooks_merge_cell_by_cell(tmp_path):
 ORDER = [p.stem.split("_", 1)[1] for p in sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))]
 OWN = "music_task composing translation_task translating translations speech_task speaking sounds" # of one task
 OF_A_TASK = {*OWN.split()} & {*ORDER}
-OF_NO_TASK = "experiment folder engines train search sweep".split()
+OF_NO_TASK = "experiment folder engines train search page notebooks grids sweep".split()
 
 
 def parsed(name): return ast.parse((ROOT / f"gru_study/{name}.py").read_text())

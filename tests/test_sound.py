@@ -16,12 +16,12 @@ from test_commands import one_line
 
 from gru_study.base import asset
 from gru_study.beam import translate
+from gru_study.composing import load_model
 from gru_study.folder import find_run, pretrained
 from gru_study.metrics import evaluate_music
 from gru_study.midi import read_midi, to_midi, write_midi
 from gru_study.music import load_chorales
-from gru_study.report import history
-from gru_study.composing import load_model
+from gru_study.runs import history
 from gru_study.sampling import sample_music
 from gru_study.sets import from_npz
 from gru_study.synthesis import to_wav

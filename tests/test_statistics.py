@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from gru_study.comparison import differences
 from gru_study.significance import paired_difference, seed_difference
-from gru_study.report import differences, read_study, reported, study_table
+from gru_study.study import read_study, reported, study_table
 
 RECORDED = ("JSB", "Nottingham", "MuseData", "Piano-midi")
 LAWS = {"normal": lambda rng, n: rng.standard_normal(n), "skewed": lambda rng, n: rng.exponential(1, n) - 1}

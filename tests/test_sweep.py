@@ -427,7 +427,7 @@ YAML = st.lists(st.sampled_from(PIECES), max_size=30).map(lambda p: "".join(p).e
 @given(YAML)
 def test_any_yaml(tmp_path_factory, content):
     "Whatever is in a file of grids, they are read or refused"
-    from gru_study.sweep import combinations, load_grids, plain
+    from gru_study.grids import combinations, load_grids, plain
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_bytes(content)
     for grid in only_bad_input(load_grids, file) or ():
@@ -438,7 +438,7 @@ def test_any_yaml(tmp_path_factory, content):
 @given(st.text(max_size=60) | st.text("0123456789eE.-+_jx'\"\\\\[](){}:,ab \n\0", max_size=30), st.integers(1, 1000))
 def test_any_word(word, times):
     "Whatever is typed is a grid or refused; its values are what JSON can hold, and turned round give their word"
-    from gru_study.sweep import Word, as_word, parse_grid, plain, same, typed
+    from gru_study.grids import Word, as_word, parse_grid, plain, same, typed
     only_bad_input(parse_grid, [word])
     for text in (word, word * times):
         value = typed(Word(text))
@@ -454,7 +454,7 @@ FACTS = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | s
 @given(FACTS, st.integers(0, 200), st.integers(0, 255))
 def test_any_executed_notebook(tmp_path_factory, content, at, byte):
     "Whatever has become of an executed notebook, what it says of its job can be read or is refused"
-    from gru_study.sweep import papermill_facts
+    from gru_study.notebooks import papermill_facts
     file, text = tmp_path_factory.getbasetemp() / "any.ipynb", json.dumps({"metadata": {"papermill": content}}).encode()
     for written in (text, text[:at], text[:at] + bytes([byte]) + text[at + 1:], json.dumps(content).encode()):
         file.write_bytes(written)

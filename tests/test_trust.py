@@ -129,7 +129,7 @@ def test_a_run_of_somebody_else(home, toy, tmp_path, rnn):
 def read_all(run):
     "All that is in a run's files, as the package reads it"
     import torch
-    from gru_study.report import history
+    from gru_study.runs import history
     from gru_study.composing import load_model
     found = dict(asked=run.asked().model_dump_json(), result=json.dumps(run.result), history=json.dumps(history(run)),
         weights=[w.tolist() for w in load_model(run).parameters()])
