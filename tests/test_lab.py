@@ -359,7 +359,7 @@ def test_a_figure_that_never_comes(browser, tmp_path):
     "It says so in words"
     with opened(browser, tmp_path, 1280) as page:
         cell = page.locator(".jp-CodeCell").first
-        cell.locator(".cm-content").fill("from gru_study.lab import Plot\np = Plot()\np.drawn.close()\np")
+        cell.locator(".cm-content").fill("from gru_study.apps import Plot\np = Plot()\np.drawn.close()\np")
         cell.locator(".cm-content").press("Control+Enter")
         page.get_by_text("This figure has not come from the kernel yet").wait_for()
 
