@@ -60,7 +60,7 @@ RESULTS = [f"experiments/{n}" for n in ("summary", "summary_translate", *SPOKEN)
 # widgets, or minutes of checks and no figure: shown without output
 AS_WRITTEN = [
     "start", "01_kernels", "08_engines", "08_frames", "08_train", "09_search", "10_sweep", "13a_apps", "13b_runs",
-    "13c_browse", "13d_compose", "13e_look", "13f_compare", "13h_sentences", "13i_watch", "15_cli"]
+    "13c_browse", "13d_compose", "13e_look", "13f_compare", "13g_listen", "13h_sentences", "13i_watch", "15_cli"]
 
 
 def place(page: str) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from ipywidgets import Combobox, Dropdown
 
-from .apps import App, Number, Plot, facts, show
+from .apps import App, Number, Plot, facts, offer, show
 from .generate import roll_statistics, to_wav
 from .music import DATASETS, SPLITS, MusicData, load_music, note_name, sampled_set, to_midi, to_npz
 from .pictures import INK
@@ -36,9 +36,7 @@ def list_pieces(
     split: str = "test"
 ) -> np.ndarray: # the piece that is chosen, frames x 88
     "Let a control offer the pieces of a split"
-    names = tuple((name, i) for i, name in enumerate(music(data).names[split]))
-    if names != control.options: control.options, control.index = names, 0
-    return music(data)[split][control.value]
+    return music(data)[split][offer(control, music(data).names[split])]
 
 # %% ../nbs/13c_browse.ipynb #b6659271
 def give_sound(
