@@ -35,7 +35,7 @@ def take(page, folder: Path) -> None:
         train.locator(".widget-label:text-is('rnn')").locator("xpath=..").locator("input").first.fill(rnn)
         train.get_by_role("button", name="Start").click()
         page.wait_for_function(f"document.body.innerText.includes('{rnn}-1 finished epoch 60 of 60')", timeout=120_000)
-    shot("Train(epoch=60", "train", 1440)
+    shot("Train(epoch=60", "train", 1480)
     train.locator(".widget-label:text-is('task')").locator("xpath=..").locator("select").select_option("speech")
     train.get_by_text("more fields").click()
     train.locator(".widget-label:text-is('length')").wait_for(state="attached") # the fields of speech are there
