@@ -30,7 +30,7 @@ from nbdev.processors import clean_magics, hide_, hide_line, populate_language, 
 from traitlets.config import Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from gru_study.pictures import to_draw  # noqa: E402
+from gru_study.pictures import to_draw
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/"nbs"
@@ -60,7 +60,8 @@ RESULTS = [f"experiments/{n}" for n in ("summary", "summary_translate", *SPOKEN)
 # widgets, or minutes of checks and no figure: shown without output
 AS_WRITTEN = [
     "start", "01_kernels", "08_engines", "08_frames", "08_train", "09_search", "10b_notebooks",
-    "10d_sweep", "13_lab", "15_cli"]
+    "10d_sweep", "13a_apps", "13b_views", "13c_browse", "13d_compose", "13e_look", "13f_compare", "13g_listen",
+    "13h_sentences", "13i_watch", "15_cli"]
 
 
 def place(page: str) -> str:

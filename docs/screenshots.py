@@ -35,7 +35,19 @@ def take(page, folder: Path) -> None:
         train.locator(".widget-label:text-is('rnn')").locator("xpath=..").locator("input").first.fill(rnn)
         train.get_by_role("button", name="Start").click()
         page.wait_for_function(f"document.body.innerText.includes('{rnn}-1 finished epoch 60 of 60')", timeout=120_000)
-    shot("Train(epoch=60", "train", 1400)
+    shot("Train(epoch=60", "train", 1480)
+    train.locator(".widget-label:text-is('task')").locator("xpath=..").locator("select").select_option("speech")
+    train.get_by_text("more fields").click()
+    train.locator(".widget-label:text-is('length')").wait_for(state="attached") # the fields of speech are there
+    for name, value in dict(epoch=15, train_subset=600).items():
+        train.locator(f".widget-label:text-is('{name}')").locator("xpath=..").locator("input").first.fill(str(value))
+    train.get_by_role("button", name="Start").click()
+    page.wait_for_function("document.body.innerText.includes('gru-1 finished epoch 15 of 15')", timeout=300_000)
+    app("Listen()").get_by_role("button", name="Look for new runs").click()
+    page.wait_for_function("[...document.querySelectorAll('option')].some(o => o.textContent == 'lab/vowels/gru-1')")
+    app("Listen()").get_by_role("button", name="Listen", exact=True).click()
+    app("Listen()").locator(".gru-plot .main-svg").nth(3).wait_for()
+    shot("Listen()", "listen", 560)
     app("Compose()").get_by_role("button", name="harmonise the piece").click()
     app("Compose()").get_by_role("button", name="Compose").click()
     page.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')]"
@@ -93,7 +105,7 @@ def results(browser) -> None:
 def train_app() -> None:
     "The app that trains, as README shows it: its runs, the curves, what the last network expected"
     whole = Image.open(STATIC/"lab/train.png").convert("RGB")
-    parts = [whole.crop((0, top, whole.width, bottom)) for top, bottom in ((147, 735), (1065, whole.height))]
+    parts = [whole.crop((0, top, whole.width, bottom)) for top, bottom in ((184, 822), (1168, whole.height))]
     picture = Image.new("RGB", (whole.width, sum(p.height for p in parts)), "white")
     picture.paste(parts[0], (0, 0))
     picture.paste(parts[1], (0, parts[0].height))

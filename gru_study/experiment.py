@@ -109,6 +109,7 @@ class Task:
     study: str = "" # its `report.Studies`; none: runs are not compared
     kept: tuple[str, ...] = () # files of a run folder beyond those of every run
     sampler: str = "" # (run, flags of `gru-study sample`) -> files and what to say of them; none: nothing is sampled
+    view: str = "" # its `runs.View`: how the lab trains it; none: it does not
 
 # %% ../nbs/07_experiment.ipynb #8d6a6ac7
 @cache
@@ -150,8 +151,7 @@ class Common(BaseModel):
     wd: float = Field(0., ge=0, description="weight decay")
     clip: float = Field(1., ge=0, description="largest norm of the gradient; 0: no clipping")
     loss: str = ""
-    patience: int = Field(0, ge=0, description=
-        "stop after so many epochs without a better validation score; 0: never")
+    patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation score; 0: never")
     train_subset: int | None = Field(None, ge=1, description="use only the first so many training sequences")
     valid_subset: int | None = Field(None, ge=1, description="use only the first so many validation sequences")
     seed: int = Field(0, ge=0, lt=2**63, description=
@@ -243,8 +243,7 @@ class Search(Experiment):
         "optuna's pruner, which ends hopeless trials early")
     seeds: int = Field(3, ge=1, description=
         "runs with the best rate, from seeds of their own: these are what is reported")
-    workers: int | None = Field(None, ge=1, exclude=True, description=
-        "runs at a time, in threads; default: one a core")
+    workers: int | None = Field(None, ge=1, exclude=True, description="runs at a time, in threads; default: one a core")
 
     @model_validator(mode="after")
     def _range(self):

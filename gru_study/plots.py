@@ -129,7 +129,7 @@ def curves(
     per: str = "frame" # what NLL is counted by: in translation a word
 ) -> go.Figure:
     "NLL and loss of any number of runs, by epoch or by seconds of training"
-    loss = "Loss: mean over batches" if per == "frame" else "Loss: with label smoothing"
+    loss = "Loss: with label smoothing" if per == "word" else "Loss: mean over batches"
     fig = make_subplots(1, 2, subplot_titles=(f"NLL: {per}s pooled", loss), horizontal_spacing=0.1)
     seen = Counter[str]()
     for label, (cell, history) in runs.items():

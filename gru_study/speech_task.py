@@ -65,4 +65,5 @@ class SpeechFacts(TrainedFacts):
 
 # %% ../nbs/07_speech_task.ipynb #ed24e698
 SPEECH = Task("speech", "speech", SpeechExperiment, SpeechSearch, SpeechFacts, speech_name, load_speech,
-    "gru_study.speaking:Speaking", "gru_study.sounds:STUDIES", sampler="gru_study.speaking:speak")
+    "gru_study.speaking:Speaking", "gru_study.sounds:STUDIES", sampler="gru_study.speaking:speak",
+    view="gru_study.listen:VIEW")

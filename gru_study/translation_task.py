@@ -109,4 +109,5 @@ class TextFacts(TrainedFacts):
 
 # %% ../nbs/07_translation_task.ipynb #175080e6
 TRANSLATION = Task("translate", "translation", TranslationExperiment, TranslationSearch, TextFacts, corpus_name,
-    load_text, "gru_study.translating:Translating", "gru_study.translations:STUDIES", ("vocabulary.json",))
+    load_text, "gru_study.translating:Translating", "gru_study.translations:STUDIES", ("vocabulary.json",),
+    view="gru_study.sentences:VIEW")

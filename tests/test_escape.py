@@ -152,14 +152,19 @@ def test_pictures_in_the_pages_of_others(browser, tmp_path):
 
 LAB = """
 from gru_study.beam import Translation
-from gru_study.lab import Browse, Compare, Compose, LookInside, Train, finished
+from gru_study.browse import Browse
+from gru_study.compare import Compare, finished
+from gru_study.compose import Compose
+from gru_study.look import LookInside
 from gru_study.page import in_markdown, styled
+from gru_study.watch import Train
 browse = Browse("NAME.npz")
 browse.controls["piece"].index = 1
 browse
 ###
 compare = Compare()
-compare.controls["runs"].value = [run for run in finished() if run.startswith("music/") and "search" not in run]
+ours = [run for run in finished("music_lm") if run.startswith("music/")]
+compare.controls["runs"].value = [run for run in ours if "search" not in run]
 compare.open_piece(2)
 compare
 ###
@@ -172,11 +177,11 @@ compose.controls["run"].value = "music/0 NAME"
 compose.compose()
 compose
 ###
-import gru_study.lab
+import gru_study.sentences
 import numpy as np
 said = Translation(HOSTILE, HOSTILE[:2], " ".join(HOSTILE), -1., np.ones((2, len(HOSTILE))))
-gru_study.lab.said_by = lambda names, sentence, beam: dict.fromkeys(names, said)
-speak = gru_study.lab.Speak(" ".join(HOSTILE))
+gru_study.sentences.said_by = lambda names, sentence, beam: dict.fromkeys(names, said)
+speak = gru_study.sentences.Speak(" ".join(HOSTILE))
 speak.controls["runs"].value = ["text/NAME"]
 speak
 ###

@@ -19,6 +19,8 @@ SECONDS = {}  # what a reader waits for: reported, not judged, because it depend
 
 RESTARTS = int(os.environ.get("GRU_STUDY_RESTARTS", "2")) # of a busy machine; ten take some fifteen minutes
 FIGURES = 8 # of start.ipynb, before anything is trained
+APPS = ("Browse()", "Train(epoch", "Compose()", "LookInside()", "Listen()", "Compare()", "Speak()")
+EMPTY = ("Train(epoch", "Listen()") # until something is trained
 DRAWN = "[...document.querySelectorAll('.gru-plot')].filter(e => e.querySelector('.main-svg')).length"
 
 
@@ -105,13 +107,13 @@ class AppOnPage:
 
 def test_first_outputs(lab):
     "Each app is run again on its own: how long until it stands there"
-    for code in ("Browse()", "Train(epoch", "Compose()", "LookInside()", "Compare()", "Speak()"):
+    for code in APPS:
         app = AppOnPage(lab, code)
         app.cell.locator(".jp-InputArea-editor").click()
         old = app.cell.locator(".widget-box").first.element_handle()
         app.waits(f"first output of {code}", lambda: lab.keyboard.press("Control+Enter"),
             lambda: not old.is_visible()
-            and app.cell.locator(".gru-plot .main-svg" if "Train" not in code else "button").first.is_visible())
+            and app.cell.locator("button" if code in EMPTY else ".gru-plot .main-svg").first.is_visible())
 
 
 def test_browse(lab):
@@ -303,6 +305,74 @@ def test_translate(lab):
     app.shot("translate")
 
 
+def train_sound(app, epochs):
+    "A small network, by the fields of its task"
+    app.control("task").select_option("speech")
+    app.control("length").wait_for(state="attached")  # the fields of the other task are gone
+    more = app.cell.get_by_text("more fields")
+    more.click()
+    fields = dict(hidden=16, lr=0.01, epoch=epochs, bs=8, train_subset=400, valid_subset=40)
+    for name, value in fields.items(): app.control(name).fill(str(value))
+    app.cell.get_by_role("button", name="Start").click()
+    app.page.wait_for_function(
+        f"document.body.innerText.includes('lab/vowels/gru-1 finished epoch {epochs} of {epochs}')", timeout=120_000)
+    more.click()
+
+
+def hear(app):
+    "Draw a sound"
+    app.cell.get_by_role("button", name="Look for new runs").click()
+    app.page.wait_for_function(
+        "[...document.querySelectorAll('option')].some(o => o.textContent == 'lab/vowels/gru-1')")
+    app.waits("listen: half a second", app.cell.get_by_role("button", name="Listen", exact=True).click,
+        lambda: app.cell.locator("audio").count() == 2 and app.cell.locator(".gru-plot .main-svg").count() >= 2)
+
+
+def test_speech(lab):
+    "Raw sound is trained with the fields of its own task, and what a network draws is heard beside a true recording"
+    app = AppOnPage(lab, "Listen()")
+    assert "model: found 'none'" in app.cell.inner_text()
+    train = AppOnPage(lab, "Train(epoch=60")
+    before = train.cell.get_by_role("button", name="Remove").count()
+    train_sound(train, 3)
+    assert train.control("data").input_value() == "vowels" and train.control("length").input_value() == "500"
+    assert train.plot(0).evaluate("e => e._fullLayout.yaxis.title.text") == "nats a step"
+    assert {name.split(" ")[0] for name in train.plot(0).evaluate("e => e.data.map(d => d.name)")} == {"gru-16"}
+    assert "(vowels, test) and what gru-16" in train.title(1)
+    train.waits("train: another sound", lambda: train.control("test sound").select_option(index=7),
+        lambda: train.title(1).startswith(train.control("test sound").locator("option").nth(7).inner_text()))
+    assert train.cell.get_by_role("button", name="Remove").count() == before + 1
+    train.shot("train-speech")
+    hear(app)
+    assert "from silence, seed 1" in app.title(0) and "(vowels, test)" in app.title(1)
+    ours, true = app.cell.locator("audio").all()
+    for sound in (ours, true): assert abs(sound.evaluate("a => a.duration") - 0.5) < 0.11
+    ours.evaluate("a => { a.muted = a.loop = true; return a.play() }")
+    app.waits("listen: the play-head is seen", lambda: None, app.cell.locator(".gru-head").first.is_visible)
+    true.evaluate("a => { a.muted = true; return a.play() }")
+    app.waits("listen: one sound at a time", lambda: None, lambda: ours.evaluate("a => a.paused"))
+    sides = [p.bounding_box() for p in app.cell.locator(".gru-plot").all()]
+    assert sides[0]["y"] == sides[1]["y"] and sides[0]["x"] + sides[0]["width"] <= sides[1]["x"]
+    app.shot("listen")
+    was = ours.get_attribute("src")
+    app.cell.get_by_role("button", name="continue the recording").click()
+    app.type("seconds", 0.4)
+    app.waits("listen: continue", app.cell.get_by_role("button", name="Listen", exact=True).click,
+        lambda: "continue" in app.title(0) and app.cell.locator("audio").first.get_attribute("src") != was)
+    kept = []
+    for link in app.cell.locator("a[download]").all():
+        with lab.expect_download() as download: link.click()
+        kept.append(Path(download.value.path()).read_bytes())
+    assert [(k[:4], len(k)) for k in kept] == [(b"RIFF", 44 + 2*3200)]*2  # the true one is cut to the same length
+    app.type("temperature", 3)
+    app.cell.get_by_role("button", name="Listen", exact=True).click()
+    app.cell.get_by_text("temperature: found '3', allowed: a number from 0.0 to 2.0").wait_for()
+    app.type("temperature", 1)
+    train.control("task").select_option("music")
+    lab.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')]"
+        ".some(e => /nats a frame/.test(e._fullLayout.yaxis.title.text))")
+
+
 def test_own_cell(lab):
     app = AppOnPage(lab, 'Train(rnn="ugrnn"')
     app.control("epoch").fill("2")
@@ -359,7 +429,7 @@ def test_a_figure_that_never_comes(browser, tmp_path):
     "It says so in words"
     with opened(browser, tmp_path, 1280) as page:
         cell = page.locator(".jp-CodeCell").first
-        cell.locator(".cm-content").fill("from gru_study.lab import Plot\np = Plot()\np.drawn.close()\np")
+        cell.locator(".cm-content").fill("from gru_study.apps import Plot\np = Plot()\np.drawn.close()\np")
         cell.locator(".cm-content").press("Control+Enter")
         page.get_by_text("This figure has not come from the kernel yet").wait_for()
 
@@ -387,6 +457,8 @@ def test_anybody(browser, tmp_path, theme):
         app.cell.get_by_role("button", name="Start").click()
         page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 finished epoch 3 of 3')",
             timeout=120_000)
+        train_sound(app, 2)
+        hear(AppOnPage(page, "Listen()"))
         app.control("lr").fill("-1")
         app.cell.get_by_role("button", name="Start").click()
         app.cell.locator(".gru-error").wait_for()
@@ -400,7 +472,7 @@ def test_anybody(browser, tmp_path, theme):
                 if v["impact"] in ("serious", "critical")] == []
             assert [c for c in page.evaluate(CONTRAST) if c[0] < 4.5] == []
             told = page.locator(".gru-plot:has(.main-svg) figcaption").all_text_contents()
-            assert len(told) == FIGURES + 2 and all(len(words) > 60 for words in told)
+            assert len(told) == FIGURES + 4 and all(len(words) > 60 for words in told)
             for i in range(page.locator(".gru-plot .gtitle").count()):
                 plot = page.locator(".gru-plot:has(.gtitle)").nth(i)
                 title, buttons = plot.locator(".gtitle").bounding_box(), plot.locator(".updatemenu-button").all()
@@ -411,6 +483,6 @@ def test_anybody(browser, tmp_path, theme):
             if SCREENSHOTS:
                 page.set_viewport_size(dict(width=width, height=2800))
                 page.wait_for_timeout(1000)
-                for code in ("Browse()", "Train(epoch", "Compose()", "LookInside()", "Compare()", "Speak()"):
+                for code in APPS:
                     AppOnPage(page, code).cell.locator(".jp-OutputArea").first.screenshot(
                         path=f"{SCREENSHOTS}/anybody-{code.split('(')[0]}-{theme}-{width}.png")

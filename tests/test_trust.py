@@ -45,7 +45,7 @@ def test_reading_a_run_runs_nothing(home, own_run, tmp_path):
         assert done.returncode == 0, done.stderr
     summary = (home / "exp/summary.html").read_text()
     assert "mine-6" in summary and "is code, and nobody has asked to run it" in summary
-    code = ("from gru_study import lab; print(lab.finished()); c = lab.Compare(); "
+    code = ("from gru_study.compare import Compare, finished; print(finished('music_lm')); c = Compare(); "
         "c.controls['runs'].value = ('own', 'ours'); print(c.tables.value); c.open_piece(0)")
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "'own'" in shown.stdout and "mine-6" in shown.stdout
