@@ -59,9 +59,9 @@ SMALL = { # experiments that are executed with other parameters than their own
 RESULTS = [f"experiments/{n}" for n in ("summary", "summary_translate", *SPOKEN)] # shown without their code
 # widgets, or minutes of checks and no figure: shown without output
 AS_WRITTEN = [
-    "start", "01_kernels", "08_engines", "08_frames", "08_train", "09_search", "10b_notebooks",
-    "10d_sweep", "13a_apps", "13b_views", "13c_browse", "13d_compose", "13e_look", "13f_compare", "13g_listen",
-    "13h_sentences", "13i_watch", "15_cli"]
+    "start", "10_kernels", "35_engines", "36_frames", "37_train", "41_search", "47_notebooks",
+    "49_sweep", "63_apps", "64_views", "65_browse", "66_compose", "67_look", "68_compare", "69_listen",
+    "70_sentences", "71_watch", "75_cli"]
 
 
 def place(page: str) -> str:

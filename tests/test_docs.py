@@ -70,8 +70,8 @@ def test_every_part_is_there(site):
     stems = {p.stem for p in (ROOT / "nbs/experiments").glob("*.ipynb")}
     experiments = {f"experiments/{name}.html" for name in stems if recorded(name)}
     assert {"index.html", "search.html", "start.html"} | experiments <= names
-    text = (site / "00_cells.html").read_text()
-    for part in ('id="gru_study.cells.lstm_paper"', "/blob/main/gru_study/cells.py#L", "/blob/main/nbs/00_cells.ipynb"):
+    text = (site / "03_cells.html").read_text()
+    for part in ('id="gru_study.cells.lstm_paper"', "/blob/main/gru_study/cells.py#L", "/blob/main/nbs/03_cells.ipynb"):
         assert part in text
 
 
@@ -196,7 +196,7 @@ def test_anybody_can_read_a_page(address, browser, page, scheme, width):
 
 def test_mathematics_is_drawn(address, browser):
     tab = visit(browser, address, 1280)
-    tab.goto(address + "00_cells.html")
+    tab.goto(address + "03_cells.html")
     tab.wait_for_selector("mjx-container mjx-math")
     assert tab.locator("mjx-container").count() > 20 and tab.locator("mjx-merror").count() == 0
     assert any("mathjax/output/chtml/fonts" in u for u in tab.loaded) and tab.complaints == []
