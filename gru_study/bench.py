@@ -112,7 +112,8 @@ def sound_speed(
 ) -> str: # Markdown
     "Raw sound beside torch.nn"
     faster = lambda bs: span(each(rows, "times faster", **{"sequences a batch": bs}))
-    row = lambda r: [f"{r['cell']}, {r['units']} units", str(r["sequences a batch"]),
+    label = {"tanh": "tanh", "gru": "GRU", "lstm": "LSTM"}
+    row = lambda r: [f"{label[r['cell']]}, {r['units']} units", str(r["sequences a batch"]),
         *(short(r[f"{name}, ms an epoch"], 3) for name in ("torch", "fused")), short(r["times faster"])]
     head = ["network", "sequences a batch", "`torch.nn`, ms an epoch", "ours, ms an epoch", "times faster"]
     return ("Raw sound takes larger networks and dense inputs, so that more of the time is arithmetic, which both do "

@@ -294,7 +294,7 @@ def rates_table(
 def seed_curves(
     study: Study,
     data: str # name of a data set
-) -> pd.DataFrame: # as `plots.study_curves` takes it
+) -> pd.DataFrame: # as `seeds.study_curves` takes it
     "The curves of the reported runs on a data set"
     runs = reported(study).query("data == @data")
     curves = study.curves[study.curves.run.isin(runs.run)].merge(runs[["run", "model", "cell", "seed"]], on="run")
