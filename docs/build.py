@@ -59,9 +59,9 @@ SMALL = { # experiments that are executed with other parameters than their own
 RESULTS = [f"experiments/{n}" for n in ("summary", "summary_translate", *SPOKEN)] # shown without their code
 # widgets, or minutes of checks and no figure: shown without output
 AS_WRITTEN = [
-    "start", "10_kernels", "35_engines", "36_frames", "37_train", "41_search", "47_notebooks",
-    "49_sweep", "63_apps", "64_views", "65_browse", "66_compose", "67_look", "68_compare", "69_listen",
-    "70_sentences", "71_watch", "75_cli"]
+    "start", "10_kernels", "36_engines", "37_frames", "38_train", "42_search", "48_notebooks",
+    "50_sweep", "64_apps", "65_views", "66_browse", "67_compose", "68_look", "69_compare", "70_listen",
+    "71_sentences", "72_watch", "76_cli"]
 
 
 def place(page: str) -> str:
