@@ -36,6 +36,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/"nbs"
 CODE_URL = "{git_url}/blob/{branch}".format(**get_config(path=ROOT).d)
 MODULES = [p.stem for p in sorted(NBS.glob("[0-9]*.ipynb"))]
+FIRST = { # parts of the reference -> the module that each begins with
+    "Cells and kernels": "base", "Data": "pickles", "Networks and scores": "models", "Tasks and training": "experiment",
+    "Figures and sweeps": "search", "Studies": "runs", "Inside the lab": "apps", "Bench and command": "rivals"}
+BOUNDS = [*map([m.partition("_")[2] for m in MODULES].index, FIRST.values()), None]
 SPOKEN = ["summary_speech"]*(ROOT/"results/speech").is_dir() # once it is recorded
 PARTS = {
     "Start": ["docs/five_minutes"],
@@ -44,7 +48,7 @@ PARTS = {
     "Lab": ["start"],
     "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "cluster",
     "reproduce")],
-    "API": MODULES,
+    **{part: MODULES[a:b] for part, a, b in zip(FIRST, BOUNDS, BOUNDS[1:])},
     "Notes": [f"docs/{n}" for n in (
         "architecture", "scores", "data_faults", "departures", "reliability", "glossary", "sources")],
 }

@@ -221,6 +221,14 @@ def test_every_module_has_its_notebook():
     assert {*ORDER} == {p.stem for p in (ROOT / "gru_study").glob("*.py")} - {"__init__", "_modidx"}
 
 
+def test_a_notebook_has_its_number_and_one_subject():
+    "No two share a number; no module is over 400 lines, but a grammar and the command line"
+    numbers = [int(p.name[:2]) for p in sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))]
+    assert numbers == [*range(len(numbers))] and len(numbers) > 60
+    lines = {p.stem: len(p.read_text().splitlines()) for p in (ROOT / "gru_study").glob("*.py")}
+    assert {name for name, n in lines.items() if n > 400} <= {"captions", "cli", "_modidx"}
+
+
 def test_imports_point_down():
     "To notebooks that are read before, so that there is no circle; and the look at them finds what it should"
     imports = {name: imported(parsed(name), ORDER) for name in ORDER}
