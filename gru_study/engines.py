@@ -177,6 +177,10 @@ class Scorer(ABC):
     def validate(self, engine: Any) -> dict[str, float]:
         "The columns of metrics.csv that begin with valid_"
 
+    def cost(self, row: dict[str, float]) -> float:
+        "By what an epoch is selected, from its row of metrics.csv: the lowest is kept"
+        return row["valid_nll"]
+
     @abstractmethod
     def scores(self, engine: Any) -> dict:
         "What result.json says of each split"

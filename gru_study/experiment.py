@@ -205,7 +205,8 @@ class Experiment(Common):
         "The size: `hidden`, or what `match` gives the cell"
         return self.hidden or self.matched
     @property
-    def matched(self) -> int: raise NotImplementedError
+    def matched(self) -> int: # what a task of its own may leave out
+        raise BadInput.found("hidden", None, f"a number of units: the task {self.task} has no rule for equal sizes")
 
 # %% ../nbs/30_experiment.ipynb #2b4834a3
 def again(

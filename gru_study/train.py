@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -59,12 +60,12 @@ class Progress:
 
     def add(self,
         row: dict[str, float],
-        engine: Engine
+        engine: Engine,
+        cost: Callable[[dict], float] = itemgetter("valid_nll") # of a row: what is selected by
     ) -> None:
         "Take in an epoch, and its weights where they are the best so far"
-        score = lambda r: -r["valid_bleu"] if "valid_bleu" in r else r["valid_nll"]
         self.history.append(row)
-        if not self.best or score(row) < score(self.history[self.best_epoch - 1]):
+        if not self.best or cost(row) < cost(self.history[self.best_epoch - 1]):
             self.best_nll, self.best_epoch, self.best = row["valid_nll"], self.epoch, engine.weights_now()
 
     def stale(self,
@@ -241,7 +242,7 @@ def train_epochs(
             engine.load(good)
             save_checkpoint(run, engine, progress)
             raise Diverged(f"{error}; the {progress.epoch} epochs before it are kept") from None
-        progress.add(row, engine)
+        progress.add(row, engine, learner_of(e.task).cost)
         try:
             for watch in watchers: watch(row)
         except BaseException: # a watcher may end the run: this epoch is kept

@@ -142,6 +142,9 @@ class WordScorer(Scorer):
             found = {"valid_bleu": score_sentences(engine.model, engine.prepared.fields, engine.data.valid)[0]["bleu"]}
         return {"valid_loss": scores.loss, "valid_nll": scores.nll} | found
 
+    def cost(self, row: dict[str, float]) -> float:
+        return -row["valid_bleu"] if "valid_bleu" in row else row["valid_nll"]
+
     def scores(self, engine: TorchEngine) -> dict:
         data, fields = engine.data, engine.prepared.fields
         score = lambda pairs, *beam: score_sentences(engine.model, fields, pairs, *beam)

@@ -57,7 +57,6 @@ def title(
     cell, units = (get_cell(e.rnn).name, e.units) if e else (run.result["cell"], run.result["units"])
     return cell, f"{cell}-{units} ({'shipped' if is_shipped(run.save_dir) else run.save_dir})"
 
-
 # %% ../nbs/65_views.ipynb #b13592fb
 @dataclass(frozen=True)
 class View:

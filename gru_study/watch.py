@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIRST', 'NOT_HERE', 'DONE_BY', 'TRAININGS', 'fields_of', 'field', 'helped', 'spec', 'RunRow', 'RunList',
-           'show_expected', 'Train', 'free_folder']
+           'show_curves', 'show_expected', 'Form', 'Train', 'free_folder']
 
 # %% ../nbs/72_watch.ipynb #0147454a
 import html
@@ -147,6 +147,24 @@ class RunList(VBox):
             self.draw()
             self.drawn = time.monotonic()
 
+# %% ../nbs/72_watch.ipynb #44671dff
+def show_curves(
+    runs: list[RunRow],
+    task: str, # that is chosen
+    plot: Plot,
+    note: HTML # gets what has to be said of the curves
+) -> list[Training]: # those that are drawn
+    "How the ticked runs of a task learn"
+    ticked = [r.training for r in runs if r.shown.value and r.training.rows]
+    on = [t for t in ticked if t.e.task == task]
+    others = ", ".join(html.escape(t.e.save_dir) for t in ticked if t not in on)
+    several, label = mixed(task, [t.e.data for t in on])
+    note.value = several + f"<p>Of another task than is chosen above, and not drawn: {others}.</p>"*bool(others)
+    columns = lambda t: pd.DataFrame(t.rows).to_dict("list")
+    told = {label(title(t.run, t.e)[1], t.e.data): (title(t.run, t.e)[0], columns(t)) for t in on}
+    show(plot, learning(told, view_of(task).per) if told else None, f"curves {task}")
+    return on
+
 # %% ../nbs/72_watch.ipynb #43744742
 def show_expected(
     plot: Plot,
@@ -158,47 +176,64 @@ def show_expected(
     at = offer(item, view.names(training.e))
     show(plot, view.draw(training.run, at), f"{training.e.data} {at}")
 
-# %% ../nbs/72_watch.ipynb #ff3f74e0
-class Train(RunList):
-    "Start runs, hold them, watch them learn and what they expect of a piece they do not train on"
+# %% ../nbs/72_watch.ipynb #1f9122f0
+class Form(VBox):
+    "A task to choose, and the fields of its specification; raises `BadInput` for a field or a task that there is not"
+    fields: dict[str, Widget] # by name, with the task
+
     def __init__(self,
-        **given # fields of the task that begin with another value; `task` itself
+        given: dict # fields that begin with another value; the task itself
     ):
-        task = given.pop("task", Experiment.model_fields["task"].default)
-        item, allowed = Dropdown(description=view_of(task).item), sum(fields_of(task), [])
+        task = given.get("task", Experiment.model_fields["task"].default)
+        view_of(task) # or there is none of that name
+        allowed = ["task", *sum(fields_of(task), [])]
         if unknown := given.keys() - {*allowed}: raise BadInput.found("fields", ", ".join(unknown), ", ".join(allowed))
-        self.runs, self.lock, self.drawn = [], threading.Lock(), 0.
-        what = "train with these settings, or go on with the run that has them"
-        self.begin = Button(description="Start", button_style="primary", tooltip=what)
-        self.status, self.list, self.note = HTML(), VBox(), HTML()
-        self.item, self.curves, self.expected, self.first, self.more = item, Plot(), Plot(), row(), row()
         self.task = Dropdown(
             options=[(find_task(t).title, t) for t in TASKS if find_task(t).view], value=task, description="task",
             style=dict(description_width="92px"), layout=Layout(width="215px"))
-        self.begin.on_click(lambda _: self.add())
-        self.item.observe(lambda _: self.draw(), "value")
+        self.first, self.more = row(), row()
+        super().__init__([self.first, Accordion([self.more], titles=["more fields"])])
         self.task.observe(lambda _: self.choose({}), "value")
-        more = Accordion([self.more], titles=["more fields"])
-        told = self.status, self.list, self.note
-        super().__init__([self.first, more, row(self.begin, self.item), *told, self.curves, self.expected])
         self.choose(given)
 
     def choose(self,
         given: dict # fields that begin with another value
     ) -> None:
-        "Offer the fields of the task that is chosen, and show its runs"
+        "Offer the fields of the task that is chosen"
         task, (first, more) = self.task.value, fields_of(self.task.value)
         self.fields = {"task": self.task} | {k: field(task, k, given.get(k)) for k in (*first, *more)}
         shown = lambda names: [helped(task, k, self.fields[k]) for k in names]
         self.first.children, self.more.children = shown(("task", *first)), shown(more)
-        self.item.description = view_of(task).item
-        with saying(self.status): offer(self.item, view_of(task).names(spec(self.fields)))
+
+# %% ../nbs/72_watch.ipynb #ff3f74e0
+class Train(RunList):
+    "Start runs, hold them, watch them learn and what they expect of a piece they do not train on"
+    def __init__(self,
+        **given # as `Form` takes them
+    ):
+        self.form, self.runs, self.lock, self.drawn = Form(given), [], threading.Lock(), 0.
+        what = "train with these settings, or go on with the run that has them"
+        self.begin = Button(description="Start", button_style="primary", tooltip=what)
+        self.status, self.list, self.note = HTML(), VBox(), HTML()
+        self.item, self.curves, self.expected = Dropdown(), Plot(), Plot()
+        self.begin.on_click(lambda _: self.add())
+        self.item.observe(lambda _: self.draw(), "value")
+        self.form.task.observe(lambda _: self.choose(), "value")
+        told = self.status, self.list, self.note
+        super().__init__([self.form, row(self.begin, self.item), *told, self.curves, self.expected])
+        self.choose()
+
+    def choose(self) -> None:
+        "Show the runs of the task that is chosen"
+        view = view_of(self.form.task.value)
+        self.item.description = view.item
+        with saying(self.status): offer(self.item, view.names(spec(self.form.fields)))
         self.draw()
 
     def add(self) -> None:
         "Start a run in the first folder of its kind where it fits; one that was stopped or has these settings goes on"
         with saying(self.status):
-            e = free_folder(self.fields)
+            e = free_folder(self.form.fields)
             training = TRAININGS.setdefault(Run(e.save_dir).exp, Training(e, self.progress))
             if training.state in (*ALIVE, "finished"):
                 same = f"{html.escape(e.save_dir)} is the run with these settings, see its line below"
@@ -211,14 +246,7 @@ class Train(RunList):
     def draw(self) -> None:
         "Show the runs of the task that are ticked"
         for r in self.runs: r.refresh()
-        ticked = [r.training for r in self.runs if r.shown.value and r.training.rows]
-        on = [t for t in ticked if t.e.task == self.task.value]
-        others = ", ".join(html.escape(t.e.save_dir) for t in ticked if t not in on)
-        note, label = mixed(self.task.value, [t.e.data for t in on])
-        self.note.value = note + f"<p>Of another task than is chosen above, and not drawn: {others}.</p>"*bool(others)
-        told = {label(title(t.run, t.e)[1], t.e.data): (title(t.run, t.e)[0], pd.DataFrame(t.rows).to_dict("list"))
-            for t in on}
-        show(self.curves, learning(told, view_of(self.task.value).per) if told else None, f"curves {self.task.value}")
+        on = show_curves(self.runs, self.form.task.value, self.curves, self.note)
         if on and (on[-1].run.exp/"model.safetensors").exists(): show_expected(self.expected, on[-1], self.item)
         else: show(self.expected, None)
 

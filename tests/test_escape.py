@@ -188,7 +188,7 @@ speak
 train = Train(data="NAME.npz", epoch=1, hidden=3)
 train.add()
 train.runs[0].training.thread.join()
-train.fields["lr"].value = " ".join(HOSTILE)
+train.form.fields["lr"].value = " ".join(HOSTILE)
 train.add()
 train
 ###

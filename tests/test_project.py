@@ -249,6 +249,13 @@ def test_the_house_knows_no_task(name):
     assert not reached & OF_A_TASK and len(OF_A_TASK) >= 5 # nor through what it imports
 
 
+def test_the_lab_trains_tasks_that_it_does_not_know():
+    "It asks for their views: no module of one task, no app of one"
+    apps = {*"browse compose look compare listen sentences".split()}
+    for name in ("apps", "views", "watch"): assert not imported(parsed(name), ORDER) & (OF_A_TASK | apps), name
+    assert apps < {*ORDER}
+
+
 DATA_OF = dict(sets="music_lm", speech="speech", corpora="translate") # each reads its task's rows of datasets.json
 
 
