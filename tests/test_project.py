@@ -274,5 +274,5 @@ def test_a_task_is_named_in_its_own_modules():
     for name, task in DATA_OF.items():
         for statement, found in named_tasks(name): assert f"datasets()['{task}']" in statement and found == {task}
     registry, default = named_tasks("experiment")
-    assert registry[0].startswith("TASKS = ") and default[0].startswith("class Common") and default[1] == {"music_lm"}
+    assert registry[0].startswith("OURS = ") and default[0].startswith("class Common") and default[1] == {"music_lm"}
     assert default[0].count("music_lm") == 1
