@@ -106,7 +106,7 @@ class Task:
     named: Callable[[str], str] # one spelling for a data set; raises `BadInput` where there is none of that name
     load: Callable[..., Any] # reads a data set by that name; raises `BadInput`
     learner: str # its `engines.Learner`
-    study: str = "" # its `report.Studies`; none: runs are not compared
+    study: str = "" # its `runs.Studies`; none: runs are not compared
     kept: tuple[str, ...] = () # files of a run folder beyond those of every run
     sampler: str = "" # (run, flags of `gru-study sample`) -> files and what to say of them; none: nothing is sampled
     view: str = "" # its `runs.View`: how the lab trains it; none: it does not
