@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arithmetic import exp, inlined, kernel, larger, log, sigmoid, softplus
+from .arithmetic import choose, exp, inlined, kernel, larger, log, softplus
 
 # %% ../nbs/08_losses.ipynb #dfc4ca8d
 class Frames(NamedTuple):
@@ -59,11 +59,11 @@ def notes_loss(l, f, data):
     for begin in range(0, len(l), 96):
         part, product, above = l[begin:begin + 96], one, zero
         for j in range(len(part)):
-            p = sigmoid(part[j])
+            e = exp(-abs(part[j]))
             above += max(part[j], zero)
-            product *= max(p, one - p)
-            part[j] = p
-        total += above - math.log(product)
+            product *= one + e
+            part[j] = choose(part[j] > zero, one, e)/(one + e)
+        total += above + math.log(product)
     for k in range(data.frame[f], data.frame[f+1]): l[data.notes[k]] -= one
     return total
 
