@@ -20,6 +20,7 @@ from .engines import load_weights
 from .experiment import Experiment
 from .folder import Run
 from .frames import FrameLearner
+from .kernels import SUMS
 from .losses import Frames, make_sparse
 from .metrics import FrameScores, MusicScores, baseline_scores, evaluate_music, frame_nll, sounding
 from .midi import to_midi
@@ -69,7 +70,7 @@ class Composing(FrameLearner):
         return evaluate_music(model, split, device)
 
     def tally(self, split: list[np.ndarray], sums: np.ndarray) -> MusicScores:
-        return MusicScores(*[*sums, sounding(split)])
+        return MusicScores(**dict(zip(SUMS, sums)), notes=sounding(split))
 
     def baselines(self, data: MusicData) -> dict[str, FrameScores]: return {**baseline_scores(data.train, data.test)}
 

@@ -210,9 +210,9 @@ def to_optimizer(
     "The state as torch's optimizer would give it"
     row = OPTIMIZERS[e.optim]
     parts = {slot: unpack(lay, part) for slot, part in zip(row.slots, moments) if e.mtm or slot != "momentum_buffer"}
-    step = {"step": torch.tensor(float(updates))} if row.counted else {}
+    count = lambda: {"step": torch.tensor(float(updates))} if row.counted else {} # to each weight one: torch adds to it
     each = {
-        i: step | {slot: torch.from_numpy(part[k]) for slot, part in parts.items()}
+        i: count() | {slot: torch.from_numpy(part[k]) for slot, part in parts.items()}
         for i, k in enumerate(torch_views(lay, np.empty(lay.size)))}
     return {"state": each if updates else {}}
 
@@ -312,8 +312,7 @@ class FusedEngine(KernelState, Engine):
         return sum_up(losses, losses, norms, frames, epoch)
 
     def evaluate(self, split: list) -> Any:
-        run_scores(self.lay, self.arrays(split), self.vector, self.work, out := np.zeros((len(split), 5)))
-        return self.learner.tally(split, out.T)
+        return self.learner.tally(split, run_scores(self.lay, self.arrays(split), self.vector, self.work).T)
 
 # %% ../nbs/37_frames.ipynb #ce3a2a60
 # most recurrent weights of a layer, with one sequence a batch and with more; has torch the cell as a layer?

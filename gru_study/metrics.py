@@ -105,7 +105,7 @@ class FrameScores:
 
     def averages(self) -> dict[str, float]:
         "What `result.json` records"
-        return {name: getattr(self, name) for name in self.metrics}
+        return {name: float(metric.of(self)) for name, metric in self.metrics.items() if metric.of}
 
 @dataclass(frozen=True)
 class MusicScores(FrameScores):
