@@ -147,7 +147,8 @@ class Common(BaseModel):
     epoch: int = Field(500, ge=1, validation_alias=AliasChoices("epoch", "epochs"), description="epochs at most")
     optim: OptimName = Field("rmsprop", description="optimizer")
     lr: float = Field(1e-3, gt=0, description="learning rate")
-    mtm: float = Field(0., ge=0, lt=1, description="momentum, for rmsprop and sgd")
+    mtm: float = Field(0., ge=0, lt=1, description=
+        f"momentum, for {' and '.join(name for name, row in OPTIMIZERS.items() if row.momentum)}")
     wd: float = Field(0., ge=0, description="weight decay")
     clip: float = Field(1., ge=0, description="largest norm of the gradient; 0: no clipping")
     loss: str = ""
