@@ -56,7 +56,8 @@ def kernel(
 ) -> Callable:
     "Compiled when first called, and kept for the next process as long as no source of the kernels changes"
     compiled = njit(**OPTIONS | dict(cache=can_keep(), no_cfunc_wrapper=True))(function)
-    if can_keep(): compiled._cache._cache_file._source_stamp = version()
+    kept = getattr(getattr(compiled, "_cache", None), "_cache_file", None) # none where nothing is compiled, or kept
+    if kept: kept._source_stamp = version()
     return compiled
 
 # %% ../nbs/06_arithmetic.ipynb #c45903e5
