@@ -299,7 +299,7 @@ class TorchEngine(Engine):
         data # of its task
     ):
         e, self.experiment, self.data, self.learner = experiment, experiment, data, learner_of(experiment.task)
-        on_device(nn.Linear(1, 1), e.device) # before data are sent there
+        on_device(nn.ParameterList([torch.zeros(1)]), e.device) # before data are sent there; a layer would draw numbers
         self.prepared = self.learner.prepare(e, data)
         with INITIAL, torch.random.fork_rng(devices=[]):
             torch.manual_seed(e.seed)
