@@ -139,13 +139,12 @@ class Listen(VBox):
         with saying(self.status), OneThread():
             c = values(self.controls)
             if not c["run"]: return self.look()
-            run = find_run(c["run"])
-            data = sounds(run.experiment.data, WHOLE)
+            data = sounds((run := find_run(c["run"])).experiment.data, WHOLE)
             name, true = data.names["test"][c["recording"]], data.test[c["recording"]]
             sound = drawn_sound(read_speaker(c["run"], stamp_of(c["run"])), true, data.rate, c)
             label = f"{title(run)[1]}, {c['way']}, seed {c['seed']}"
             file = f"{c['run'].replace('/', '-')} seed {c['seed']}"
-            for plot, signal, said, kept in (
-                (self.drawn, sound, label, file), (self.true, true[:len(sound)], f"{name} ({data.name}, test)", name)):
+            heard = (self.true, true[:len(sound)], f"{name} ({data.name}, test)", name)
+            for plot, signal, said, kept in ((self.drawn, sound, label, file), heard):
                 show(plot, sounds_figure({"": signal}, data.rate, said), str(c))
                 give_wave(plot, signal*data.scale, kept, data.rate)
