@@ -58,7 +58,7 @@ multi30k: .venv/.text ## translation on Multi30k, recorded in results/multi30k; 
 	@$(WITH_DATA) $(BIN)/gru-study record --task translate --under multi30k
 	@$(WITH_DATA) $(BIN)/gru-study report --task translate --under multi30k
 
-SPOKEN := search --task speech --data fsdd --train_subset 7230 --epoch 40 --workers $(WORKERS)
+SPOKEN := search --task speech --data fsdd --train_subset 7230 --epoch 20 --workers $(WORKERS)
 
 speech: .venv/.study ## three cells on the spoken digits, ten rates each and 3 seeds, recorded in results/speech; resumes; ONLY=gru takes a part
 	@for rnn in $$(echo $(or $(ONLY),tanh,gru,lstm) | tr , " "); do \

@@ -94,7 +94,7 @@ def given_frames(
     "The first frames of a piece, or all of it for the soprano; raises `BadInput` where it is not there, or too short"
     field = "prime" if s.harmonise is None else "harmonise"
     if (which := getattr(s, field)) is None: return None
-    piece = load_music(run.experiment.data).piece(which, field)
+    piece = load_music(run.experiment.data).sequence(which, field)
     size, frames, most = "steps", s.steps or len(piece), len(piece)
     if field == "prime": size, frames, most = "prime_frames", s.prime_frames or 8, s.steps or 64
     if frames > min(most, len(piece)): raise BadInput.found(size, frames, f"1 to {min(most, len(piece))}")

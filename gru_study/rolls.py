@@ -6,12 +6,12 @@
 __all__ = ['LOWEST', 'LONGEST_PIECE', 'note_name', 'check_frames', 'check_roll', 'held_notes', 'MusicData', 'sampled_set']
 
 # %% ../nbs/12_rolls.ipynb #f5831e62
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from .base import NOTES, SPLITS, BadInput
-from .datasets import at_most
+from .datasets import Splits, at_most
 
 # %% ../nbs/12_rolls.ipynb #40ca7dd4
 LOWEST = 21 # MIDI number of the lowest key, A0
@@ -64,40 +64,16 @@ def held_notes(
 
 # %% ../nbs/12_rolls.ipynb #d4ddfff1
 @dataclass(frozen=True, eq=False)
-class MusicData:
+class MusicData(Splits):
     "Three splits of piano rolls; raises `BadInput` where a split is empty or a roll is none"
-    name: str # what results call it
     train: list[np.ndarray] # rolls, each frames x 88, uint8
     valid: list[np.ndarray]
     test: list[np.ndarray]
-    names: dict[str, list[str]] = field(default_factory=dict) # split -> a name a roll; default: their numbers
     step: float = 1. # quarter notes a frame
     notes: tuple[str, ...] = () # what was left out or guessed in reading, in words
+    one = "piece"
 
-    def __post_init__(self):
-        for split in SPLITS:
-            rolls = getattr(self, split)
-            if not rolls: raise BadInput(f"data: {self.name}: the {split} split is empty")
-            checked = [check_roll(r, f"data: {self.name}: {split}[{i}]") for i, r in enumerate(rolls)]
-            object.__setattr__(self, split, checked)
-            self.names.setdefault(split, [f"{split}[{i}]" for i in range(len(rolls))])
-
-    def __getitem__(self, split: str) -> list[np.ndarray]: return getattr(self, split)
-
-    def piece(self,
-        which: str, # its name, or split:index such as test:3
-        field: str = "piece" # how to name it in a refusal
-    ) -> np.ndarray: # frames x 88
-        "One of the rolls; of namesakes the first; raises `BadInput` where there is none"
-        rolls = dict[str, np.ndarray]()
-        for s in SPLITS:
-            for i, roll in enumerate(self[s]):
-                for key in (self.names[s][i], f"{s}:{i}"): rolls.setdefault(key, roll)
-        if which not in rolls:
-            numbers = ", ".join(f"{s}:0 to {s}:{len(self[s]) - 1}" for s in SPLITS)
-            name = self.names["test"][0]
-            raise BadInput.found(field, which, f"a piece of {self.name}: {numbers}, or a name such as {name}")
-        return rolls[which]
+    def check(self, sequence, where): return check_roll(sequence, where)
 
     def __str__(self) -> str:
         sizes = "/".join(str(len(self[s])) for s in SPLITS)

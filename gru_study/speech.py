@@ -18,7 +18,7 @@ import numpy as np
 
 from .base import SPLITS, BadInput, asset, brief, cache_dir, find_path
 from .datasets import (
-    archived, as_text, at_most, check_known, datasets, digest_of_all, find_file, own_files, split_files)
+    Splits, archived, as_text, at_most, check_known, datasets, digest_of_all, find_file, own_files, split_files)
 from .files import digest, parse_json, write_file
 from .vowels import RATE, make_vowels
 
@@ -59,9 +59,8 @@ def check_signal(
 
 # %% ../nbs/17_speech.ipynb #cf12eb15
 @dataclass(frozen=True, eq=False)
-class SpeechData:
+class SpeechData(Splits):
     "Three splits of sound; raises `BadInput` where a split is empty or a sequence is none"
-    name: str # what results call it
     train: list[np.ndarray] # sequences of samples, float32, divided by `scale`
     valid: list[np.ndarray]
     test: list[np.ndarray]
@@ -70,28 +69,7 @@ class SpeechData:
     scale: float = 1. # standard deviation of the training split before it was divided by it; full scale is 1
     notes: tuple[str, ...] = () # what was changed or guessed in reading, in words
 
-    def __post_init__(self):
-        for split in SPLITS:
-            signals = getattr(self, split)
-            if not signals: raise BadInput(f"data: {self.name}: the {split} split is empty")
-            checked = [check_signal(s, f"data: {self.name}: {split}[{i}]") for i, s in enumerate(signals)]
-            object.__setattr__(self, split, checked)
-            self.names.setdefault(split, [f"{split}[{i}]" for i in range(len(signals))])
-
-    def __getitem__(self, split: str) -> list[np.ndarray]: return getattr(self, split)
-
-    def sequence(self,
-        which: str, # its name, or split:index such as test:3
-        field: str = "sequence" # how to name it in a refusal
-    ) -> np.ndarray: # samples
-        "One of the sequences; of namesakes the first; raises `BadInput` where there is none"
-        signals = {
-            key: x for s in reversed(SPLITS) for i, x in reversed([*enumerate(self[s])])
-            for key in (self.names[s][i], f"{s}:{i}")}
-        if which in signals: return signals[which]
-        numbers = ", ".join(f"{s}:0 to {s}:{len(self[s]) - 1}" for s in SPLITS)
-        name = self.names["test"][0]
-        raise BadInput.found(field, which, f"a sequence of {self.name}: {numbers}, or a name such as {name}")
+    def check(self, sequence, where): return check_signal(sequence, where)
 
     def __str__(self) -> str:
         sizes = "/".join(f"{len(self[s]):,}" for s in SPLITS)
