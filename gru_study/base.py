@@ -12,6 +12,7 @@ import os, re, sys, tempfile
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 # %% ../nbs/00_base.ipynb #cdf6fcf2
@@ -162,19 +163,20 @@ def cores() -> int:
 # %% ../nbs/00_base.ipynb #9be64e30
 class Optimizer(NamedTuple):
     "A row of the table"
-    torch: str # a class of torch.optim
+    torch: str # where its class for torch stands, as "module:name"
     slots: tuple[str, ...] # torch's names for the rows of its state
     settings: dict[str, Any] # beside learning rate, momentum and weight decay
     momentum: bool = False # can one be set?
     counted: bool = True # does torch's state hold the number of updates?
 
     def make(self, weights, lr: float, mtm: float, wd: float): # torch's optimizer of these parameters
-        from torch import optim
         more = {"momentum": mtm} if self.momentum else {}
-        return getattr(optim, self.torch)(weights, lr, weight_decay=wd, **self.settings, **more)
+        return resolve_name(self.torch)(weights, lr, weight_decay=wd, **self.settings, **more)
 
 # %% ../nbs/00_base.ipynb #39f72d14
 OPTIMIZERS = {
-    "rmsprop": Optimizer("RMSprop", ("square_avg", "momentum_buffer"), {"alpha": 0.99, "eps": 1e-8}, momentum=True),
-    "sgd": Optimizer("SGD", ("momentum_buffer",), {}, momentum=True, counted=False),
-    "adamw": Optimizer("AdamW", ("exp_avg", "exp_avg_sq"), {"fused": True})}
+    "rmsprop": Optimizer("torch.optim:RMSprop", ("square_avg", "momentum_buffer"), {"alpha": 0.99, "eps": 1e-8}, True),
+    "rmsprop_graves": Optimizer(
+        "gru_study.engines:GravesRMSprop", ("square_avg", "grad_avg", "update"), {}, counted=False),
+    "sgd": Optimizer("torch.optim:SGD", ("momentum_buffer",), {}, momentum=True, counted=False),
+    "adamw": Optimizer("torch.optim:AdamW", ("exp_avg", "exp_avg_sq"), {"fused": True})}

@@ -20,7 +20,7 @@ def one_line(done, sentence, code=2):
     (["--rnn", "json:loads"], "rnn: found 'json:loads', allowed: a step function decorated with @cell"),
     (["--data", "JBS"], "data: found 'JBS', allowed: chorales, JSB"),
     (["--data", ""], "data: found ''"),
-    (["--optim", "adam"], "optim: found 'adam', allowed: 'rmsprop', 'sgd' or 'adamw'"),
+    (["--optim", "adam"], "optim: found 'adam', allowed: 'rmsprop', 'rmsprop_graves', 'sgd' or 'adamw'"),
     (["--lr", "-0.1"], "lr: found '-0.1', allowed: greater than 0"),
     (["--lr", "nan"], "lr: found 'nan', allowed: a finite number"),
     (["--clip", "inf"], "clip: found 'inf', allowed: a finite number"),
