@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import SPLITS, BadInput
+from .base import NOTES, SPLITS, BadInput
 from .cells import get_cell
 from .engines import load_weights
 from .experiment import Experiment
 from .folder import Run
 from .frames import FrameLearner
-from .kernels import SUMS
+from .kernels import SUMS, Layout, make_layout
 from .losses import Frames, make_sparse
-from .metrics import FrameScores, MusicScores, baseline_scores, evaluate_music, frame_nll, sounding
+from .metrics import FrameScores, MusicScores, baseline_scores, evaluate_music, sounding
 from .midi import to_midi
 from .models import FrameLM, MusicLM, pad_rolls
 from .music import STEPS, load_music
@@ -56,13 +56,17 @@ class Composing(FrameLearner):
     def prepare(self, e: Experiment, data: MusicData) -> list[Tensor]: # sent once, so that no step waits for a copy
         return [torch.from_numpy(r).to(e.device) for r in data.train]
 
-    def network(self, e: Experiment, prepared=None) -> MusicLM: return MusicLM(get_cell(e.rnn), e.units, e.layers)
+    def layout(self, e: Any) -> Layout:
+        return make_layout(get_cell(e.rnn), e.units, e.layers, NOTES, NOTES + e.chord_units, e.chord_units)
+
+    def network(self, e: Any, prepared=None) -> MusicLM:
+        return MusicLM(get_cell(e.rnn), e.units, e.layers, head_units=e.chord_units)
 
     def pad(self, sequences: list, device) -> tuple[Tensor, Tensor, Tensor]:
         x, mask = pad_rolls(sequences, device)
         return x[:, :-1], x[:, 1:], mask
 
-    def nll(self, outputs: Tensor, targets: Tensor) -> Tensor: return frame_nll(outputs, targets)
+    def nll(self, model: MusicLM, outputs: Tensor, targets: Tensor) -> Tensor: return model.nll(outputs, targets)
 
     def arrays(self, split: list[np.ndarray]) -> Frames: return make_sparse(split)
 

@@ -82,8 +82,8 @@ class FrameLearner(FrameScorer, Learner):
         "A batch: inputs (batch, time, inputs), targets (batch, time, ...), and True where a frame is scored"
 
     @abstractmethod
-    def nll(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        "NLL of each frame (batch, time), in nats"
+    def nll(self, model: Any, outputs: Tensor, targets: Tensor) -> Tensor:
+        "NLL of each frame (batch, time), in nats, given what the network puts out"
 
     @abstractmethod
     def arrays(self, split: list) -> Frames:
@@ -155,7 +155,7 @@ def update(
     engine.optimizer.zero_grad()
     with noisy(weights, draw_noise(e, weights, epoch, step) if e.weight_noise else {}):
         with products(e): outputs = model(x)[0]
-        loss = (learner.nll(outputs.float(), y)*mask).sum()/frames
+        loss = (learner.nll(model, outputs.float(), y)*mask).sum()/frames
         loss.backward()
     return loss.detach(), descend(model, engine.optimizer, e.clip), frames
 

@@ -21,7 +21,6 @@ from torch.overrides import TorchFunctionMode
 
 from .base import NOTES, BadInput
 from .cells import CELLS, Recurrent
-from .metrics import frame_nll
 from .models import MusicLM, pad_rolls
 from .rolls import LOWEST, check_roll
 
@@ -257,7 +256,8 @@ def gradient_norms(
     found = np.full((scored, reach + 1, net.cell.states), np.nan)
     with torch.enable_grad():
         new = step(net, x, old)
-        (g,) = torch.autograd.grad(frame_nll(model.readout(new[-1, 0, :-1]), x[1:]).sum(), new, retain_graph=True)
+        loss = model.nll(model.readout(new[-1, 0, :-1]), x[1:]).sum()
+        (g,) = torch.autograd.grad(loss, new, retain_graph=True)
         for k in range(min(reach + 1, scored)):
             found[k:, k] = g[:, :, :scored - k].cpu().double().norm(dim=(0, -1)).T # row t-k came from the loss at t
             (g,) = torch.autograd.grad(new, old, g, retain_graph=True)

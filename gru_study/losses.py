@@ -79,7 +79,7 @@ def condition(l, f, data, head, h):
     notes, units = head.V.shape
     a, begin, first, sounding = l[notes:], 0, data.frame[f], data.frame[f+1] - data.frame[f]
     for run in range(sounding + 1):
-        end = data.notes[first+run] + 1 if run < sounding else notes
+        end = int(data.notes[first+run]) + 1 if run < sounding else notes
         now = h[run*units:(run + 1)*units]
         for k in range(units): now[k] = sigmoid(a[k])
         for j in range(begin, end):
@@ -99,7 +99,7 @@ def uncondition(l, f, data, head, g, h):
     d = h[(sounding + 1)*units:(sounding + 2)*units]
     for k in range(units): a[k] = 0
     for run in range(sounding, -1, -1):
-        begin = data.notes[first+run-1] + 1 if run else 0
+        begin = int(data.notes[first+run-1]) + 1 if run else 0
         now = h[run*units:(run + 1)*units]
         for k in range(units): d[k] = 0
         for j in range(begin, end):

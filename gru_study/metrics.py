@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
+from .heads import Independent
 from .models import Translator, output_loss, pad_rolls
 
 # %% ../nbs/23_metrics.ipynb #f872b1b9
@@ -39,7 +40,8 @@ FRAME_METRICS = { # by the name that files have
         r"as `nll`, of $-\sum_k y \log p$ alone: what the original study code reported",
         lambda s: s.on_sum.sum()/s.frames.sum()),
     "accuracy": Metric("frame accuracy", 3, "higher",
-        r"$\mathrm{TP}/(\mathrm{TP} + \mathrm{FP} + \mathrm{FN})$, with a note expected where $p > 0.5$",
+        r"$\mathrm{TP}/(\mathrm{TP} + \mathrm{FP} + \mathrm{FN})$, with a note expected where $p > 0.5$; "
+        "by a head of chords, given the notes that it expects below",
         lambda s: s.hits.sum()/max(1, s.hits.sum() + s.errors.sum()))}
 
 # %% ../nbs/23_metrics.ipynb #754b468f
@@ -139,17 +141,18 @@ def sounding(
 
 @torch.no_grad()
 def evaluate_music(
-    model: nn.Module, # (batch, time, 88) -> logits of each next frame, and a state
+    model: nn.Module, # (batch, time, 88) -> what its head takes, without a head the logits; and a state
     rolls: list[np.ndarray], # a split
     device: str | torch.device = "cpu" # where the model is
 ) -> MusicScores: # in the order of `rolls`
     "Score a model on a split; padding never counts"
-    sums = np.zeros((5, len(rolls)))
+    sums, head = np.zeros((5, len(rolls))), getattr(model, "head", Independent())
     model.eval()
     for batch in length_batches(rolls):
         x, mask = pad_rolls([rolls[i] for i in batch], device)
-        logits, y = model(x[:, :-1])[0], x[:, 1:].bool()
-        on = logits > 0
+        outputs, y = model(x[:, :-1])[0], x[:, 1:].bool()
+        logits = head.logits(outputs, x[:, 1:])
+        on = head.draw(outputs.flatten(0, 1), torch.zeros_like(logits).flatten(0, 1))[0].view(y.shape)
         each = (torch.ones_like(mask), frame_nll(logits, x[:, 1:]), frame_nll_on(logits, x[:, 1:]), (on & y).sum(-1),
             (on ^ y).sum(-1))
         sums[:, batch] = torch.stack([(v*mask).sum(1, dtype=torch.float64) for v in each]).cpu().numpy()

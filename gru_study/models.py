@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from . import gallery # noqa: F401, registers its cells
 from .base import NOTES
 from .cells import CELLS, Cell, recurrent, unroll
+from .heads import make_head
 
 # %% ../nbs/22_models.ipynb #f6129be2
 def pad_rolls(
@@ -54,14 +55,25 @@ class FrameLM(nn.Module):
         return self.readout(h), state
 
 class MusicLM(FrameLM):
-    "A language model of piano rolls: the logit of each note in the next frame"
+    "A language model of piano rolls: what its head needs to know of the next frame"
     def __init__(self,
         cell: Cell,
         units: int, # size of the hidden state
         layers: int = 1,
-        notes: int = NOTES
+        notes: int = NOTES,
+        head_units: int = 0 # of the hidden layer of a head that knows chords; 0: independent notes
     ):
-        super().__init__(cell, units, layers, notes, notes)
+        super().__init__(cell, units, layers, notes, notes + head_units)
+        self.notes, self.head = notes, make_head(head_units, notes)
+
+    def nll(self,
+        outputs: Tensor, # as `forward` gives them
+        frames: Tensor # that came (..., notes), of 0 and 1
+    ) -> Tensor: # (...), in nats
+        "NLL of each frame, summed over the notes"
+        logits = self.head.logits(outputs, frames)
+        return nn.functional.binary_cross_entropy_with_logits(logits, frames, reduction="none").sum(-1)
+
 
 # %% ../nbs/22_models.ipynb #1e906204
 @torch.no_grad()
@@ -70,8 +82,8 @@ def predict(
     roll: np.ndarray # frames x 88
 ) -> np.ndarray: # frames x 88: row t is what was expected at t given the frames before it; row 0 given nothing is NaN
     "The predicted probability of every note at every frame of a piece"
-    logits, _ = model(pad_rolls([roll], next(model.parameters()).device)[0][:, :-1])
-    return np.vstack([np.full((1, roll.shape[1]), np.nan), logits[0].sigmoid().cpu().numpy()])
+    outputs, _ = model(pad_rolls([roll], next(model.parameters()).device)[0][:, :-1])
+    return np.vstack([np.full((1, roll.shape[1]), np.nan), model.head.chances(outputs[0]).cpu().numpy()])
 
 # %% ../nbs/22_models.ipynb #4996b752
 def model_summary(

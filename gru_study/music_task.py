@@ -8,9 +8,10 @@ __all__ = ['MusicSearch', 'MUSIC', 'set_name', 'MusicExperiment', 'Averages', 'M
 # %% ../nbs/33_music_task.ipynb #00a09ca3
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from typing_extensions import TypedDict
 
+from .base import NOTES, BadInput
 from .experiment import Experiment, Task, searching
 from .facts import Piece, TrainedFacts
 from .music import dataset_name, load_music
@@ -32,11 +33,23 @@ class MusicExperiment(Experiment):
     loss: Literal["bce"] = Field("bce", description="training objective: bce, binary cross-entropy over the notes")
     weight_noise: float = Field(0., ge=0, description=
         "standard deviation of noise on the weights, drawn anew each step")
+    head: Literal["independent", "nade"] = Field("independent", description=
+        "notes of a frame: independent of each other, or nade, from low to high, each given those below it")
+    head_units: int = Field(64, ge=1, le=1024, description="hidden units of the head nade")
 
+    @model_validator(mode="after")
+    def _heads(self):
+        if self.head == "nade" or self.head_units == type(self).model_fields["head_units"].default: return self
+        raise BadInput.found("head_units", self.head_units, f"with head nade only; this is {self.head}")
+
+    @property
+    def chord_units(self) -> int: # 0: independent notes
+        "The size of the head's hidden layer"
+        return self.head_units*(self.head == "nade")
     @property
     def matched(self) -> int:
         from gru_study.cells import get_cell, match_hidden
-        return match_hidden(get_cell(self.rnn), self.match, layers=self.layers)
+        return match_hidden(get_cell(self.rnn), self.match, n_out=NOTES + self.chord_units, layers=self.layers)
 
 # %% ../nbs/33_music_task.ipynb #d48b7fd3
 MusicSearch = searching(MusicExperiment, weight_noise=0.075, patience=50)

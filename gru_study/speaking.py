@@ -95,7 +95,7 @@ class Speaking(FrameLearner):
         (x, _), (y, mask) = (pad_rolls(list(part), device) for part in zip(*sequences))
         return x[:, :-1], y[:, 1:], mask
 
-    def nll(self, outputs: Tensor, targets: Tensor) -> Tensor: return mixture_nll(outputs, targets)
+    def nll(self, model: Any, outputs: Tensor, targets: Tensor) -> Tensor: return mixture_nll(outputs, targets)
 
     def arrays(self, split: list[Signal]) -> Frames: return dense([x for x, _ in split], [y for _, y in split])
 
