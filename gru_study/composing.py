@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .base import NOTES, SPLITS, BadInput
 from .cells import get_cell
-from .engines import load_weights
+from .engines import Engine, load_weights
 from .experiment import Experiment
 from .folder import Run
 from .frames import FrameLearner
@@ -28,7 +28,7 @@ from .models import FrameLM, MusicLM, pad_rolls
 from .music import STEPS, load_music
 from .music_task import MUSIC
 from .rolls import MusicData, sampled_set
-from .sampling import harmonise, sample_music
+from .sampling import compare_samples, harmonise, sample_music
 from .sets import to_npz
 from .synthesis import to_wav
 
@@ -77,6 +77,13 @@ class Composing(FrameLearner):
         return MusicScores(**dict(zip(SUMS, sums)), notes=sounding(split))
 
     def baselines(self, data: MusicData) -> dict[str, FrameScores]: return {**baseline_scores(data.train, data.test)}
+
+    def scores(self, engine: Engine) -> dict:
+        with torch.device("meta"): model = self.network(engine.experiment) # no numbers are drawn for weights it is given
+        model.load_state_dict(engine.weights_now(), assign=True)
+        with_head = sum(w.numel() for name, w in model.named_parameters() if not name.startswith("rnn."))
+        told = dict(head_parameters=with_head, composed=compare_samples(model, engine.data.train))
+        return super().scores(engine) | told
 
     def told(self, facts: dict) -> str:
         return f"{super().told(facts)}, test accuracy {facts['test']['accuracy']:.3f}"

@@ -6,14 +6,14 @@
 __all__ = ['MusicSearch', 'MUSIC', 'set_name', 'MusicExperiment', 'Averages', 'MusicFacts']
 
 # %% ../nbs/33_music_task.ipynb #00a09ca3
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from typing_extensions import TypedDict
 
 from .base import NOTES, BadInput
 from .experiment import Experiment, Task, searching
-from .facts import Piece, TrainedFacts
+from .facts import Count, Piece, TrainedFacts
 from .music import dataset_name, load_music
 from .sets import DATASETS
 
@@ -70,6 +70,8 @@ class MusicFacts(TrainedFacts):
     test: Averages
     test_sequences: list[Piece]
     baselines: dict[str, Averages]
+    head_parameters: NotRequired[Count] # of the read-out and what is on top of it; results of old lack this
+    composed: NotRequired[dict[str, float]] # by the names of `sampling.SAMPLE_METRICS`, and this
 
 # %% ../nbs/33_music_task.ipynb #513a77e0
 MUSIC = Task("music_lm", "music", MusicExperiment, MusicSearch, MusicFacts, dataset_name, load_music,

@@ -24,6 +24,7 @@ from .files import parse_json, write_file
 from .folder import Run, advice, finished
 from .metrics import FRAME_METRICS, SOUND_METRICS, WORD_METRICS
 from .music_task import MUSIC
+from .sampling import SAMPLE_METRICS
 
 # %% ../nbs/56_runs.ipynb #8e4f4377
 def finished_runs(
@@ -138,7 +139,8 @@ def read_table(
     wanted = {*texts.split(), *numbers.split()}
     kinds = dict.fromkeys(texts.split(), str)
     table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=kinds, usecols=wanted.__contains__)
-    new = {name for metrics in (FRAME_METRICS, WORD_METRICS, SOUND_METRICS) for name, m in metrics.items() if m.new}
+    metrics = FRAME_METRICS | WORD_METRICS | SOUND_METRICS | SAMPLE_METRICS
+    new = {"head_parameters", *(name for name, m in metrics.items() if m.new)}
     missing = wanted - {*table}
     if missing - new: raise ValueError(f"{path.name} lacks {', '.join(sorted(missing - new))}")
     table = table.assign(**dict.fromkeys(sorted(missing), np.nan))

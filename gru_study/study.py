@@ -24,6 +24,7 @@ from .metrics import FRAME_METRICS, SOUND_METRICS
 from .music_task import MUSIC
 from .runs import (
     Studies, by_data, finished_runs, history, is_trial, provenance, read_tables, settings, usable, write_tables)
+from .sampling import SAMPLE_METRICS
 
 # %% ../nbs/57_study.ipynb #62951127
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Study:
 # %% ../nbs/57_study.ipynb #605ec708
 BESIDE = {k: m for k, m in (FRAME_METRICS | SOUND_METRICS).items() if k not in ("nll", "nll_seq")} # of the test split
 TABLES = { # name: columns of text; of numbers
-    "runs": "data run role cell sizes settings state message; units parameters lr seed train_nll valid_nll test_nll "
-        f"test_nll_seq {' '.join(BESIDE)} best_epoch epochs seconds",
+    "runs": "data run role cell sizes settings state message; units parameters head_parameters lr seed train_nll "
+        f"valid_nll test_nll test_nll_seq {' '.join(BESIDE)} {' '.join(SAMPLE_METRICS)} best_epoch epochs seconds",
     "sequences": "data run sequence; frames nll",
     "curves": "data run; epoch seconds train_nll valid_nll",
     "baselines": f"data model; nll {' '.join(BESIDE)}"}
@@ -57,6 +58,8 @@ def run_row(
         settings=settings(c), lr=c["lr"], seed=c["seed"], state="finished",
         train_nll=f["train"]["nll"], valid_nll=f["valid"]["nll"], test_nll=f["test"]["nll"],
         test_nll_seq=f["test"]["nll_seq"], **{name: f["test"].get(name, np.nan) for name in BESIDE},
+        head_parameters=f.get("head_parameters", np.nan),
+        **{name: f.get("composed", {}).get(name, np.nan) for name in SAMPLE_METRICS},
         best_epoch=f["best_epoch"], epochs=f["epochs"], seconds=f["seconds"], message="")
 
 # %% ../nbs/57_study.ipynb #c991d697
