@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .cells import count_parameters, get_cell, match_hidden, paper_count
-from .significance import Interval, paired_difference, seed_difference
+from .significance import Interval, friedman, holm, paired_difference, seed_difference
 from .study import GROUP, Study, reported
 
 # %% ../nbs/58_comparison.ipynb #ff5a6382
@@ -67,22 +67,25 @@ def differences(
         x, y = [runs[runs.model == m] for m in (a, b)]
         p, q = sequence_scores(study, x), sequence_scores(study, y)
         pieces = paired_difference(p.nll.to_numpy(), q.nll.to_numpy(), p.frames.to_numpy())
-        seeds = seed_difference(x.test_nll.tolist(), y.test_nll.tolist())
-        rows.append(dict(a=a, b=b, pieces=pieces, seeds=seeds, verdict=verdict(a, b, pieces, seeds)))
-    return pd.DataFrame(rows, columns=["a", "b", "pieces", "seeds", "verdict"])
+        rows.append((a, b, pieces, seed_difference(x.test_nll.tolist(), y.test_nll.tolist())))
+    corrected = holm([np.fmax(pieces.p, seeds.p) for _, _, pieces, seeds in rows])
+    told = [(*row, p, verdict(*row, p)) for row, p in zip(rows, corrected)]
+    return pd.DataFrame(told, columns=["a", "b", "pieces", "seeds", "p", "verdict"])
 
 # %% ../nbs/58_comparison.ipynb #139d580b
 def verdict(
     a: str,
     b: str,
     pieces: Interval,
-    seeds: Interval
+    seeds: Interval,
+    p: float # the larger of the two p, corrected for all comparisons of the table
 ) -> str:
-    "In words"
-    better = a if pieces.value < 0 else b
-    if np.isnan(seeds.low): return f"{better} better on these pieces, one seed" if pieces.clear else "within noise"
-    if pieces.clear and seeds.clear: return f"{better} better"
-    return f"within noise of the {'pieces' if seeds.clear else 'seeds' if pieces.clear else 'pieces and seeds'}"
+    "In words: within noise where p is above 0.05, at the border where the draws that p was counted in may decide"
+    better, one = a if pieces.value < 0 else b, ", one seed"*bool(np.isnan(seeds.p))
+    factor = p/max(np.fmax(pieces.p, seeds.p), 1e-300) # that p was multiplied by
+    if pieces.error and np.fmax(pieces.p, seeds.p) == pieces.p and abs(p - 0.05) <= 3*factor*pieces.error:
+        return f"{better} better, at the border{one}"
+    return f"{better} better{one and ' on these pieces'}{one}" if p <= 0.05 else "within noise"
 
 # %% ../nbs/58_comparison.ipynb #3f2ae3ec
 def readable_differences(
@@ -93,7 +96,8 @@ def readable_differences(
     return pd.DataFrame({
         "a": table.a, "b": table.b, "a less b": [f"{i.value:+.3f}" for i in table.pieces],
         "95% over pieces": [text(i) for i in table.pieces],
-        "95% over seeds": [text(i) for i in table.seeds], "verdict": table.verdict})
+        "95% over seeds": [text(i) for i in table.seeds],
+        "p, corrected": ["" if np.isnan(p) else f"{p:.4f}" for p in table.p], "verdict": table.verdict})
 
 # %% ../nbs/58_comparison.ipynb #a0b922d0
 def ranks(
@@ -110,10 +114,9 @@ def ranks(
 def chance_of_ranks(
     table: pd.DataFrame # of `ranks`
 ) -> float | None: # None with fewer than three data sets
-    "The p value of Friedman's test"
-    from scipy.stats import friedmanchisquare
-    data = table.drop(columns="mean", errors="ignore")
-    return float(friedmanchisquare(*data.to_numpy()).pvalue) if data.shape[1] > 2 else None
+    "The p value of Friedman's test, exact"
+    means = table.drop(columns="mean", errors="ignore")
+    return friedman(means.to_numpy()) if means.shape[1] > 2 else None
 
 # %% ../nbs/58_comparison.ipynb #3f2c8380
 def time_to(

@@ -79,7 +79,7 @@ class Composing(FrameLearner):
     def baselines(self, data: MusicData) -> dict[str, FrameScores]: return {**baseline_scores(data.train, data.test)}
 
     def scores(self, engine: Engine) -> dict:
-        with torch.device("meta"): model = self.network(engine.experiment) # no numbers are drawn for weights it is given
+        with torch.device("meta"): model = self.network(engine.experiment) # no weights are drawn
         model.load_state_dict(engine.weights_now(), assign=True)
         with_head = sum(w.numel() for name, w in model.named_parameters() if not name.startswith("rnn."))
         told = dict(head_parameters=with_head, composed=compare_samples(model, engine.data.train))

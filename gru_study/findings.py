@@ -77,14 +77,16 @@ def data_finding(
     found = differences(study, data)
     best_first = lambda r: (r.a, r.b) if r.pieces.value < 0 else (r.b, r.a)
     said = lambda r: f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.pieces.value):.3f}"
-    clear, hints = ([said(r) for r in found.itertuples() if r.verdict.endswith(end)] for end in (" better", "one seed"))
-    hint = f"On these pieces, with one seed each: {'; '.join(hints)}. " if hints else ""
+    kinds = {
+        "Beyond noise": " better", "At the border of noise": "border",
+        "On these pieces, with one seed each": "these pieces, one seed"}
+    told = {kind: [said(r) for r in found.itertuples() if r.verdict.endswith(end)] for kind, end in kinds.items()}
+    clear = "".join(f"{kind}: {'; '.join(of)}. " for kind, of in told.items() if of)
     noise = "There is no pair of equal size to compare"
     if len(found):
-        within = len(found) - len(clear) - len(hints)
+        within = (found.verdict == "within noise").sum()
         noise = f"{within} of {len(found)} differences between models of equal size are within noise"
-    beyond = f"Beyond noise: {'; '.join(clear)}. " if clear else ""
-    return f"**{in_markdown(data)}**: {order}; {beaten}. {beyond}{hint}{noise}."
+    return f"**{in_markdown(data)}**: {order}; {beaten}. {clear}{noise}, all compared together (Holm)."
 
 # %% ../nbs/60_findings.ipynb #8d0734ec
 def gating_finding(
@@ -93,8 +95,8 @@ def gating_finding(
     "Does gating help? The paper's question, over all data sets; nothing where the three cells are not all there"
     table = ranks(study)
     if table.empty: return []
+    on_data = [r for d in table.columns[:-1] for r in differences(study, d).itertuples()]
     def score(a, b): # verdicts on a against b: better, worse, noise
-        on_data = [r for d in table.columns[:-1] for r in differences(study, d).itertuples()]
         verdicts = [r.verdict for r in on_data if {r.a, r.b} == {a, b}]
         wins, losses = (verdicts.count(f"{m} better") for m in (a, b))
         return f"{a} beats {b} beyond noise on {wins} of {len(verdicts)} data sets, is beaten on {losses}"

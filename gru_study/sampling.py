@@ -201,7 +201,7 @@ SAMPLE_METRICS = { # by the name that files have; of statistics of samples and o
     "sample_clash": Metric("minor seconds", 4, "as the corpus", "share of its frames that hold a minor second",
         lambda own, corpus: own["clash"], new=True),
     "sample_overlap": Metric("note overlap", 3, "higher",
-        r"$\sum_k \min(p_k, q_k)$ of the shares $p$, $q$ that each note has of all in samples and in the training split",
+        r"$\sum_k \min(p_k, q_k)$ of the shares $p$, $q$ that each note has in samples and in the training split",
         lambda own, corpus: np.minimum(own["shares"], corpus["shares"]).sum(), new=True),
     "corpus_notes": Metric("", 2, "", "notes a frame of the training split",
         lambda own, corpus: corpus["notes"], new=True),
