@@ -210,7 +210,8 @@ def study_table(
             "data": first.data, "model": first.model, "sizes": first.sizes, "parameters": first.parameters,
             "rate": first.lr, "settings": first.settings, "seeds": len(part),
             "train NLL": mean.train_nll, "valid NLL": mean.valid_nll, "test NLL": mean.test_nll,
-            "± sd": part.test_nll.std(ddof=1), **{m.title: mean[name] for name, m in BESIDE.items()},
+            "± sd": part.test_nll.std(ddof=1), "over pieces": mean.test_nll_seq,
+            **{m.title: mean[name] for name, m in BESIDE.items()},
             "best epoch": mean.best_epoch, "epochs": mean.epochs, "seconds": mean.seconds})
     base = [
         {"data": b.data, "model": f"{b.model} baseline", "test NLL": b.nll}
@@ -224,7 +225,7 @@ def study_table(
 
 # %% ../nbs/57_study.ipynb #7aae4040
 DIGITS = {
-    **dict.fromkeys(("train NLL", "valid NLL", "test NLL", "± sd"), FRAME_METRICS["nll"].digits),
+    **dict.fromkeys(("train NLL", "valid NLL", "test NLL", "± sd", "over pieces"), FRAME_METRICS["nll"].digits),
     **{m.title: m.digits for m in BESIDE.values()}, "best epoch": 0, "epochs": 0, "seconds": 1}
 
 # %% ../nbs/57_study.ipynb #9189ab78
