@@ -63,9 +63,9 @@ SMALL = { # experiments that are executed with other parameters than their own
 RESULTS = [f"experiments/{n}" for n in ("summary", "summary_translate", *SPOKEN)] # shown without their code
 # widgets, or minutes of checks and no figure: shown without output
 AS_WRITTEN = [
-    "start", "10_kernels", "36_engines", "37_frames", "38_train", "42_search", "48_notebooks",
-    "50_sweep", "64_apps", "65_views", "66_browse", "67_compose", "68_look", "69_compare", "70_listen",
-    "71_sentences", "72_watch", "76_cli"]
+    "start", "10_kernels", "37_engines", "38_frames", "39_train", "43_search", "49_notebooks",
+    "51_sweep", "65_apps", "66_views", "67_browse", "68_compose", "69_look", "70_compare", "71_listen",
+    "72_sentences", "73_watch", "77_cli"]
 
 
 def place(page: str) -> str:
