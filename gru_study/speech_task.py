@@ -45,7 +45,7 @@ class SpeechExperiment(Experiment):
         return match_hidden(get_cell(self.rnn), self.match, INPUTS, DESCRIBED, self.layers)
 
 # %% ../nbs/36_speech_task.ipynb #6456b532
-SpeechSearch = searching(SpeechExperiment, weight_noise=0.075, patience=10)
+SpeechSearch = searching(SpeechExperiment, patience=10)
 
 # %% ../nbs/36_speech_task.ipynb #729439e9
 class SoundAverages(TypedDict):
