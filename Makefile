@@ -8,7 +8,7 @@ WORKERS ?= 2
 DATA := $(or $(abspath $(GRU_STUDY_DATA)),$(realpath ../shared/data))
 WITH_DATA := $(if $(DATA),GRU_STUDY_DATA=$(DATA))
 
-.PHONY: help setup study table2 multi30k speech assets test test-avx2 soak audit export lab docs docs-serve package
+.PHONY: help setup study table2 chords cells multi30k speech assets test test-avx2 soak audit export lab docs docs-serve package
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two would install into .venv at once
 
@@ -49,9 +49,12 @@ study: .venv/.study ## train tanh, LSTM and GRU on the embedded chorales, compar
 	@$(BIN)/gru-study report --under study
 
 table2: .venv/.study ## the paper's protocol on its four data sets, recorded in results/table2; resumes; ONLY=JSB,MuseData takes a part
-	@$(WITH_DATA) $(BIN)/gru-study sweep protocol --grid table2.yaml $(if $(ONLY),data=$(ONLY)) --workers $(WORKERS) --under table2
-	@$(WITH_DATA) $(BIN)/gru-study record --under table2 --out results/table2
-	@$(WITH_DATA) $(BIN)/gru-study report --under table2
+chords: .venv/.study ## the same with a head that knows chords, recorded in results/chords; resumes; ONLY=JSB takes a part
+cells: .venv/.study ## the same for the cells since 2014, recorded in results/cells; resumes; ONLY=JSB takes a part
+table2 chords cells:
+	@$(WITH_DATA) $(BIN)/gru-study sweep protocol --grid $@.yaml $(if $(ONLY),data=$(ONLY)) --workers $(WORKERS) --under $@
+	@$(WITH_DATA) $(BIN)/gru-study record --under $@ --out results/$@
+	@$(WITH_DATA) $(BIN)/gru-study report --under $@
 
 multi30k: .venv/.text ## translation on Multi30k, recorded in results/multi30k; resumes; ONLY=gru,lstm takes a part
 	@$(WITH_DATA) $(BIN)/gru-study sweep translate --grid multi30k.yaml $(if $(ONLY),rnn=$(ONLY)) --workers $(WORKERS) --under multi30k
