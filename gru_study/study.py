@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BESIDE', 'TABLES', 'RECORDED', 'GROUP', 'DIGITS', 'STUDIES', 'Study', 'run_row', 'lost_rows', 'ended_search',
            'thinned', 'baseline_table', 'study_of', 'collect', 'write_study', 'read_study', 'reported', 'labels',
-           'study_table', 'readable', 'shared_settings', 'study_text', 'frame_studies', 'tried_rates', 'rates_table',
-           'seed_curves']
+           'study_table', 'readable', 'shared_settings', 'composed_table', 'study_text', 'frame_studies', 'tried_rates',
+           'rates_table', 'seed_curves']
 
 # %% ../nbs/58_study.ipynb #58fe6849
 from collections.abc import Iterator, Sequence
@@ -251,6 +251,21 @@ def shared_settings(
     "What is not the default in every row"
     said = set(table.settings.dropna())
     return f"All with {said.pop()}." if len(said) == 1 and said != {""} else ""
+
+# %% ../nbs/58_study.ipynb #e9f59d42
+def composed_table(
+    study: Study,
+    data: str # name of a data set
+) -> pd.DataFrame: # of strings, a row a model, then the corpus; empty where nothing is known
+    "How samples of each model compare with the training split"
+    runs = reported(study).query("data == @data").dropna(subset=[*SAMPLE_METRICS])
+    if runs.empty: return pd.DataFrame()
+    means = runs.groupby("model", sort=False)[[*SAMPLE_METRICS]].mean()
+    corpus = means.iloc[0].filter(like="corpus_").rename(lambda name: name.replace("corpus", "sample"))
+    table = pd.concat([means.filter(like="sample_"), corpus.to_frame("the corpus").T])
+    shown = {m.title: [f"{v:.{m.digits}f}" if v == v else "" for v in table[name]]
+        for name, m in SAMPLE_METRICS.items() if m.title}
+    return pd.DataFrame({"model": table.index} | shown)
 
 # %% ../nbs/58_study.ipynb #61f55f43
 def study_text(
