@@ -48,7 +48,8 @@ def paired_difference(
     b: np.ndarray, # the same of another model
     frames: np.ndarray, # scored frames of each
     resamples: int = 9999,
-    seed: int = 0 # of the resampling
+    seed: int = 0, # of the resampling
+    draws: int = 99_999 # of exchanges, for p
 ) -> Interval: # of the pooled NLL of a less that of b, nats a frame
     "How much two models differ on other pieces of the same kind: BCa bootstrap (Efron 1987), and p by exchanged pairs"
     from scipy.stats import bootstrap # a second to load
@@ -58,7 +59,7 @@ def paired_difference(
     if len(d) < 3 or np.ptp(d/f) == 0: return Interval(value, np.nan, np.nan)
     ci = bootstrap((d, f), pooled, paired=True, vectorized=True, n_resamples=resamples, method="BCa", batch=5000,
         rng=np.random.default_rng(seed)).confidence_interval
-    return Interval(value, float(ci.low), float(ci.high), *exchanged(d))
+    return Interval(value, float(ci.low), float(ci.high), *exchanged(d, draws, seed))
 
 # %% ../nbs/27_significance.ipynb #0261497a
 def seed_difference(

@@ -2,6 +2,8 @@
 import numpy as np
 import pytest
 from conftest import ROOT
+from scipy.stats import permutation_test, ttest_ind
+from statsmodels.stats.multitest import multipletests
 
 from gru_study.comparison import differences
 from gru_study.significance import paired_difference, seed_difference
@@ -14,7 +16,7 @@ LAWS = {"normal": lambda rng, n: rng.standard_normal(n), "skewed": lambda rng, n
 def coverage(law, n, cases, resamples):
     "How many of many intervals contain the mean of the law, which is 0; sequences of 60 frames"
     rng, frames = np.random.default_rng(0), np.full(n, 60.)
-    found = [paired_difference(frames * LAWS[law](rng, n), np.zeros(n), frames, resamples, seed)
+    found = [paired_difference(frames * LAWS[law](rng, n), np.zeros(n), frames, resamples, seed, draws=9)
         for seed in range(cases)]
     return np.mean([i.low <= 0 <= i.high for i in found])
 
@@ -64,6 +66,30 @@ def test_recorded_scores_agree_with_each_other(study, data):
         curve = study.curves[study.curves.run == run.run]
         assert abs(curve.valid_nll.min() - run.valid_nll) < 1e-5
         assert curve.epoch[curve.valid_nll.idxmin()] == run.best_epoch
+
+
+@pytest.mark.parametrize("data", RECORDED)
+def test_verdicts_by_others(study, data):
+    "Every verdict again, from the recorded numbers alone: scipy's permutation and Welch's test, Holm by statsmodels"
+    found, runs = differences(study, data), reported(study).query("data == @data")
+    nll = study.sequences.assign(place=study.sequences.groupby("run").cumcount()).pivot(
+        index="place", columns="run", values="nll")
+    p = []
+    for pair in found.itertuples():
+        a, b = (runs[runs.model == name] for name in (pair.a, pair.b))
+        each = [nll[part.run].dropna().mean(axis=1).to_numpy() for part in (a, b)]
+        pieces = permutation_test(each, lambda x, y, axis: (x - y).sum(axis=axis), permutation_type="samples",
+            vectorized=True, n_resamples=19_999, batch=2000, rng=np.random.default_rng(1)).pvalue
+        p.append(max(pieces, ttest_ind(a.test_nll, b.test_nll, equal_var=False).pvalue))
+        error = 5 * (pair.pieces.p * (1 - pair.pieces.p) / 19_999) ** 0.5
+        assert abs(pieces - pair.pieces.p) <= error + 1e-4
+    corrected = multipletests(p, method="holm")[1]
+    for pair, again in zip(found.itertuples(), corrected):
+        near = abs(again - 0.05) < 0.02  # these draws are fewer than those of the verdict
+        assert near or pair.verdict.startswith("within noise") == (again > 0.05), (pair, again)
+        if "within" not in pair.verdict:
+            means = runs.groupby("model").test_nll.mean()
+            assert pair.verdict.startswith(f"{means[[pair.a, pair.b]].idxmin()} better")
 
 
 def test_what_the_study_must_show(study):
