@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['about_data', 'data_notes', 'data_table', 'fault_list', 'readme_data', 'noise_finding', 'data_finding',
-           'gating_finding', 'rate_findings', 'published_findings', 'findings']
+           'gating_finding', 'rate_findings', 'published_findings', 'findings', 'readme_music']
 
 # %% ../nbs/61_findings.ipynb #1b15138b
 import pandas as pd
@@ -13,7 +13,7 @@ from .comparison import chance_of_ranks, chosen, differences, ranks
 from .datasets import datasets, spellings
 from .sets import ROWS
 from .page import in_markdown
-from .published import PAPER, compared, published
+from .published import AVERAGES, PAPER, compared, published, readme_table
 from .study import Study, reported, study_table, tried_rates
 
 # %% ../nbs/61_findings.ipynb #0429246e
@@ -163,3 +163,28 @@ def findings(
     return [
         *(data_finding(study, d) for d in sorted(set(reported(study).data))),
         *gating_finding(study), *rate_findings(study), *published_findings(study)]
+
+# %% ../nbs/61_findings.ipynb #bbe9bfe4
+def readme_music(
+    study: Study
+) -> str: # Markdown
+    "The README's section on the recorded study"
+    runs = reported(study).query("sizes == 'paper' and cell in ['tanh', 'lstm', 'gru']")
+    seeds = runs.groupby("data").seed.nunique()
+    told = [f"{n} on {' and '.join(part.index)}" for n, part in seeds.groupby(seeds, sort=False)]
+    return "\n\n".join([
+        "## Results in short",
+        "![Every seed of tanh, LSTM and GRU: test NLL on the four data sets of the paper, BLEU on Multi30k with and "
+        "without attention](docs/_static/readme/results.png)",
+        "A dot is a seed, a line their mean; each panel has a scale of its own.",
+        "The protocol of the paper on its four data sets (`make table2`): ten learning rates for each cell, the best "
+        f"on validation trained anew, sizes as in the paper. Seeds: {'; '.join(told)}. Test NLL in nats a frame: mean "
+        "± standard deviation over the seeds, then the same averaged over pieces instead of frames; in brackets what "
+        f"the paper reports. {AVERAGES}",
+        readme_table(study),
+        *gating_finding(study),
+        "A difference counts as beyond noise where neither other test pieces (exchanged pairs) nor other seeds (Welch) "
+        "make one as large with a probability above 5%, corrected for all pairs of a data set (Holm). `gru-study "
+        "report --recorded` makes the page with all of it: every pair of cells, learning curves, the rates that were "
+        "tried, the paper's own equations and sizes equal in all parameters on JSB, runs that diverged, and the "
+        "figures of others beside ours. The numbers are in `results/table2`."])

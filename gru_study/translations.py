@@ -6,7 +6,7 @@
 __all__ = ['PARTS', 'LENGTHS', 'TOKENS', 'GREEDY', 'PERPLEXITY', 'STUDIES', 'Translations', 'run_rows', 'length_rows',
            'pair_rows', 'with_texts', 'collect_translations', 'at_best_rate', 'told_apart', 'write_translations',
            'read_translations', 'translation_table', 'published_translations', 'translations_text',
-           'readme_translations', 'long_finding', 'translation_findings']
+           'readme_translations', 'long_finding', 'clear_finding', 'translation_findings', 'readme_words']
 
 # %% ../nbs/63_translations.ipynb #3a6c146c
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from .page import in_markdown
 from .published import published
 from .runs import (
     Studies, by_data, finished_runs, history, is_trial, provenance, read_tables, settings, usable, write_tables)
-from .significance import paired_bleu
+from .significance import holm, paired_bleu
 from .tokens import not_tested, tokenizer
 from .translation_task import TRANSLATION, TranslationExperiment
 
@@ -268,6 +268,28 @@ def long_finding(
     return ["**Long sentences**: from the shortest to the longest group BLEU changes by "
         + ", ".join(f"{in_markdown(m)} {row.iloc[-1] - row.iloc[0]:+.1f}" for m, row in by.iterrows()) + "."]
 
+# %% ../nbs/63_translations.ipynb #5da5381c
+def clear_finding(
+    pairs: pd.DataFrame # of `Translations`, of one data set
+) -> list[str]: # Markdown
+    "Which differences are beyond noise, and on which test sets"
+    if pairs.empty: return []
+    corrected = pairs.groupby("test").p.transform(lambda p: holm(p.tolist()))
+    better = pairs.assign(
+        best=np.where(pairs.bleu_a > pairs.bleu_b, pairs.a, pairs.b),
+        worst=np.where(pairs.bleu_a > pairs.bleu_b, pairs.b, pairs.a), gap=(pairs.bleu_a - pairs.bleu_b).abs())
+    tests, clear = list(dict.fromkeys(pairs.test)), better[corrected < 0.05]
+    on: dict[str, list[str]] = {}
+    for (best, worst), part in clear.groupby(["best", "worst"], sort=False):
+        gaps = ", ".join(f"{gap:.2f}" for gap in part.gap)
+        where = "" if len(part) == len(tests) else f"on {' and '.join(map(in_markdown, part.test))} alone "
+        on.setdefault(where, []).append(f"{in_markdown(best)} better than {in_markdown(worst)} by {gaps}")
+    said = "; ".join(f"{where}{'; '.join(of)}" for where, of in sorted(on.items()))
+    of = f"{len(pairs) - len(clear)} of {len(pairs)} differences are within noise"
+    return [f"**Beyond noise** on {' and '.join(map(in_markdown, tests))} (paired bootstrap over the sentences for "
+        f"each of {pairs.seeds.min()} pair(s) of runs, of which the least clear counts; Holm): {said or 'nothing'}. "
+        f"{of}."]
+
 # %% ../nbs/63_translations.ipynb #7b1f906a
 def translation_findings(
     study: Translations,
@@ -276,18 +298,12 @@ def translation_findings(
     "Order, what attention is worth, which differences are beyond noise, and long sentences"
     runs = study.runs[study.runs.data == data]
     test = runs.test.iloc[0]
-    runs, pairs = runs[runs.test == test], study.pairs[(study.pairs.data == data) & (study.pairs.test == test)]
+    runs = runs[runs.test == test]
     mean, told = runs.groupby("model").bleu_lower.mean().sort_values(ascending=False), []
     order = ", ".join(f"{in_markdown(m)} {v:.2f}" for m, v in mean.items())
     told.append(f"**{in_markdown(data)}**, {in_markdown(test)}, lowercased BLEU: {order}.")
     told += [f"**Beside BLEU**: {in_markdown(note)}." for note in not_tested(data.rpartition("_")[2])]
-    best_first = lambda r: (r.a, r.b) if r.bleu_a > r.bleu_b else (r.b, r.a)
-    clear = [f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.bleu_a - r.bleu_b):.2f}"
-        for r in pairs.itertuples() if r.p < 0.05]
-    if len(pairs):
-        told.append(f"**Beyond noise** (paired bootstrap over the sentences, p < 0.05 for each of {pairs.seeds.min()} "
-            f"pair(s) of runs): {'; '.join(clear) or 'nothing'}. {len(pairs) - len(clear)} of {len(pairs)} "
-            f"differences are within noise.")
+    told += clear_finding(study.pairs[study.pairs.data == data])
     both = {c: part.groupby(part.attention != "none").bleu_lower.mean() for c, part in runs.groupby("cell")}
     gain = [f"{in_markdown(c)} {v[True] - v[False]:+.2f}" for c, v in both.items() if len(v) == 2]
     if gain: told.append(f"**Attention** is worth, in BLEU: {', '.join(gain)}.")
@@ -300,3 +316,29 @@ def translation_findings(
         told.append(f"**Learning rates** tried (best by perplexity on validation): {'; '.join(several)}; all others "
             f"{', '.join(f'{r:g}' for r in sorted({rates[0] for rates in tried if len(rates) == 1}))} alone.")
     return told + long_finding(study, data, test)
+
+# %% ../nbs/63_translations.ipynb #06eefcd3
+def readme_words(
+    study: Translations,
+    data: str = "multi30k_de_en",
+    back: str = "multi30k_en_de" # the other direction
+) -> str: # Markdown
+    "The README's section on translation"
+    runs, epochs = study.runs[study.runs.data == data], study.runs[study.runs.data == data].epochs.max()
+    first = runs[runs.test == runs.test.iloc[0]].groupby("model").mean(numeric_only=True)
+    best = first.loc[first.bleu_lower.idxmax()]
+    theirs = published(data).query("metric == 'bleu' and model == 'gru+attention'").value.item()
+    other = study.runs[study.runs.data == back]
+    other = other[other.test == other.test.iloc[0]].bleu_lower if len(other) else other
+    points = [p for p in translation_findings(study, data) if p.startswith(("**Beyond", "**Attention", "**Learning"))]
+    opposite = f" From English to German GRU with attention reaches {other.mean():.2f} ± {other.std():.2f}."
+    return "\n\n".join([
+        "### Translation",
+        f"The same cells at equal size: Multi30k from German to English, test 2016, lowercased BLEU (sacrebleu, beam "
+        f"of 5), {epochs:.0f} epochs; mean ± standard deviation over the seeds, their number in brackets "
+        "(`make multi30k`).",
+        readme_translations(study, data),
+        "\n".join(f"- {p}" for p in points).replace("&#95;", "_"), # within a word it is no markup
+        f"On lowercased spaCy tokens, greedy, the best reaches {best.greedy_bleu_tokens:.1f} ({best.bleu_tokens:.1f} "
+        f"by beam), where the notebooks that are copied most report {theirs:g}.{opposite*bool(len(other))} "
+        "`gru-study report --task translate --recorded` shows the rest."])

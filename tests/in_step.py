@@ -1,6 +1,6 @@
 """Are gru_study/, README.md and the notebooks' own cleanliness in step? Works on a copy; changes nothing.
 
---write-readme makes README.md from nbs/index.ipynb, and its sections on speed and data from results/bench.json and
+--write-readme makes README.md from nbs/index.ipynb, and its sections on results, speed and data from results/ and
 gru_study/assets/datasets.json; --conflicts only looks for merges that are not resolved.
 """
 import filecmp
@@ -22,12 +22,19 @@ INDEX = ROOT / "nbs/index.ipynb"
 
 
 def write_sections() -> None:
-    "The sections of nbs/index.ipynb on speed, from the recorded run, and on data, from the rows of the data sets"
+    "The sections of nbs/index.ipynb on results and speed, as recorded, and on data, from the rows of the data sets"
     sys.path.insert(0, str(ROOT))
     from gru_study.bench import readme_speed
-    from gru_study.findings import readme_data
+    from gru_study.findings import readme_data, readme_music
+    from gru_study.sounds import STUDIES as SOUND, readme_sound
+    from gru_study.study import read_study
+    from gru_study.translations import read_translations, readme_words
     nb = nbformat.read(INDEX, 4)
-    for section in (readme_speed(json.loads((ROOT / "results/bench.json").read_text())), readme_data()):
+    sections = [
+        readme_music(read_study(ROOT / "results/table2")), readme_words(read_translations(ROOT / "results/multi30k")),
+        readme_speed(json.loads((ROOT / "results/bench.json").read_text())), readme_data()]
+    if (sound := ROOT / "results/speech").is_dir(): sections.append(readme_sound(SOUND.read(sound)))
+    for section in sections:
         (cell,) = [c for c in nb.cells if c.source.startswith(section.split("\n")[0] + "\n")]
         cell.source = section
     nbformat.write(nb, INDEX)
