@@ -156,7 +156,7 @@ def sum_up(
     if bad.any():
         at = bad.argmax()
         raise Diverged(f"training diverged in epoch {epoch}, step {at + 1}: "
-            f"loss {losses[at]}, gradient norm {norms[at]}")
+            f"loss {losses[at]:.4g}, gradient norm {norms[at]:.4g}")
     return Epoch(losses.mean(), np.average(nll, weights=frames), norms.mean())
 
 # %% ../nbs/37_engines.ipynb #c89de20d
