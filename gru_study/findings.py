@@ -102,8 +102,10 @@ def gating_finding(
     table = ranks(study)
     if table.empty: return []
     on_data = [r for d in table.columns[:-1] for r in differences(study, d).itertuples()]
+    alone = table.shape[1] == 2 # one data set, of which there are no ranks to speak of
     def score(a, b): # verdicts on a against b: better, worse, noise
         verdicts = [r.verdict for r in on_data if {r.a, r.b} == {a, b}]
+        if alone: return f"{a} and {b}: {', '.join(verdicts)}"
         wins, losses = (verdicts.count(f"{m} better") for m in (a, b))
         return f"{a} beats {b} beyond noise on {wins} of {len(verdicts)} data sets, is beaten on {losses}"
     order = ", ".join(f"{cell} {mean:.2f}" for cell, mean in table["mean"].sort_values().items())
@@ -112,8 +114,9 @@ def gating_finding(
         f"; ranks this far apart come by chance with probability {p:.2f} (Friedman's test), "
         f"so the order over data sets is {'not ' if p > 0.05 else ''}established") if p is not None else ""
     pairs = [score(a, b) for a, b in (("gru-46", "tanh-100"), ("lstm-36", "tanh-100"), ("gru-46", "lstm-36"))]
-    number = f"{table.shape[1] - 1} data set{'s'*(table.shape[1] > 2)}"
-    return [f"**Does gating help?** {'; '.join(pairs)}. Mean rank over {number}: {order}{tail}."]
+    asked = f"**Does gating help?** {'; '.join(pairs)}."
+    if alone: return [f"{asked} One data set says nothing about others."]
+    return [f"{asked} Mean rank over {table.shape[1] - 1} data sets: {order}{tail}."]
 
 # %% ../nbs/61_findings.ipynb #342006be
 def rate_findings(

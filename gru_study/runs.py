@@ -105,6 +105,7 @@ def provenance(
     return dict(
         recorded=date.today().isoformat(), commit=commit.stdout.strip() if ours else "",
         engine=" ".join(sorted({f["provenance"]["engine"] for f in results})),
+        kernels=sorted({version for f in results for version in f["provenance"].get("kernels", ())}),
         processor=made["processor"], versions=made["versions"], summary=results[0]["summary"],
         runs=len(results), core_hours=round(sum(f["seconds"] for f in results)/3600, 3))
 
