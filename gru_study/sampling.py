@@ -144,18 +144,15 @@ def sample_music(
                 h = state[k][0]
             outputs = model.readout(h)
             x, logits = head.draw(outputs, threshold)
-            if most_notes and head.joint and temperature:
-                again = lambda rows: next(thresholds(g[None], rows, temperature, rng, 1))
-                draw_fewer(head, outputs, x, logits, threshold, most_notes, again)
+            again = lambda rows: next(thresholds(g[None], rows, temperature, rng, 1))
+            if head.joint and temperature: draw_fewer(head, outputs, x, logits, threshold, most_notes or notes, again)
             if particles > 1:
                 # a free note counts log 0.5 for all
                 rows = resample(nn.functional.logsigmoid(g*logits/(temperature or 1)).sum(1).view(n, -1), rng)
                 state = [tuple(t[rows] for t in s) for s in state]
                 if head.joint: x, logits, threshold = x[rows], logits[rows], threshold[rows]
                 else: x, logits = head.draw(outputs[rows], threshold)
-            if most_notes:
-                margin = logits - threshold
-                x &= margin >= margin.topk(most_notes).values[:, -1:]
+            if most_notes: x &= (margin := logits - threshold) >= margin.topk(most_notes).values[:, -1:]
             chords.append(x)
             parents.append(rows)
     if particles == 1: return torch.stack(chords, 1).byte().cpu().numpy()

@@ -339,7 +339,7 @@ def npz(folder):
     good = to_npz(toy_set())
     def read(case):
         data = from_npz(case / "x.npz")
-        return str(data), data.piece("test:0")
+        return str(data), data.sequence("test:0")
     return Reader({"x.npz": good}, one("x.npz", npz_from_nothing(good) | damaged([good])), read)
 
 def chords(): return {s: [[[60, 64, 67], [], [62.0]], [[60], [61, -1]]] for s in ("train", "valid", "test")}

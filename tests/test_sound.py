@@ -83,7 +83,7 @@ def test_music21_reads_the_same_notes(roll, step):
 
 def test_a_chorale_for_others(tmp_path):
     "A whole piece by Bach, from our roll, in the eyes of two other programs and of ours"
-    roll = load_chorales().piece("bwv60.5")
+    roll = load_chorales().sequence("bwv60.5")
     path = write_midi(roll, tmp_path / "bach.mid", 1, 80)
     assert np.allclose(music21_notes(path.read_bytes()), notes_of(roll, 1), atol=1e-3)
     found = sorted((n.pitch, n.start*80/60, (n.end - n.start)*80/60)
@@ -154,7 +154,7 @@ def test_sample_writes_each_format(home, tmp_path):
 
 
 def test_sample_goes_on_and_harmonises(home, tmp_path):
-    bach = load_chorales().piece("bwv60.5")
+    bach = load_chorales().sequence("bwv60.5")
     done = sample("pretrained/chorales/lstm", "--out", tmp_path / "on.mid",
         "--prime", "bwv60.5", "--prime_frames", 12, "--steps", 30)
     assert done.returncode == 0, done.stderr
