@@ -101,6 +101,7 @@ test: setup ## notebooks, pytest, and that package and README are in step with t
 soak: setup ## hours of trials: kills, processes side by side, memory, flipped bits, hostile files; resumes; anew after: rm -r build/soak
 	@$(WITH_DATA) $(BIN)/python tests/soak.py $(SOAK)
 	@$(BIN)/python tests/fuzz.py all --workers $(WORKERS)
+	@SHAPES=300 $(BIN)/python -m pytest tests/test_kernels.py -q -k equal_autograd
 
 audit: ## ask whether the versions of requirements.lock have known vulnerabilities (needs the network)
 	$(PYTHON) -m venv build/audit

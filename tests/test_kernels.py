@@ -20,9 +20,10 @@ from gru_study.losses import LEAST, dense, make_sparse
 
 BUILT_IN = [*CELLS.values()]
 STUDIED = [c.name for c in BUILT_IN if c.units]
+SHAPES = int(os.environ.get("SHAPES", 40))  # of each kind; make soak tries more
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=SHAPES, deadline=None, derandomize=True)
 @given(st.sampled_from(BUILT_IN), st.integers(1, 70), st.sampled_from([1, 3]), st.integers(0, 2**31),
        st.lists(st.tuples(st.integers(2, 50), st.sampled_from([0.0, 0.04, 0.5, 1.0])), min_size=1, max_size=3))
 def test_gradients_equal_autograd(cell, units, layers, seed, shapes):
@@ -65,7 +66,7 @@ def mixture(outputs, y):
     return -d.MixtureSameFamily(d.Categorical(logits=weights.squeeze(-2)), d.Independent(normal, 1)).log_prob(y)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=SHAPES, deadline=None, derandomize=True)
 @given(st.sampled_from(BUILT_IN), st.integers(1, 70), st.sampled_from([1, 2]), st.integers(0, 2**31),
     st.sampled_from([0.1, 1.0, 5.0]), st.sampled_from([(20, 1, 1), (20, 20, 10), (3, 7, 4)]),
     st.lists(st.integers(2, 50), min_size=1, max_size=16))
