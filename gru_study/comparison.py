@@ -14,7 +14,7 @@ import pandas as pd
 
 from .cells import count_parameters, get_cell, match_hidden, paper_count
 from .significance import Interval, friedman, holm, paired_difference, seed_difference
-from .study import GROUP, Study, reported
+from .study import GROUP, Study, as_the_paper, reported
 
 # %% ../nbs/59_comparison.ipynb #ff5a6382
 def sizes_table(
@@ -81,11 +81,11 @@ def verdict(
     p: float # the larger of the two p, corrected for all comparisons of the table
 ) -> str:
     "In words: within noise where p is above 0.05, at the border where the draws that p was counted in may decide"
-    better, one = a if pieces.value < 0 else b, ", one seed"*bool(np.isnan(seeds.p))
+    better, one = a if pieces.value < 0 else b, " on these pieces, one seed"*bool(np.isnan(seeds.p))
     factor = p/max(np.fmax(pieces.p, seeds.p), 1e-300) # that p was multiplied by
     if pieces.error and np.fmax(pieces.p, seeds.p) == pieces.p and abs(p - 0.05) <= 3*factor*pieces.error:
-        return f"{better} better, at the border{one}"
-    return f"{better} better{one and ' on these pieces'}{one}" if p <= 0.05 else "within noise"
+        return f"{better} better{one}, at the border"
+    return f"{better} better{one}" if p <= 0.05 else "within noise"
 
 # %% ../nbs/59_comparison.ipynb #3f2ae3ec
 def readable_differences(
@@ -104,8 +104,8 @@ def ranks(
     study: Study
 ) -> pd.DataFrame: # cell -> rank on each data set, and the mean; only where all three at the paper's sizes are there
     "The place of each cell on each data set, by mean test NLL"
-    runs = reported(study)
-    plain = runs[(runs.sizes == "paper") & runs.cell.isin(["tanh", "lstm", "gru"])]
+    runs = as_the_paper(study)
+    plain = runs[runs.cell.isin(["tanh", "lstm", "gru"])]
     means = plain.groupby(["cell", "data"]).test_nll.mean().unstack("data")
     means = means.reindex(["tanh", "lstm", "gru"]).dropna(axis=1)
     return means.rank().assign(mean=lambda t: t.mean(axis=1)) if means.shape[1] else pd.DataFrame()

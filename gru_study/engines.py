@@ -74,7 +74,7 @@ class GravesRMSprop(torch.optim.Optimizer):
                 if w.grad is None: continue
                 if not self.state[w]:
                     self.state[w] = {slot: torch.zeros_like(w) for slot in ("square_avg", "grad_avg", "update")}
-                square, mean, update = self.state[w].values()
+                square, mean, update = (self.state[w][slot] for slot in ("square_avg", "grad_avg", "update"))
                 g = w.grad + group["weight_decay"]*w
                 square.mul_(0.95).addcmul_(g, g, value=0.05)
                 mean.mul_(0.95).add_(g, alpha=0.05)

@@ -14,7 +14,7 @@ from .datasets import datasets, spellings
 from .sets import ROWS
 from .page import in_markdown
 from .published import AVERAGES, PAPER, compared, published, readme_table
-from .study import Study, reported, study_table, tried_rates
+from .study import Study, as_the_paper, reported, study_table, tried_rates
 
 # %% ../nbs/61_findings.ipynb #0429246e
 def about_data(
@@ -148,7 +148,7 @@ def published_findings(
         markov = study.baselines.query("data == @name and model == 'Markov'").nll.item()
         paper = published(name).query("source == @PAPER and split == 'test'")
         paper = paper.assign(cell=lambda d: d.model.str.split("-").str[0]).set_index("cell")
-        ours = reported(study).query("data == @name and sizes == 'paper' and cell in ['tanh', 'lstm', 'gru']")
+        ours = as_the_paper(study).query("data == @name and cell in ['tanh', 'lstm', 'gru']")
         ours = ours.groupby("cell").test_nll.mean()
         gap = [f"{cell} {ours[cell] - paper.value[cell]:+.2f}" for cell in ours.index if cell in paper.index]
         above = [c for c in paper.index if paper.value[c] > markov]
@@ -172,7 +172,7 @@ def readme_music(
     study: Study
 ) -> str: # Markdown
     "The README's section on the recorded study"
-    runs = reported(study).query("sizes == 'paper' and cell in ['tanh', 'lstm', 'gru']")
+    runs = as_the_paper(study).query("cell in ['tanh', 'lstm', 'gru']")
     seeds = runs.groupby("data").seed.nunique()
     told = [f"{n} on {' and '.join(part.index)}" for n, part in seeds.groupby(seeds, sort=False)]
     return "\n\n".join([

@@ -11,7 +11,7 @@ import pandas as pd
 from .base import asset
 from .music import CANONICAL
 from .sets import DATASETS
-from .study import Study, reported, study_table
+from .study import Study, as_the_paper, study_table
 
 # %% ../nbs/60_published.ipynb #515efefc
 PAPER, TCN, ORIGINAL = "arXiv 1412.3555 Table 2", "arXiv 1803.01271", "the original study code (395t week 6)"
@@ -74,7 +74,7 @@ def readme_table(
     for name in [d for d in CANONICAL if d in set(study.runs.data)]:
         paper = published(name).query("source == @PAPER and split == 'test'")
         paper = paper.assign(cell=lambda d: d.model.str.split("-").str[0]).set_index("cell").value
-        ours = reported(study).query("data == @name and sizes == 'paper'")
+        ours = as_the_paper(study).query("data == @name")
         runs = {cell: part for cell, part in ours.groupby("cell")}
         beside = {cell: f" ({value:.2f})" for cell, value in paper.items()}
         def score(cell):

@@ -105,7 +105,7 @@ def readme_sound(
     data: str = "fsdd"
 ) -> str: # Markdown
     "The README's section on raw sound"
-    order, *gated, end = [point for point in sound_findings(replace(study, runs=study.runs.query("data == @data")))]
+    order, *gated, end = sound_findings(replace(study, runs=study.runs.query("data == @data")))
     runs = reported(study).query("data == @data")
     paper = ", ".join(f"{cell} {a:.2f} and {UBISOFT['B'][cell]:.2f}" for cell, a in UBISOFT["A"].items())
     return "\n\n".join([

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BESIDE', 'TABLES', 'RECORDED', 'GROUP', 'DIGITS', 'STUDIES', 'Study', 'run_row', 'lost_rows', 'ended_search',
-           'thinned', 'baseline_table', 'study_of', 'collect', 'write_study', 'read_study', 'reported', 'labels',
-           'study_table', 'readable', 'shared_settings', 'composed_table', 'study_text', 'frame_studies', 'tried_rates',
-           'rates_table', 'seed_curves']
+           'thinned', 'baseline_table', 'study_of', 'collect', 'write_study', 'read_study', 'reported', 'as_the_paper',
+           'labels', 'study_table', 'readable', 'shared_settings', 'composed_table', 'study_text', 'frame_studies',
+           'tried_rates', 'rates_table', 'seed_curves']
 
 # %% ../nbs/58_study.ipynb #58fe6849
 from collections.abc import Iterator, Sequence
@@ -180,6 +180,14 @@ def reported(
     "The runs to report: finished, not trials, each seed once; labelled so that models on the same data differ"
     runs = study.runs[(study.runs.role == "seed") & (study.runs.state == "finished")].drop_duplicates([*GROUP, "seed"])
     return runs.assign(model=labels(runs))
+
+# %% ../nbs/58_study.ipynb #4ed2f73d
+def as_the_paper(
+    study: Study
+) -> pd.DataFrame: # rows of `reported`
+    "The runs that may stand beside the paper: its sizes, independent notes, its RMSProp"
+    runs = reported(study)
+    return runs[(runs.sizes == "paper") & ~runs.settings.str.contains(r"\b(?:head|optim)=")]
 
 # %% ../nbs/58_study.ipynb #a582561e
 def labels(
