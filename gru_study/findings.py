@@ -101,13 +101,18 @@ def gating_finding(
     "Does gating help? The paper's question, over all data sets; nothing where the three cells are not all there"
     table = ranks(study)
     if table.empty: return []
-    on_data = [r for d in table.columns[:-1] for r in differences(study, d).itertuples()]
+    models, on_data = as_the_paper(study).drop_duplicates(["data", "model"]), []
+    for d, part in models[models.data.isin(table.columns)].groupby("data"):
+        name = dict(zip(part.model, part.cell + "-" + part.units.astype(str))) # a label may have settings behind it
+        on_data += [
+            ({name[r.a], name[r.b]}, name.get(r.verdict.removesuffix(" better")), r.verdict)
+            for r in differences(study, d).itertuples() if {r.a, r.b} <= {*name}]
     alone = table.shape[1] == 2 # one data set, of which there are no ranks to speak of
     def score(a, b): # verdicts on a against b: better, worse, noise
-        verdicts = [r.verdict for r in on_data if {r.a, r.b} == {a, b}]
-        if alone: return f"{a} and {b}: {', '.join(verdicts)}"
-        wins, losses = (verdicts.count(f"{m} better") for m in (a, b))
-        return f"{a} beats {b} beyond noise on {wins} of {len(verdicts)} data sets, is beaten on {losses}"
+        if alone: return f"{a} and {b}: {', '.join(verdict for pair, _, verdict in on_data if pair == {a, b})}"
+        better = [best for pair, best, _ in on_data if pair == {a, b}]
+        wins, losses = (better.count(m) for m in (a, b))
+        return f"{a} beats {b} beyond noise on {wins} of {len(better)} data sets, is beaten on {losses}"
     order = ", ".join(f"{cell} {mean:.2f}" for cell, mean in table["mean"].sort_values().items())
     p = chance_of_ranks(table)
     tail = (
