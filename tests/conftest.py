@@ -30,6 +30,11 @@ def pytest_configure(config):
         pytest.exit(f"GRU_STUDY_DATA: {Path(DATA, 'music')} does not exist", returncode=2)
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    "Bytes give no name to a test: what is packed at its import differs between two workers (the time in a gzip header)"
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("real_data") and not DATA:
         pytest.skip(NO_DATA)
