@@ -40,11 +40,11 @@ FIRST = { # parts of the reference -> the module that each begins with
     "Cells and kernels": "base", "Data": "pickles", "Networks and scores": "models", "Tasks and training": "experiment",
     "Figures and sweeps": "search", "Studies": "runs", "Inside the lab": "apps", "Bench and command": "rivals"}
 BOUNDS = [*map([m.partition("_")[2] for m in MODULES].index, FIRST.values()), None]
-SPOKEN = ["summary_speech"]*(ROOT/"results/speech").is_dir() # once it is recorded
+BEYOND = ["beyond"]*((ROOT/"results/chords").is_dir() or (ROOT/"results/cells").is_dir()) # once one is recorded
+SHOWN = ["summary", "summary_translate", "summary_speech", *BEYOND]
 PARTS = {
     "Start": ["docs/five_minutes"],
-    "The study": [f"experiments/{n}" for n in (
-        "summary", "summary_translate", *SPOKEN, "music_lm", "protocol", "translate", "speech_lm")],
+    "The study": [f"experiments/{n}" for n in (*SHOWN, "music_lm", "protocol", "translate", "speech_lm")],
     "Lab": ["start"],
     "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "cluster",
     "reproduce")],
@@ -60,12 +60,12 @@ SMALL = { # experiments that are executed with other parameters than their own
     "experiments/translate": dict(epoch=3, train_subset=3000),
     "experiments/speech_lm": dict(hidden=48, bs=8, epoch=8, lr=0.003, train_subset=800, valid_subset=100),
 }
-RESULTS = [f"experiments/{n}" for n in ("summary", "summary_translate", *SPOKEN)] # shown without their code
+RESULTS = [f"experiments/{name}" for name in SHOWN] # without their code
 # widgets, or minutes of checks and no figure: shown without output
 AS_WRITTEN = [
     "start", "10_kernels", "37_engines", "38_frames", "39_train", "43_search", "49_notebooks",
-    "51_sweep", "65_apps", "66_views", "67_browse", "68_compose", "69_look", "70_compare", "71_listen",
-    "72_sentences", "73_watch", "77_cli"]
+    "51_sweep", "66_apps", "67_views", "68_browse", "69_compose", "70_look", "71_compare", "72_listen",
+    "73_sentences", "74_watch", "78_cli"]
 
 
 def place(page: str) -> str:

@@ -7,6 +7,7 @@ __all__ = ['sizes_table', 'sequence_scores', 'chosen', 'fair_pairs', 'difference
            'chance_of_ranks', 'time_to']
 
 # %% ../nbs/59_comparison.ipynb #e5e21ef0
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -59,11 +60,12 @@ def fair_pairs(
 # %% ../nbs/59_comparison.ipynb #b0169507
 def differences(
     study: Study,
-    data: str # name of a data set
-) -> pd.DataFrame: # a, b: labels; pieces, seeds: `Interval`; verdict
-    "Each fair pair of models on a data set: does one predict better?"
+    data: str, # name of a data set
+    pairs: Callable[[pd.DataFrame], list[tuple[str, str]]] = fair_pairs # of `chosen` runs: who is compared with whom
+) -> pd.DataFrame: # a, b: labels; pieces, seeds: `Interval`; p, verdict
+    "Pairs of models on a data set: does one predict better?"
     runs, rows = chosen(reported(study)).query("data == @data"), []
-    for a, b in fair_pairs(runs):
+    for a, b in pairs(runs):
         x, y = [runs[runs.model == m] for m in (a, b)]
         p, q = sequence_scores(study, x), sequence_scores(study, y)
         pieces = paired_difference(p.nll.to_numpy(), q.nll.to_numpy(), p.frames.to_numpy())

@@ -47,9 +47,8 @@ def beside_published(
             found = others[(others.source == source) & (others.split == split) & (kind == cell)].value
             return "" if found.empty else "diverged" if pd.isna(found.item()) else f"{found.item():.2f}"
         for r in table.to_dict("records"):
-            cell, _, label = r["model"].partition("-")
-            chords = "head=nade" in str(r["settings"])
-            known = cell if not chords and " " not in label and not cell.endswith("_paper") else ""
+            cell, chords = r["model"].partition("-")[0], "head=nade" in str(r["settings"])
+            known = cell if not chords and r["sizes"] == "paper" and not cell.endswith("_paper") else ""
             authors = ("rnn-nade" if chords else "rnn") if cell == "tanh" else ""
             spread = "" if pd.isna(r["± sd"]) else f" ± {r['± sd']:.3f}"
             rows.append({
@@ -71,10 +70,11 @@ def readme_table(
     "Test NLL of the three cells at the paper's sizes, over frames and pieces (the paper's in brackets), and Markov's"
     cells = {"tanh": "tanh, 100 units", "lstm": "LSTM, 36 units", "gru": "GRU, 46 units"}
     lines = [f"| data | {' | '.join(cells.values())} | Markov |", "| --- | ---: | ---: | ---: | ---: |"]
-    for name in [d for d in CANONICAL if d in set(study.runs.data)]:
+    made = [(optim, as_the_paper(study, optim)) for optim in ("rmsprop", "rmsprop_graves")]
+    parts = [(data, optim, runs[runs.data == data]) for data in CANONICAL for optim, runs in made]
+    for name, optim, ours in [part for part in parts if len(part[2])]:
         paper = published(name).query("source == @PAPER and split == 'test'")
         paper = paper.assign(cell=lambda d: d.model.str.split("-").str[0]).set_index("cell").value
-        ours = as_the_paper(study).query("data == @name")
         runs = {cell: part for cell, part in ours.groupby("cell")}
         beside = {cell: f" ({value:.2f})" for cell, value in paper.items()}
         def score(cell):
@@ -83,5 +83,6 @@ def readme_table(
             return f"{frames.mean():.3f} ± {frames.std(ddof=1):.3f}, {pieces.mean():.3f}{beside.get(cell, '')}"
         scores = [*map(score, cells)]
         markov = study.baselines.query("data == @name and model == 'Markov'").nll.item()
-        lines.append(f"| {name} | {' | '.join(scores)} | {markov:.3f} |")
+        of = ", `rmsprop_graves`"*(optim != "rmsprop")
+        lines.append(f"| {name}{of} | {' | '.join(scores)} | {markov:.3f} |")
     return "\n".join(lines)

@@ -183,27 +183,29 @@ def reported(
 
 # %% ../nbs/58_study.ipynb #4ed2f73d
 def as_the_paper(
-    study: Study
+    study: Study,
+    optim: str = "rmsprop" # the author's own was rmsprop_graves
 ) -> pd.DataFrame: # rows of `reported`
-    "The runs that may stand beside the paper: its sizes, independent notes, its RMSProp"
+    "The runs that may stand beside the paper: its sizes, independent notes, an RMSProp"
     runs = reported(study)
-    return runs[(runs.sizes == "paper") & ~runs.settings.str.contains(r"\b(?:head|optim)=")]
+    used = runs.settings.str.extract(r"\boptim=(\S+)")[0].fillna("rmsprop")
+    return runs[(runs.sizes == "paper") & ~runs.settings.str.contains(r"\bhead=") & (used == optim)]
 
 # %% ../nbs/58_study.ipynb #a582561e
 def labels(
     runs: pd.DataFrame
 ) -> pd.Series: # of strings
     "cell-units, and whatever else tells a model from its like on the same data"
-    plain = runs.cell + "-" + runs.units.astype(str)
-    def label(i):
-        r, like = runs.loc[i], runs[(runs.data == runs.data[i]) & (plain == plain[i])]
-        cell = runs[(runs.data == r.data) & (runs.cell == r.cell)]
+    def label(r):
+        of_cell = runs[(runs.data == r.data) & (runs.cell == r.cell)]
+        like = of_cell[(of_cell.units == r.units) & (of_cell.sizes == r.sizes)]
+        shared = set.intersection(*(set(settings.split()) for settings in like.settings))
         more = [
-            *[r.sizes]*(cell.sizes.nunique() > 1 and r.sizes != "paper"),
-            *[f"rate {r.lr:.4g}"]*(like.lr.nunique() > 1),
-            *[str(r.settings)]*(like.settings.nunique() > 1)]
-        return " ".join([plain[i], *more])
-    return pd.Series({i: label(i) for i in runs.index}, dtype=object)
+            *[r.sizes]*(of_cell.sizes.nunique() > 1 and r.sizes != "paper"),
+            *[f"rate {r.lr:.4g}"]*(like.lr[like.settings == r.settings].nunique() > 1),
+            *(word for word in r.settings.split() if word not in shared)]
+        return " ".join([f"{r.cell}-{r.units}", *more])
+    return pd.Series({r.Index: label(r) for r in runs.itertuples()}, dtype=object)
 
 # %% ../nbs/58_study.ipynb #5a9898c9
 def study_table(
@@ -301,9 +303,10 @@ def tried_rates(
 ) -> pd.DataFrame: # runs, with the label `model`
     "The trials of all searches"
     rows = study.runs[study.runs.role == "trial"]
-    names = {(r.data, r.cell, r.units, r.sizes): r.model for r in reported(study).itertuples()}
-    plain = lambda r: names.get((r.data, r.cell, r.units, r.sizes), f"{r.cell}-{r.units}")
-    return rows.assign(model=[plain(r) for r in rows.itertuples()])
+    alike = lambda r: (r.data, r.cell, r.units, r.sizes, r.settings)
+    names = {alike(r): r.model for r in reported(study).itertuples()}
+    plain = lambda r: f"{r.cell}-{r.units} {r.settings}".strip()
+    return rows.assign(model=[names.get(alike(r), plain(r)) for r in rows.itertuples()])
 
 # %% ../nbs/58_study.ipynb #e2b19149
 def rates_table(

@@ -25,6 +25,7 @@ def write_sections() -> None:
     "The sections of nbs/index.ipynb on results and speed, as recorded, and on data, from the rows of the data sets"
     sys.path.insert(0, str(ROOT))
     from gru_study.bench import readme_speed
+    from gru_study.beyond import readme_beyond
     from gru_study.findings import readme_data, readme_music
     from gru_study.sounds import STUDIES as SOUND, readme_sound
     from gru_study.study import read_study
@@ -32,9 +33,9 @@ def write_sections() -> None:
     nb = nbformat.read(INDEX, 4)
     sections = [
         readme_music(read_study(ROOT / "results/table2")), readme_words(read_translations(ROOT / "results/multi30k")),
+        readme_sound(SOUND.read(ROOT / "results/speech")), readme_beyond(),
         readme_speed(json.loads((ROOT / "results/bench.json").read_text())), readme_data()]
-    if (sound := ROOT / "results/speech").is_dir(): sections.append(readme_sound(SOUND.read(sound)))
-    for section in sections:
+    for section in filter(None, sections):
         (cell,) = [c for c in nb.cells if c.source.startswith(section.split("\n")[0] + "\n")]
         cell.source = section
     nbformat.write(nb, INDEX)

@@ -92,15 +92,16 @@ def test_translation_notebooks(home):
 
 def test_readme_has_the_recorded_results():
     "The README's sections on results are those of results/, as `tests/in_step.py --write-readme` writes them"
+    from gru_study.beyond import readme_beyond
     from gru_study.findings import readme_music
+    from gru_study.sounds import STUDIES, readme_sound
     from gru_study.study import read_study
     from gru_study.translations import read_translations, readme_words
     readme = (ROOT / "README.md").read_text()
     assert readme_music(read_study(ROOT / "results/table2")) in readme
     assert readme_words(read_translations(ROOT / "results/multi30k")) in readme
-    if (recorded := ROOT / "results/speech").is_dir():
-        from gru_study.sounds import STUDIES, readme_sound
-        assert readme_sound(STUDIES.read(recorded)) in readme
+    assert readme_sound(STUDIES.read(ROOT / "results/speech")) in readme
+    assert readme_beyond() in readme
 
 
 def test_readme_has_the_rows_of_the_data_sets():
