@@ -83,7 +83,7 @@ def verdict(
     p: float # the larger of the two p, corrected for all comparisons of the table
 ) -> str:
     "In words: within noise where p is above 0.05, at the border where the draws that p was counted in may decide"
-    better, one = a if pieces.value < 0 else b, " on these pieces, one seed"*bool(np.isnan(seeds.p))
+    better, one = a if pieces.value < 0 else b, " on this test set, one seed"*bool(np.isnan(seeds.p))
     factor = p/max(np.fmax(pieces.p, seeds.p), 1e-300) # that p was multiplied by
     if pieces.error and np.fmax(pieces.p, seeds.p) == pieces.p and abs(p - 0.05) <= 3*factor*pieces.error:
         return f"{better} better{one}, at the border"
@@ -95,11 +95,12 @@ def readable_differences(
 ) -> pd.DataFrame: # of strings
     "For print and page"
     text = lambda i: "" if np.isnan(i.low) else f"{i.low:+.3f} to {i.high:+.3f}"
+    chance = lambda p: "" if np.isnan(p) else "< 0.0001" if p < 0.0001 else f"{p:.4f}"
     return pd.DataFrame({
         "a": table.a, "b": table.b, "a less b": [f"{i.value:+.3f}" for i in table.pieces],
-        "95% over pieces": [text(i) for i in table.pieces],
+        "95% over the test set": [text(i) for i in table.pieces],
         "95% over seeds": [text(i) for i in table.seeds],
-        "p, corrected": ["" if np.isnan(p) else f"{p:.4f}" for p in table.p], "verdict": table.verdict})
+        "p, corrected": [chance(p) for p in table.p], "verdict": table.verdict})
 
 # %% ../nbs/59_comparison.ipynb #a0b922d0
 def ranks(

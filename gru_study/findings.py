@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['about_data', 'data_notes', 'data_table', 'fault_list', 'readme_data', 'noise_finding', 'data_finding',
-           'gating_finding', 'rate_findings', 'published_findings', 'findings', 'readme_music']
+           'gating_finding', 'rate_findings', 'published_findings', 'in_short', 'findings', 'readme_music']
 
 # %% ../nbs/61_findings.ipynb #1b15138b
 import pandas as pd
@@ -71,7 +71,7 @@ def noise_finding(
     said = lambda r: f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.pieces.value):.3f}"
     kinds = {
         "Beyond noise": " better", "At the border of noise": "border",
-        "On these pieces, with one seed each": "these pieces, one seed"}
+        "On this test set, with one seed each": "this test set, one seed"}
     told = {kind: [said(r) for r in found.itertuples() if r.verdict.endswith(end)] for kind, end in kinds.items()}
     clear = "".join(f"{kind}: {'; '.join(of)}. " for kind, of in told.items() if of)
     within = (found.verdict == "within noise").sum()
@@ -162,6 +162,30 @@ def published_findings(
             f"a first-order Markov model of the same rolls ({markov:.2f}).") if above else ""
         if gap: told.append(f"**{name} beside the paper**: our test NLL less the paper's: {', '.join(gap)}.{note}")
     return told
+
+# %% ../nbs/61_findings.ipynb #39210a2d
+def in_short(
+    study: Study
+) -> list[str]: # Markdown
+    "Three sentences: the best model of each data set, which differences are more than luck, and the baseline"
+    table = study_table(study)
+    models = table[table.model.isin(chosen(reported(study)).model)]
+    best = models.loc[models.groupby("data")["test NLL"].idxmin()]
+    on = [f"{in_markdown(m)} on {' and '.join(map(in_markdown, part.data))}" for m, part in best.groupby("model")]
+    found = [found for data in best.data if len(found := differences(study, data))]
+    verdicts = pd.concat(found).verdict if found else pd.Series(dtype=str)
+    clear = verdicts.str.endswith(" better").sum()
+    luck = ("There are no two models of equal size to compare." if verdicts.empty else
+        f"In {clear} of {len(verdicts)} pairs of models of equal size the difference is larger than other test pieces "
+        "or other seeds would make by luck.")
+    if (models.seeds == 1).all(): luck = "With one seed each nobody can say: other random weights may turn the order."
+    markov = table[table.model == "Markov baseline"].set_index("data")["test NLL"]
+    worse = models[models["test NLL"] >= models.data.map(markov)]
+    names = ", ".join(in_markdown(f"{m} on {data}") for m, data in zip(worse.model, worse.data))
+    learnt = f"Not everywhere: {names} predicts no better" if names else "Yes: every model predicts better"
+    return [
+        f"**Which is best?** {'; '.join(on)}.", f"**Is that more than luck?** {luck}",
+        f"**Is anything learnt?** {learnt} than a table of how often a note goes on, and how often it begins."]
 
 # %% ../nbs/61_findings.ipynb #ea86f42b
 def findings(
