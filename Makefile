@@ -102,15 +102,17 @@ soak: setup ## hours of trials: kills, processes side by side, memory, flipped b
 	@$(WITH_DATA) $(BIN)/python tests/soak.py $(SOAK)
 	@$(BIN)/python tests/fuzz.py all --workers $(WORKERS)
 	@SHAPES=300 $(BIN)/python -m pytest tests/test_kernels.py -q -k equal_autograd
+	@GRU_STUDY_RESTARTS=10 $(BIN)/python -m pytest tests/test_lab.py -q -k restart
+	@$(MAKE) test LIMIT=avx2
 
 audit: ## ask whether the versions of requirements.lock have known vulnerabilities (needs the network)
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet pip-audit
 	build/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
-test-avx2: setup ## the notebooks that compute and the kernels' tests, as on a processor without AVX-512
-	$(WITH_DATA) $(LIMIT_avx2) $(BIN)/nbdev_test --n_workers 2 --do_print --file_re '^[0-9]+_(arithmetic|compile|losses|updates|kernels|heads|models|metrics|density|sampling|synthesis|beam|inside|engines|frames|train|composing)'
-	$(WITH_DATA) $(LIMIT_avx2) $(BIN)/python -m pytest tests/test_kernels.py -n 2
+test-avx2: setup ## what is compiled, as on a processor without AVX-512; all tests so: make test LIMIT=avx2
+	$(WITH_DATA) $(LIMIT_avx2) $(BIN)/nbdev_test --n_workers 2 --do_print --file_re '^[0-9]+_(arithmetic|compile|losses|updates|kernels|heads|density|engines)'
+	$(WITH_DATA) $(LIMIT_avx2) SHAPES=12 $(BIN)/python -m pytest tests/test_kernels.py -n 2 -k "autograd or torch"
 
 lab: .venv/.lab ## open the lab in JupyterLab
 	GRU_STUDY_HOME=$(CURDIR) $(WITH_DATA) $(BIN)/gru-study lab

@@ -17,7 +17,7 @@ SCREENSHOTS = os.environ.get("GRU_STUDY_SCREENSHOTS")
 SECONDS = {}  # what a reader waits for: reported, not judged, because it depends on the machine
 
 
-RESTARTS = int(os.environ.get("GRU_STUDY_RESTARTS", "2")) # of a busy machine; ten take some fifteen minutes
+RESTARTS = int(os.environ.get("GRU_STUDY_RESTARTS", "1")) # of a busy machine; ten take some fifteen minutes
 FIGURES = 8 # of start.ipynb, before anything is trained
 APPS = ("Browse()", "Train(epoch", "Compose()", "LookInside()", "Listen()", "Compare()", "Speak()")
 EMPTY = ("Train(epoch", "Listen()") # until something is trained
