@@ -102,6 +102,7 @@ soak: setup ## hours of trials: kills, processes side by side, memory, flipped b
 	@$(WITH_DATA) $(BIN)/python tests/soak.py $(SOAK)
 	@$(BIN)/python tests/fuzz.py all --workers $(WORKERS)
 	@SHAPES=300 $(BIN)/python -m pytest tests/test_kernels.py -q -k equal_autograd
+	@$(WITH_DATA) GRU_STUDY_AGAIN=1 $(BIN)/python -m pytest tests/test_real_data.py -q -k again
 	@GRU_STUDY_RESTARTS=10 $(BIN)/python -m pytest tests/test_lab.py -q -k restart
 	@$(MAKE) test LIMIT=avx2
 

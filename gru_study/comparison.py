@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .cells import count_parameters, get_cell, match_hidden, paper_count
+from .runs import at_best_rate
 from .significance import Interval, friedman, holm, paired_difference, seed_difference
 from .study import GROUP, Study, as_the_paper, reported
 
@@ -43,8 +44,7 @@ def chosen(
     runs: pd.DataFrame # of `reported`
 ) -> pd.DataFrame: # some of them
     "Where a model was trained at several rates without a search, those at the rate that is best on validation"
-    nll = runs.groupby("model").valid_nll.transform("mean")
-    return runs[nll == nll.groupby([runs[c] for c in GROUP if c != "lr"]).transform("min")]
+    return at_best_rate(runs, [c for c in GROUP if c != "lr"], "valid_nll")
 
 # %% ../nbs/59_comparison.ipynb #e69b106e
 def fair_pairs(

@@ -4,9 +4,12 @@
 
 # %% auto #0
 __all__ = ['about_data', 'data_notes', 'data_table', 'fault_list', 'readme_data', 'noise_finding', 'data_finding',
-           'gating_finding', 'rate_findings', 'published_findings', 'in_short', 'findings', 'readme_music']
+           'gating_finding', 'rate_findings', 'published_findings', 'in_short', 'findings', 'train_again',
+           'commands_of_best', 'readme_music']
 
 # %% ../nbs/61_findings.ipynb #1b15138b
+import shlex
+
 import pandas as pd
 
 from .comparison import chance_of_ranks, chosen, differences, ranks
@@ -196,6 +199,23 @@ def findings(
         *(data_finding(study, d) for d in sorted(set(reported(study).data))),
         *gating_finding(study), *rate_findings(study), *published_findings(study)]
 
+# %% ../nbs/61_findings.ipynb #63518abf
+def train_again(
+    run # a row of `reported`
+) -> str: # for a terminal
+    "The command that trains a recorded run again"
+    given = dict(word.split("=", 1) for word in run.settings.split())
+    sizes = {"total": {"match": "total"}, "given": {"hidden": run.units}}.get(run.sizes, {})
+    flags = dict(data=run.data, rnn=run.cell, lr=f"{run.lr:.7g}", seed=run.seed, epoch=int(run.epochs)) | sizes | given
+    return shlex.join(["gru-study", "train", *(word for k, v in flags.items() for word in (f"--{k}", str(v)))])
+
+def commands_of_best(
+    study: Study
+) -> list[str]: # a command a data set
+    "For each data set the run of the paper's cells that is best on validation"
+    runs = as_the_paper(study).query("cell in ['tanh', 'lstm', 'gru']")
+    return [train_again(run) for run in runs.loc[runs.groupby("data").valid_nll.idxmin()].itertuples()]
+
 # %% ../nbs/61_findings.ipynb #bbe9bfe4
 def readme_music(
     study: Study
@@ -215,6 +235,8 @@ def readme_music(
         f"the paper reports. {AVERAGES}",
         readme_table(study),
         *gating_finding(study),
+        "Who doubts a figure trains it again; one run of each data set:",
+        "```sh\n" + "\n".join(commands_of_best(study)) + "\n```",
         "A difference counts as beyond noise where neither other test pieces (exchanged pairs) nor other seeds (Welch) "
         "make one as large with a probability above 5%, corrected for all pairs of a data set (Holm). `gru-study "
         "report --recorded` makes the page with all of it: every pair of cells, learning curves, the rates that were "

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'LENGTHS', 'TOKENS', 'GREEDY', 'PERPLEXITY', 'STUDIES', 'Translations', 'run_rows', 'length_rows',
-           'pair_rows', 'with_texts', 'collect_translations', 'at_best_rate', 'told_apart', 'write_translations',
-           'read_translations', 'translation_table', 'published_translations', 'translations_text',
-           'readme_translations', 'long_finding', 'clear_finding', 'translation_findings', 'readme_words']
+           'pair_rows', 'with_texts', 'collect_translations', 'told_apart', 'write_translations', 'read_translations',
+           'translation_table', 'published_translations', 'translations_text', 'readme_translations', 'long_finding',
+           'clear_finding', 'translation_findings', 'readme_words']
 
 # %% ../nbs/64_translations.ipynb #3a6c146c
 from collections.abc import Iterator
@@ -24,8 +24,9 @@ from .folder import Run
 from .metrics import WORD_METRICS
 from .page import in_markdown
 from .published import published
-from .runs import (
-    Studies, by_data, finished_runs, history, is_trial, provenance, read_tables, settings, usable, write_tables)
+from gru_study.runs import (
+    Studies, at_best_rate, by_data, finished_runs, history, is_trial, provenance, read_tables, settings, usable,
+    write_tables)
 from .significance import holm, paired_bleu
 from .tokens import not_tested, tokenizer
 from .translation_task import TRANSLATION, TranslationExperiment
@@ -142,7 +143,7 @@ def collect_translations(
             "gru-study train --task translate", *damaged]))
     results = {run.save_dir: run.result for run in runs}
     rows = told_apart(pd.DataFrame([row for run in runs for row in run_rows(run)]))
-    table = at_best_rate(rows)
+    table = at_best_rate(rows, ["data", "model", "sizes", "settings"], "valid_perplexity")
     runs = [run for run in runs if run.save_dir in set(table.run)]
     lengths = [dict(data=f["data"], run=run.save_dir, test=test) | row for run in runs
         for f in (results[run.save_dir],) for test, said in f["translations"].items()
@@ -158,14 +159,6 @@ def collect_translations(
         pd.DataFrame(lengths), pd.concat(curves, ignore_index=True),
         pd.DataFrame(pairs, columns=["data", "test", "a", "b", "seeds", "bleu_a", "bleu_b", "p"]), origin,
         tuple(damaged))
-
-def at_best_rate(
-    runs: pd.DataFrame # of `Translations`
-) -> pd.DataFrame: # some of them
-    "Of a model's runs those at the learning rate whose mean perplexity on validation is lowest"
-    like = [runs[c] for c in ("data", "model", "sizes", "settings")]
-    mean = runs.valid_perplexity.groupby([*like, runs.lr]).transform("mean")
-    return runs[mean == mean.groupby(like).transform("min")]
 
 def told_apart(
     runs: pd.DataFrame # of `Translations`
