@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
-from .base import BadInput, cache_dir
+from .base import BadInput, brief, cache_dir
 from .corpora import Pairs
 from .files import digest, write_file
 
@@ -49,11 +49,11 @@ def blank(
     need_text()
     import spacy
     try: return spacy.blank(language)
-    except (ImportError, ValueError):
+    except (ImportError, ValueError) as e: # unknown to spaCy, or spaCy is damaged: what it says tells which
         if language in ("ja", "th"): return None
         general = {"nlp": {"tokenizer": {"@tokenizers": "spacy.Tokenizer.v1"}}}
         if language in ("ko", "vi"): return spacy.blank(language, config=general)
-        allowed = "one that spaCy splits by its own rules, such as de, en, it"
+        allowed = f"one that spaCy splits by its own rules, such as de, en, it (spaCy says {brief(str(e))})"
         raise BadInput.found("language", language, allowed) from None
 
 # %% ../nbs/21_tokens.ipynb #279321ba
