@@ -40,8 +40,7 @@ FIRST = { # parts of the reference -> the module that each begins with
     "Cells and kernels": "base", "Data": "pickles", "Networks and scores": "models", "Tasks and training": "experiment",
     "Figures and sweeps": "search", "Studies": "runs", "Inside the lab": "apps", "Bench and command": "rivals"}
 BOUNDS = [*map([m.partition("_")[2] for m in MODULES].index, FIRST.values()), None]
-BEYOND = ["summary_beyond"]*((ROOT/"results/chords").is_dir() or (ROOT/"results/cells").is_dir()) # once one is recorded
-SHOWN = ["summary", "summary_translate", "summary_speech", *BEYOND]
+SHOWN = ["summary", "summary_translate", "summary_speech", "summary_beyond"]
 PARTS = {
     "Start": ["docs/five_minutes"],
     "The study": [f"experiments/{n}" for n in (*SHOWN, "music_lm", "protocol", "translate", "speech_lm")],

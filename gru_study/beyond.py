@@ -7,17 +7,17 @@ __all__ = ['OF_THE_PAPER', 'EXTENSIONS', 'joined', 'recorded_studies', 'changed'
            'epoch_costs', 'best_head', 'beyond_findings', 'readme_beyond']
 
 # %% ../nbs/62_beyond.ipynb #7c778684
+import re
 from collections.abc import Callable
-from dataclasses import fields
 from itertools import permutations
 
 import pandas as pd
 
-from .base import BadInput
 from .comparison import chosen, differences, fair_pairs
 from .page import in_markdown
 from .published import AUTHORS, published
-from .study import RECORDED, Study, read_study, reported
+from .runs import recorded_places
+from .study import RECORDED, TABLES, Study, read_study, reported
 
 # %% ../nbs/62_beyond.ipynb #8fcafed5
 OF_THE_PAPER = {"tanh", "lstm", "gru", "lstm_paper", "gru_paper"} # its cells
@@ -27,19 +27,15 @@ def joined(
     studies: list[Study]
 ) -> Study:
     "Several studies as one; what two of them say of a data set, the first says"
-    tables = {f.name: pd.concat([getattr(s, f.name) for s in studies], ignore_index=True)
-        for f in fields(Study) if f.name in ("runs", "sequences", "curves", "baselines")}
+    tables = {name: pd.concat([getattr(s, name) for s in studies], ignore_index=True) for name in TABLES}
     tables["baselines"] = tables["baselines"].drop_duplicates(["data", "model"], ignore_index=True)
     made = {data: about for s in reversed(studies) for data, about in s.provenance.items()}
     return Study(**tables, provenance=made, damaged=tuple(said for s in studies for said in s.damaged))
 
-def recorded_studies() -> dict[str, Study]: # folder in results/ -> study; raises `BadInput` without the paper's
-    "The paper's study, and its extensions as far as they are recorded"
-    found = {RECORDED: read_study()}
-    for name in EXTENSIONS:
-        try: found[name] = read_study(recorded=name)
-        except BadInput: continue
-    return found
+def recorded_studies() -> dict[str, Study]: # folder in results/ -> study
+    "The paper's study, and its extensions as far as they are recorded; raises `BadInput` where one cannot be read"
+    there = [name for name in EXTENSIONS if any(p.is_dir() for p in recorded_places(name))]
+    return {name: read_study(recorded=name) for name in (RECORDED, *there)}
 
 # %% ../nbs/62_beyond.ipynb #9307af93
 def changed(
@@ -63,10 +59,11 @@ def change_finding(
     told = []
     for data in sorted(set(reported(study).data)):
         found = differences(study, data, changed(name))
-        noise = {"within noise": ", within noise"}
-        each = [f"{in_markdown(r.a)} {-r.pieces.value:+.2f}{noise.get(r.verdict, '')}" for r in found.itertuples()]
-        if each: told.append(f"{data}: {'; '.join(each)}")
-    most = "What is not said to be within noise is beyond it (Holm)."
+        doubts = [re.sub(r"^.* better,? ?", "", verdict) for verdict in found.verdict] # empty: beyond noise
+        each = [f"{in_markdown(r.a)} {-r.pieces.value:+.2f}{doubt and f' ({doubt})'}"
+            for r, doubt in zip(found.itertuples(), doubts)]
+        if each: told.append(f"{in_markdown(data)}: {'; '.join(each)}")
+    most = "Without a word in brackets: beyond noise (Holm)."
     return [f"**{what}**, test NLL less that without it: {'. '.join(told)}. {most}"] if told else []
 
 # %% ../nbs/62_beyond.ipynb #e483d3ee
@@ -97,13 +94,13 @@ def cell_finding(
 # %% ../nbs/62_beyond.ipynb #12fef0c8
 def epoch_costs(
     study: Study
-) -> pd.DataFrame: # model -> multiple of GRU's for each data set; best on validation first
+) -> pd.DataFrame: # model -> multiple of GRU's for each data set; the cheapest first
     "Seconds an epoch of each model, beside those of GRU of the paper's size"
     runs = chosen(reported(study))
     runs = runs.assign(cost=runs.seconds/runs.epochs)
-    gru = runs[(runs.model == "gru-46")].groupby("data").cost.mean()
+    gru = runs[runs.model == "gru-46"].groupby("data").cost.mean()
     table = runs.groupby(["model", "data"]).cost.mean().unstack("data")[gru.index]/gru
-    return table.loc[runs.groupby("model").valid_nll.mean().sort_values().index]
+    return table.loc[table.mean(axis=1).sort_values().index]
 
 # %% ../nbs/62_beyond.ipynb #ba400eff
 def best_head(

@@ -13,7 +13,7 @@ from .experiment import inside_exp
 from .files import DIGESTS, digest, write_file
 from .music_task import MUSIC
 from .notebooks import execute, notebook_file
-from .runs import finished_runs, studies_of
+from .runs import finished_runs, recorded_places, studies_of
 
 
 # %% ../nbs/63_report.ipynb #1ca8ae75
@@ -21,8 +21,8 @@ def recorded_files(
     task: str
 ) -> list[Path]: # none where nothing is recorded
     "The recorded study of a task"
-    roots = study_home()/"results", project_file("results")
-    return next((files for root in roots if (files := sorted((root/studies_of(task).recorded).glob("*")))), [])
+    places = recorded_places(studies_of(task).recorded)
+    return next((files for place in places if (files := sorted(place.glob("*")))), [])
 
 # %% ../nbs/63_report.ipynb #7e45cd9e
 def fingerprint(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['finished_runs', 'history', 'usable', 'settings', 'is_trial', 'by_data', 'provenance', 'at_best_rate', 'Studies',
-           'studies_of', 'read_table', 'write_tables', 'read_tables']
+           'studies_of', 'read_table', 'write_tables', 'recorded_places', 'read_tables']
 
 # %% ../nbs/57_runs.ipynb #b089e67e
 import csv, json, re, subprocess
@@ -185,6 +185,12 @@ def write_tables(
     return folder
 
 # %% ../nbs/57_runs.ipynb #ba9e5c23
+def recorded_places(
+    recorded: str # folder in results/
+) -> list[Path]: # the first that is there counts
+    "Where a recorded study may lie: in the home of the study, and with the project"
+    return [study_home()/"results"/recorded, project_file(f"results/{recorded}")]
+
 def read_tables(
     kind: type, # of the study
     tables: dict[str, str], # name -> columns of text; of numbers
@@ -192,7 +198,7 @@ def read_tables(
     folder: Path | None = None # default: the recorded study of the project
 ): # a study
     "What `write_tables` has kept; raises `BadInput` where there is nothing"
-    places = [folder] if folder else [study_home()/"results"/recorded, project_file(f"results/{recorded}")]
+    places = [folder] if folder else recorded_places(recorded)
     found = next((p for p in places if (p/"runs.csv").is_file()), None)
     if not found:
         where = " or ".join(map(str, places))

@@ -66,10 +66,7 @@ def test_every_part_is_there(site):
     modules = {p.stem for p in (ROOT / "nbs").glob("[0-9]*.ipynb")}
     notes = {f"docs/{p.stem}.html" for p in (ROOT / "nbs/docs").glob("*.ipynb") if p.stem != "home"}
     assert {f"{m}.html" for m in modules} | notes <= names
-    beyond = any((ROOT / "results" / study).is_dir() for study in ("chords", "cells"))
-    recorded = lambda name: name != "summary_beyond" or beyond
-    stems = {p.stem for p in (ROOT / "nbs/experiments").glob("*.ipynb")}
-    experiments = {f"experiments/{name}.html" for name in stems if recorded(name)}
+    experiments = {f"experiments/{p.stem}.html" for p in (ROOT / "nbs/experiments").glob("*.ipynb")}
     assert {"index.html", "search.html", "start.html"} | experiments <= names
     text = (site / "03_cells.html").read_text()
     for part in ('id="gru_study.cells.lstm_paper"', "/blob/main/gru_study/cells.py#L", "/blob/main/nbs/03_cells.ipynb"):
