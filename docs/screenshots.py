@@ -80,11 +80,10 @@ def digest() -> str:
 def results(browser) -> None:
     "What every seed reached, in music and in translation, as README shows it; the file says of which results it is"
     from gru_study.seeds import seeds_figure
-    from gru_study.study import read_study, reported
+    from gru_study.study import as_the_paper, read_study
     from gru_study.translations import read_translations
-    runs = reported(read_study())
+    runs = as_the_paper(read_study()).query("cell in ['tanh', 'lstm', 'gru']")
     words = read_translations().runs.query("data == 'multi30k_de_en' and test == 'test_2016_flickr'")
-    runs = runs[runs.cell.isin(["tanh", "lstm", "gru"]) & (runs.sizes == "paper")]
     words = words.assign(data=words.attention.map(lambda a: "without attention" if a == "none" else "with attention"),
         model=words.cell)
     figures = [seeds_figure(runs, title="Music: test NLL of every seed, lower is better"),
