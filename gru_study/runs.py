@@ -99,14 +99,17 @@ def provenance(
     results: list[dict] # of one data set
 ) -> dict:
     "Where the figures of a data set come from"
-    made = results[0]["provenance"]
+    made = [f["provenance"] for f in results]
+    several = lambda values: " and ".join(dict.fromkeys(map(str, values)))
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project_file("."), capture_output=True, text=True)
     ours = not commit.returncode and project_file("setup.py").is_file() # not that of whoever has installed the package
     return dict(
         recorded=date.today().isoformat(), commit=commit.stdout.strip() if ours else "",
-        engine=" ".join(sorted({f["provenance"]["engine"] for f in results})),
-        kernels=sorted({version for f in results for version in f["provenance"].get("kernels", ())}),
-        processor=made["processor"], versions=made["versions"], summary=results[0]["summary"],
+        engine=" ".join(sorted({m["engine"] for m in made})),
+        kernels=sorted({version for m in made for version in m.get("kernels", ())}),
+        device=several(m["device"] for m in made), processor=several(m["processor"] for m in made),
+        versions={name: several(m["versions"][name] for m in made if name in m["versions"])
+            for name in made[0]["versions"]}, summary=results[0]["summary"],
         runs=len(results), core_hours=round(sum(f["seconds"] for f in results)/3600, 3))
 
 # %% ../nbs/57_runs.ipynb #656a4f6e

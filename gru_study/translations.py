@@ -6,7 +6,7 @@
 __all__ = ['PARTS', 'LENGTHS', 'TOKENS', 'GREEDY', 'PERPLEXITY', 'STUDIES', 'Translations', 'run_rows', 'length_rows',
            'pair_rows', 'with_texts', 'collect_translations', 'told_apart', 'write_translations', 'read_translations',
            'translation_table', 'published_translations', 'translations_text', 'readme_translations', 'long_finding',
-           'clear_finding', 'translation_findings', 'readme_words']
+           'clear_finding', 'order_finding', 'translation_findings', 'readme_words']
 
 # %% ../nbs/64_translations.ipynb #3a6c146c
 from collections.abc import Iterator
@@ -144,6 +144,8 @@ def collect_translations(
     results = {run.save_dir: run.result for run in runs}
     rows = told_apart(pd.DataFrame([row for run in runs for row in run_rows(run)]))
     table = at_best_rate(rows, ["data", "model", "sizes", "settings"], "valid_perplexity")
+    origin = {data: provenance(found) | {"signatures": found[0]["test"]["signatures"]}
+        for data, found in by_data(runs).items()}
     runs = [run for run in runs if run.save_dir in set(table.run)]
     lengths = [dict(data=f["data"], run=run.save_dir, test=test) | row for run in runs
         for f in (results[run.save_dir],) for test, said in f["translations"].items()
@@ -153,8 +155,6 @@ def collect_translations(
     pairs = [row for (data, test), part in table.groupby(["data", "test"], sort=False)
         for row in pair_rows(part, {r: results[r]["translations"][test] for r in part.run}, texts[data][test].target,
         texts[data].languages[1])]
-    origin = {data: provenance(found) | {"signatures": found[0]["test"]["signatures"]}
-        for data, found in by_data(runs).items()}
     return Translations(table, rows.drop_duplicates("run")[["data", "run", "model", "lr", "seed", "valid_perplexity"]],
         pd.DataFrame(lengths), pd.concat(curves, ignore_index=True),
         pd.DataFrame(pairs, columns=["data", "test", "a", "b", "seeds", "bleu_a", "bleu_b", "p"]), origin,
@@ -235,16 +235,18 @@ def readme_translations(
     study: Translations,
     data: str = "multi30k_de_en"
 ) -> str: # Markdown
-    "Lowercased BLEU on the first test set of each cell, with and without attention: mean and deviation over seeds"
+    "Lowercased BLEU of each cell, with and without attention, on every test set: mean and deviation over seeds"
     runs = study.runs[study.runs.data == data]
-    runs = runs[runs.test == runs.test.iloc[0]]
-    def score(cell, attention):
-        bleu = runs[(runs.cell == cell) & (runs.attention == attention)].bleu_lower
+    asked = [(test, attention) for test in dict.fromkeys(runs.test) for attention in ("general", "none")]
+    def score(cell, test, attention):
+        bleu = runs[(runs.cell == cell) & (runs.test == test) & (runs.attention == attention)].bleu_lower
         spread = f" ± {bleu.std(ddof=1):.2f}" if len(bleu) > 1 else ""
         return f"{bleu.mean():.2f}{spread} ({len(bleu)})" if len(bleu) else ""
-    lines = ["| cell | with attention | without |", "| --- | ---: | ---: |"]
-    return "\n".join(lines + [f"| {label} | {score(cell, 'general')} | {score(cell, 'none')} |"
-        for cell, label in (("tanh", "tanh"), ("lstm", "LSTM"), ("gru", "GRU"))])
+    row = lambda words: f"| {' | '.join(words)} |"
+    head = [f"{test}, {'with attention' if attention == 'general' else 'without'}" for test, attention in asked]
+    return "\n".join([row(["cell", *head]), row(["---", *["---:"]*len(asked)]),
+        *(row([label, *(score(cell, *column) for column in asked)])
+            for cell, label in (("tanh", "tanh"), ("lstm", "LSTM"), ("gru", "GRU")))])
 
 # %% ../nbs/64_translations.ipynb #ec725502
 def long_finding(
@@ -283,31 +285,41 @@ def clear_finding(
         f"each of {pairs.seeds.min()} pair(s) of runs, of which the least clear counts; Holm): {said or 'nothing'}. "
         f"{of}."]
 
+# %% ../nbs/64_translations.ipynb #f0cfed15
+def order_finding(
+    runs: pd.DataFrame # of `Translations`, of one data set
+) -> list[str]: # Markdown, a point for the models with attention and one for those without
+    "The models, best first, where all test sets agree on that"
+    told, tests = [], [in_markdown(t) for t in dict.fromkeys(runs.test)]
+    for with_attention, part in runs.groupby(runs.attention != "none", sort=False):
+        bleu = part.groupby(["model", "test"], sort=False).bleu_lower.mean().unstack()
+        bleu = bleu.sort_values(bleu.columns[0], ascending=False)
+        agreed = all(bleu[test].is_monotonic_decreasing for test in bleu)
+        scores = "; ".join(f"{in_markdown(m)} {' and '.join(f'{v:.2f}' for v in row)}" for m, row in bleu.iterrows())
+        order = "" if len(bleu) < 2 else ", best first" if agreed else ", in no order that all test sets agree on"
+        kind = "With" if with_attention else "Without"
+        told.append(f"**{kind} attention**, lowercased BLEU on {' and '.join(tests)}{order}: {scores}.")
+    return told
+
 # %% ../nbs/64_translations.ipynb #7b1f906a
 def translation_findings(
     study: Translations,
     data: str
 ) -> list[str]: # Markdown, a point each
-    "Order, what attention is worth, which differences are beyond noise, and long sentences"
+    "Order, which differences are beyond noise, what attention is worth, the learning rates, and long sentences"
     runs = study.runs[study.runs.data == data]
-    test = runs.test.iloc[0]
+    told, test = order_finding(runs), runs.test.iloc[0]
     runs = runs[runs.test == test]
-    mean, told = runs.groupby("model").bleu_lower.mean().sort_values(ascending=False), []
-    order = ", ".join(f"{in_markdown(m)} {v:.2f}" for m, v in mean.items())
-    told.append(f"**{in_markdown(data)}**, {in_markdown(test)}, lowercased BLEU: {order}.")
     told += [f"**Beside BLEU**: {in_markdown(note)}." for note in not_tested(data.rpartition("_")[2])]
     told += clear_finding(study.pairs[study.pairs.data == data])
     both = {c: part.groupby(part.attention != "none").bleu_lower.mean() for c, part in runs.groupby("cell")}
     gain = [f"{in_markdown(c)} {v[True] - v[False]:+.2f}" for c, v in both.items() if len(v) == 2]
     if gain: told.append(f"**Attention** is worth, in BLEU: {', '.join(gain)}.")
     by_model = study.rates[study.rates.data == data].groupby("model").lr
-    tried = by_model.agg(lambda rates: sorted(set(rates), reverse=True))
-    best = runs.groupby("model").lr.first()
-    several = [f"{in_markdown(m)} {', '.join(f'{r:g}' for r in rates)}, best {best[m]:g}"
-        for m, rates in tried.items() if len(rates) > 1]
-    if several:
-        told.append(f"**Learning rates** tried (best by perplexity on validation): {'; '.join(several)}; all others "
-            f"{', '.join(f'{r:g}' for r in sorted({rates[0] for rates in tried if len(rates) == 1}))} alone.")
+    best, tried = runs.groupby("model").lr.first(), by_model.agg(n="nunique", low="min", high="max")
+    chosen = [f"{in_markdown(r.Index)} {best[r.Index]:g} "
+        + (f"(of {r.n} from {r.low:g} to {r.high:g})" if r.n > 1 else "(no other tried)") for r in tried.itertuples()]
+    if tried.n.max() > 1: told.append(f"**Learning rates**, best by perplexity on validation: {', '.join(chosen)}.")
     return told + long_finding(study, data, test)
 
 # %% ../nbs/64_translations.ipynb #06eefcd3
@@ -327,11 +339,12 @@ def readme_words(
     opposite = f" From English to German GRU with attention reaches {other.mean():.2f} ± {other.std():.2f}."
     return "\n\n".join([
         "### Translation",
-        f"The same cells at equal size: Multi30k from German to English, test 2016, lowercased BLEU (sacrebleu, beam "
-        f"of 5), {epochs:.0f} epochs; mean ± standard deviation over the seeds, their number in brackets "
-        "(`make multi30k`).",
+        f"The same cells at equal size: Multi30k from German to English, lowercased BLEU (sacrebleu, beam of 5), each "
+        f"at its best of several learning rates, {epochs:.0f} epochs; mean ± standard deviation over the seeds, their "
+        "number in brackets (`make multi30k`).",
         readme_translations(study, data),
         "\n".join(f"- {p}" for p in points).replace("&#95;", "_"), # within a word it is no markup
-        f"On lowercased spaCy tokens, greedy, the best reaches {best.greedy_bleu_tokens:.1f} ({best.bleu_tokens:.1f} "
-        f"by beam), where the notebooks that are copied most report {theirs:g}.{opposite*bool(len(other))} "
+        f"On lowercased spaCy tokens of the first test set, greedy, the best reaches {best.greedy_bleu_tokens:.1f} "
+        f"({best.bleu_tokens:.1f} by beam), where the notebooks that are copied most report {theirs:g}."
+        f"{opposite*bool(len(other))} "
         "`gru-study report --task translate --recorded` shows the rest."])
