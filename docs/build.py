@@ -31,6 +31,7 @@ from traitlets.config import Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from gru_study.pictures import to_draw
+from gru_study.script import write_scripts
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/"nbs"
@@ -42,7 +43,7 @@ FIRST = { # parts of the reference -> the module that each begins with
 BOUNDS = [*map([m.partition("_")[2] for m in MODULES].index, FIRST.values()), None]
 SHOWN = ["summary", "summary_translate", "summary_speech", "summary_beyond"]
 PARTS = {
-    "Start": ["docs/five_minutes"],
+    "Start": ["docs/play", "docs/five_minutes"],
     "The study": [f"experiments/{n}" for n in (*SHOWN, "music_lm", "protocol", "translate", "speech_lm")],
     "Lab": ["start"],
     "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "cluster",
@@ -262,6 +263,7 @@ def static_files(folder: Path) -> None:
     shutil.copy(mathjax/"tex-chtml.js", folder/"mathjax")
     (folder/"plotly.min.js").write_text(get_plotlyjs())
     for name in ("figures.js", "figures.css"): shutil.copy(ROOT/"gru_study/assets"/name, folder)
+    write_scripts(folder/"play")
 
 
 def build(work: Path, patterns: list[str]) -> int:

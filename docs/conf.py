@@ -66,11 +66,13 @@ def linkcode_resolve(domain, info):
     return f"{settings['git_url']}/blob/{settings['branch']}/{path.relative_to(ROOT)}#L{lines(path)[info['fullname']]}"
 
 
-def plotly_where_needed(app, pagename, templatename, context, doctree):
-    "Five megabytes, so only pages with a figure load it"
-    if 'class="plotly"' in context.get("body", ""):
-        app.add_js_file("plotly.min.js", loading_method="defer")
-        app.add_js_file("figures.js", loading_method="defer")
+def scripts_where_needed(app, pagename, templatename, context, doctree):
+    "Pages with a figure load plotly, which has five megabytes; pages with an app what it runs on"
+    for mark, files in (('class="plotly"', ("plotly.min.js", "figures.js")),
+        ('class="gru-play"', ("play/networks.js", "play/cells.js", "play/play.js"))):
+        if mark not in context.get("body", ""): continue
+        for file in files: app.add_js_file(file, loading_method="defer")
+        if "play" in mark: app.add_css_file("play/play.css")
 
 
-def setup(app): app.connect("html-page-context", plotly_where_needed)
+def setup(app): app.connect("html-page-context", scripts_where_needed)

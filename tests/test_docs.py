@@ -16,7 +16,7 @@ from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, open_page
 
 EXECUTED = ["docs/[!cr]*", "experiments/summary"] # not cluster, reproduce: other tests run what is in them
 
@@ -190,6 +190,74 @@ def test_anybody_can_read_a_page(address, browser, page, scheme, width):
     assert len(found["passes"]) > 10 and figures == (6 if "summary" in page else 1)
     assert all("axis: " in t for t in tab.locator(".main-svg[role=img]").evaluate_all("l => l.map((e) => e.ariaLabel)"))
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme, width", [("light", 1400), ("dark", 390)])
+def test_networks_play_in_the_page(address, browser, scheme, width):
+    "Compose, go on, harmonise and hear; translate, with a word that is unknown; nothing serious for axe-core"
+    tab = visit(browser, address, width, scheme)
+    tab.goto(address + "docs/play.html")
+    compose = tab.locator("[data-app=compose]")
+    compose.locator(".gru-roll canvas").wait_for()
+    choice = lambda name: compose.get_by_role("combobox", name=name, exact=True)
+    network, way, chorale = map(choice, ("network", "what it does", "chorale"))
+    said = lambda: compose.locator("canvas").evaluate_all("l => l.map((c) => c.ariaLabel)")
+    drawn = lambda: tab.wait_for_timeout(1200)
+    network.select_option("all three")
+    drawn()
+    assert [label.split(":")[0] for label in said()] == [f"Piano roll of {c}" for c in ("GRU", "LSTM", "tanh")]
+    first = compose.locator("canvas").first.evaluate("c => c.toDataURL()")
+    compose.get_by_text("Another").click()
+    drawn()
+    assert compose.locator("canvas").first.evaluate("c => c.toDataURL()") != first
+    network.select_option("LSTM")
+    assert not chorale.is_visible()
+    way.select_option("go on from a chorale's beginning")
+    compose.get_by_label("beats given").fill("12")
+    drawn()
+    assert len(said()) == 1 and said()[0].startswith("Piano roll of LSTM: 48 beats, ")
+    way.select_option("harmonise a chorale's melody")
+    chorale.select_option(index=4)
+    drawn()
+    assert said()[0].startswith("Piano roll of LSTM: 32 beats, ")  # as long as that chorale
+    compose.get_by_text("▶ Play").click()
+    tab.wait_for_function("parseFloat(document.querySelector('.gru-roll-head').style.left) > 50")
+    compose.get_by_text("■ Stop").click()
+    assert not compose.locator(".gru-roll-head").is_visible()
+
+    translate = tab.locator("[data-app=translate]")
+    translate.scroll_into_view_if_needed()
+    sentence = translate.locator(".gru-sentence")
+    sentence.wait_for()
+    assert sentence.text_content() == "The clown who is dancing with the policeman is sitting by the window."
+    translate.get_by_text("Ein Zebra schläft").click()
+    translate.locator("mark").wait_for()
+    assert translate.locator("mark").text_content() == "Zebra"
+    translate.get_by_label("a German caption").fill("  ")
+    translate.get_by_role("button", name="Translate").click()
+    tab.wait_for_selector(".gru-status >> text=write a sentence first")
+    assert tab.complaints == []
+    found = pytest.importorskip("axe_playwright_python.sync_playwright").Axe().run(tab).response
+    assert [(v["id"], v["impact"]) for v in found["violations"] if v["impact"] in ("serious", "critical")] == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_networks_play_without_a_server(site, browser):
+    "The same page opened as a file, without network; how long an answer takes is printed"
+    tab = open_page(browser, (site / "docs/play.html").as_uri())
+    tab.wait_for_selector("[data-app=compose] .gru-roll canvas")
+    slider = tab.get_by_label("temperature")
+    took = []
+    for value in ("0.4", "0.6", "0.8", "1"):
+        before = tab.locator("[data-app=compose]").get_attribute("data-answers")
+        slider.fill(value)
+        tab.wait_for_function(f"document.querySelector('[data-app=compose]').dataset.answers > {before}")
+        took.append(int(tab.locator("[data-app=compose]").get_attribute("data-milliseconds")))
+    tab.locator("[data-app=translate]").scroll_into_view_if_needed()
+    tab.wait_for_selector(".gru-sentence")
+    print(f"from slider to roll: {took} ms; a translation: "
+        + tab.locator("[data-app=translate]").get_attribute("data-milliseconds") + " ms")
+    assert tab.complaints == []
 
 
 def test_mathematics_is_drawn(address, browser):
