@@ -46,8 +46,8 @@ PARTS = {
     "Start": ["docs/play", "docs/five_minutes"],
     "The study": [f"experiments/{n}" for n in (*SHOWN, "music_lm", "protocol", "translate", "speech_lm")],
     "Lab": ["start"],
-    "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "cluster",
-    "reproduce")],
+    "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "hand_over",
+        "cluster", "reproduce")],
     **{part: MODULES[a:b] for part, a, b in zip(FIRST, BOUNDS, BOUNDS[1:])},
     "Notes": [f"docs/{n}" for n in (
         "architecture", "scores", "data_faults", "departures", "reliability", "glossary", "sources")],
