@@ -7,6 +7,7 @@ The site is _docs/html.
 """
 import argparse
 import ast
+import copy
 import hashlib
 import importlib.util
 import json
@@ -24,12 +25,14 @@ from pathlib import Path
 
 import nbformat
 from execnb.nbio import mk_cell, read_nb, write_nb
+from fastcore.docments import docments
 from nbdev.config import get_config
 from nbdev.process import NBProcessor, Processor
 from nbdev.processors import clean_magics, hide_, hide_line, populate_language, rm_header_dash, strip_ansi
 from traitlets.config import Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from gru_study.notebooks import SCRAP
 from gru_study.pictures import to_draw
 from gru_study.script import write_scripts
 
@@ -43,14 +46,15 @@ FIRST = { # parts of the reference -> the module that each begins with
 BOUNDS = [*map([m.partition("_")[2] for m in MODULES].index, FIRST.values()), None]
 SHOWN = ["summary", "summary_translate", "summary_speech", "summary_beyond"]
 PARTS = {
-    "Start": ["docs/play", "docs/five_minutes"],
-    "The study": [f"experiments/{n}" for n in (*SHOWN, "music_lm", "protocol", "translate", "speech_lm")],
+    "Start": ["docs/play", "docs/five_minutes", "docs/install", "docs/ways_in"],
+    "The study": ["docs/results",
+        *(f"experiments/{n}" for n in (*SHOWN, "music_lm", "protocol", "translate", "speech_lm")), "docs/speed"],
     "Lab": ["start"],
     "How to": [f"docs/{n}" for n in ("bring_data", "bring_cell", "bring_task", "translate_text", "hand_over",
         "cluster", "reproduce")],
     **{part: MODULES[a:b] for part, a, b in zip(FIRST, BOUNDS, BOUNDS[1:])},
     "Notes": [f"docs/{n}" for n in (
-        "architecture", "scores", "data_faults", "departures", "reliability", "glossary", "sources")],
+        "architecture", "scores", "data_faults", "departures", "reliability", "flags", "glossary", "sources")],
 }
 HOME = "docs/home" # becomes index
 PAGES = [HOME, *sum(PARTS.values(), [])]
@@ -60,7 +64,7 @@ SMALL = { # experiments that are executed with other parameters than their own
     "experiments/translate": dict(epoch=3, train_subset=3000),
     "experiments/speech_lm": dict(hidden=48, bs=8, epoch=8, lr=0.003, train_subset=800, valid_subset=100),
 }
-RESULTS = [f"experiments/{name}" for name in SHOWN] # without their code
+RESULTS = [*(f"experiments/{name}" for name in SHOWN), "docs/flags"] # without their code
 # widgets, or minutes of checks and no figure: shown without output
 AS_WRITTEN = [
     "start", "10_kernels", "37_engines", "38_frames", "39_train", "43_search", "49_notebooks",
@@ -85,6 +89,7 @@ def fingerprint(nb) -> str:
 
 def without_progress(outputs: list) -> list:
     "Outputs less what a page cannot show: widgets, and bars and warnings on standard error"
+    outputs = [o for o in outputs if SCRAP not in o.get("data", {})]
     for o in outputs: o.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     bar = lambda o: list(o.get("data", {})) == ["text/plain"] and re.search(r"it/s|^\s*\d+%\|", o["data"]["text/plain"])
     return [o for o in outputs if o.get("name") != "stderr" and not bar(o)]
@@ -150,27 +155,103 @@ def module(page: str) -> str | None:
     return "gru_study." + page.split("_", 1)[1] if page in MODULES else None
 
 
+def code(text: str) -> str:
+    "Code in a cell of a Markdown table"
+    return f"`{text}`".replace("|", r"\|") if text else ""
+
+
+def table(rows: list[tuple[str, str, str, str]]) -> list[str]:
+    "Parameters, a row each; without the columns in which nothing stands"
+    titles = ("parameter", "type", "default", "meaning")
+    used = [k for k in range(4) if any(row[k] for row in rows)]
+    line = lambda cells: f"| {' | '.join(cells[k] for k in used)} |"
+    return [line(titles), line(["---"]*4), *map(line, rows), ""] if rows else []
+
+
+def comments(thing) -> dict[str, str]:
+    "What the comments beside parameters say; nothing for what has no source"
+    try: found = docments(thing, full=True, returns=True)
+    except (TypeError, ValueError, OSError, AttributeError): return {}
+    return {k: " ".join((v["docment"] or "").split()).replace("|", r"\|") for k, v in found.items()}
+
+
+def parameters(node: ast.FunctionDef, said: dict[str, str]) -> list[tuple[str, str, str, str]]:
+    "Name, type, default and meaning of each"
+    a = node.args
+    plain = a.posonlyargs + a.args
+    pairs = [*zip(plain, [None]*(len(plain) - len(a.defaults)) + a.defaults), *zip(a.kwonlyargs, a.kw_defaults)]
+    pairs += [(x, None) for x in (a.vararg, a.kwarg) if x]
+    text = lambda n: code(ast.unparse(n)) if n else ""
+    return [(code(x.arg), text(x.annotation), text(default), said.get(x.arg, ""))
+        for x, default in pairs if x.arg not in ("self", "cls")]
+
+
+def fields(node: ast.ClassDef, said: dict[str, str]) -> list[tuple[str, str, str, str]]:
+    "Those that a class of data declares"
+    rows = []
+    for n in (n for n in node.body if isinstance(n, ast.AnnAssign) and not n.target.id.startswith("_")):
+        told, default = said.get(n.target.id, ""), ast.unparse(n.value) if n.value else ""
+        if isinstance(n.value, ast.Call) and getattr(n.value.func, "id", "") == "Field":
+            given = {k.arg: k.value for k in n.value.keywords}
+            try: told = " ".join(ast.literal_eval(given["description"]).split()).replace("|", r"\|")
+            except (KeyError, ValueError): pass
+            default = ast.unparse(n.value.args[0]) if n.value.args else ""
+        rows.append((code(n.target.id), code(ast.unparse(n.annotation)), code(default), told))
+    return rows
+
+
+def short(node: ast.FunctionDef) -> str:
+    "A signature of names and defaults; types stand in the table"
+    bare = copy.deepcopy(node.args)
+    for x in (*bare.posonlyargs, *bare.args, *bare.kwonlyargs, bare.vararg, bare.kwarg):
+        if x: x.annotation = None
+    text = ast.unparse(bare)
+    return f"({re.sub('^(self|cls)(, )?', '', text)})"
+
+
 class Entries(Processor):
     "An entry for each exported name before the cell that exports it; code that is only plumbing is folded away"
     def begin(self):
+        runs = not self.nb.module or self.nb.module.endswith("__main__") # when it is imported
+        self.home = None if runs else importlib.import_module(self.nb.module)
         for i, cell in reversed(list(enumerate(self.nb.cells))):
             if not {"export", "exports"} & cell.directives_.keys() or cell.cell_type != "code": continue
             body, folded = ast.parse(cell.source).body, "export" in cell.directives_
             if all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in body): cell.directives_["hide"] = []
             if folded: cell.metadata["tags"] = ["hide-input"]
-            for name, node in reversed(declared(cell.source)): self.nb.cells.insert(i, self.entry(name, node, folded))
+            for name, node in reversed(declared(cell.source)):
+                cell = mk_cell("\n".join(self.entry(name, node, getattr(self.home, name, None))), "markdown")
+                cell.directives_ = {}
+                self.nb.cells.insert(i, cell)
 
-    def entry(self, name, node, folded):
-        "A directive of Sphinx's Python domain; with signature and purpose where the code below is folded"
-        kind = {"FunctionDef": "function", "ClassDef": "class"}.get(type(node).__name__, "data")
-        signature = purpose = ""
-        if kind != "data" and folded: purpose = self.nb.refer(ast.get_docstring(node) or "")
-        if kind == "function":
-            signature = (f"({ast.unparse(node.args)})" + (f" -> {ast.unparse(node.returns)}" if node.returns else "")
-                if folded else "()")
-        cell = mk_cell(f"````{{py:{kind}}} {name}{signature}\n:module: {self.nb.module}\n\n{purpose}\n````", "markdown")
-        cell.directives_ = {}
-        return cell
+    def entry(self, name, node, thing, depth=8, within="") -> list[str]:
+        "A directive of Sphinx's Python domain: signature, purpose, what is raised, parameters, result; then methods"
+        kinds = {"FunctionDef": "method" if within else "function", "ClassDef": "class"}
+        kind, said = kinds.get(type(node).__name__, "data"), comments(thing)
+        lines = [*[f":module: {self.nb.module}"]*(not within), ""]
+        if kind == "data": return self.fenced(f"py:data}} {name}", lines, depth)
+        purpose, _, raised = (ast.get_docstring(node) or "").partition("; raises ")
+        lines += [self.nb.refer(purpose), ""]
+        if kind == "class":
+            own = [n for n in node.body if isinstance(n, ast.FunctionDef)]
+            begin = next((n for n in own if n.name == "__init__"), None)
+            rows = parameters(begin, comments(getattr(thing, "__init__", None))) if begin else fields(node, said)
+            lines += table(rows)
+            for n in own:
+                if n.name.startswith("_"): continue
+                method = getattr(thing, n.name, None)
+                lines += self.entry(n.name, n, getattr(method, "fget", method), depth - 1, name)
+            return self.fenced(f"py:class}} {name}", lines, depth)
+        lines += table(parameters(node, said))
+        result = ast.unparse(node.returns) if node.returns else ""
+        if result not in ("", "None") or said.get("return"):
+            lines += [f"**Returns** {f'`{result}`' if result else ''} {said.get('return', '')}".rstrip(), ""]
+        if raised: lines += [self.nb.refer(f"**Raises** {raised}"), ""]
+        marks = {ast.unparse(d).split("(")[0].split(".")[-1] for d in node.decorator_list}
+        if marks & {"property", "cached_property"}: return self.fenced(f"py:property}} {name}", lines, depth)
+        return self.fenced(f"py:{kind}}} {name}{short(node)}", lines, depth)
+
+    def fenced(self, head, lines, depth) -> list[str]: return ["`"*depth + f"{{{head}", *lines, "`"*depth, ""]
 
 
 def default_exp_(cell, name): del cell["source"]

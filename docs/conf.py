@@ -57,7 +57,10 @@ def lines(path: Path) -> dict[str, int]:
     "Where each name of a module is defined"
     sys.path.insert(0, str(ROOT / "docs"))
     from build import defined
-    return {defined(n): n.lineno for n in ast.parse(path.read_text()).body if defined(n)}
+    tops = [n for n in ast.parse(path.read_text()).body if defined(n)]
+    inside = {f"{n.name}.{m.name}": m.lineno
+        for n in tops if isinstance(n, ast.ClassDef) for m in n.body if isinstance(m, ast.FunctionDef)}
+    return inside | {defined(n): n.lineno for n in tops}
 
 
 def linkcode_resolve(domain, info):

@@ -129,4 +129,4 @@ def readme_beyond() -> str: # Markdown; empty where nothing beyond the paper is 
     "The README's section on what the paper did not try"
     points = beyond_findings(joined([*recorded_studies().values()]))
     lines = "\n".join(f"- {point}" for point in points)
-    return f"### Beyond the paper\n\n{lines}" if points else ""
+    return f"## Beyond the paper\n\n{lines}" if points else ""

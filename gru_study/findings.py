@@ -235,6 +235,7 @@ def readme_music(
         "![Every seed of tanh, LSTM and GRU: test NLL on the four data sets of the paper, BLEU on Multi30k with and "
         "without attention](docs/_static/readme/results.png)",
         "A dot is a seed, a line their mean; each panel has a scale of its own.",
+        "\n".join(f"- {sentence}" for sentence in in_short(study)),
         "The protocol of the paper on its four data sets (`make table2`): ten learning rates for each cell, the best "
         f"on validation trained anew, sizes as in the paper. Seeds: {'; '.join(told)}. Test NLL in nats a frame: mean "
         "± standard deviation over the seeds, then the same averaged over pieces instead of frames; in brackets what "
@@ -248,6 +249,4 @@ def readme_music(
         "```sh\n" + "\n".join(commands_of_best(study)) + "\n```",
         "A difference counts as beyond noise where neither other test pieces (exchanged pairs) nor other seeds (Welch) "
         "make one as large with a probability above 5%, corrected for all pairs of a data set (Holm). `gru-study "
-        "report --recorded` makes the page with all of it: every pair of cells, learning curves, the rates that were "
-        "tried, the paper's own equations and sizes equal in all parameters on JSB, runs that diverged, and the "
-        "figures of others beside ours. The numbers are in `results/table2`."])
+        "report --recorded` makes the page with all of it, from `results/table2`."])

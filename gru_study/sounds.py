@@ -109,7 +109,7 @@ def readme_sound(
     runs = reported(study).query("data == @data")
     paper = ", ".join(f"{cell} {a:.2f} and {UBISOFT['B'][cell]:.2f}" for cell, a in UBISOFT["A"].items())
     return "\n\n".join([
-        "### Raw sound",
+        "## Raw sound",
         "The paper's other half: the next ten samples of speech from the last twenty, here of the Free Spoken Digit "
         f"Dataset, by tanh, LSTM and GRU of 400, 195 and 227 units (`make speech`): ten learning rates, the best on "
         f"validation from {runs.groupby('model').size().min()} seeds, {runs.epochs.max():.0f} epochs.",

@@ -338,7 +338,7 @@ def readme_words(
     points = [p for p in translation_findings(study, data) if p.startswith(("**Beyond", "**Attention", "**Learning"))]
     opposite = f" From English to German GRU with attention reaches {other.mean():.2f} ± {other.std():.2f}."
     return "\n\n".join([
-        "### Translation",
+        "## Translation",
         f"The same cells at equal size: Multi30k from German to English, lowercased BLEU (sacrebleu, beam of 5), each "
         f"at its best of several learning rates, {epochs:.0f} epochs; mean ± standard deviation over the seeds, their "
         "number in brackets (`make multi30k`).",

@@ -1,7 +1,7 @@
 """Are gru_study/, README.md and the notebooks' own cleanliness in step? Works on a copy; changes nothing.
 
---write-readme makes README.md from nbs/index.ipynb, and its sections on results, speed and data from results/ and
-gru_study/assets/datasets.json; --conflicts only looks for merges that are not resolved.
+--write-readme makes README.md from nbs/index.ipynb, and the sections on results, speed and data, there and in nbs/docs,
+from results/ and gru_study/assets/datasets.json; --conflicts only looks for merges that are not resolved.
 """
 import filecmp
 import json
@@ -19,10 +19,11 @@ ROOT = Path(__file__).parents[1]
 
 
 INDEX = ROOT / "nbs/index.ipynb"
+PAGES = [INDEX, *(ROOT / f"nbs/docs/{name}.ipynb" for name in ("results", "speed", "data_faults"))]
 
 
-def write_sections() -> None:
-    "The sections of nbs/index.ipynb on results and speed, as recorded, and on data, from the rows of the data sets"
+def sections() -> list[str]:
+    "What README and pages say of results, speed and data: as recorded, and from the rows of the data sets"
     sys.path.insert(0, str(ROOT))
     from gru_study.bench import readme_speed
     from gru_study.beyond import readme_beyond
@@ -30,15 +31,26 @@ def write_sections() -> None:
     from gru_study.sounds import STUDIES as SOUND, readme_sound
     from gru_study.study import read_study
     from gru_study.translations import read_translations, readme_words
-    nb = nbformat.read(INDEX, 4)
-    sections = [
+    return [s for s in (
         readme_music(read_study(ROOT / "results/table2")), readme_words(read_translations(ROOT / "results/multi30k")),
         readme_sound(SOUND.read(ROOT / "results/speech")), readme_beyond(),
-        readme_speed(json.loads((ROOT / "results/bench.json").read_text())), readme_data()]
-    for section in filter(None, sections):
-        (cell,) = [c for c in nb.cells if c.source.startswith(section.split("\n")[0] + "\n")]
-        cell.source = section
-    nbformat.write(nb, INDEX)
+        readme_speed(json.loads((ROOT / "results/bench.json").read_text())), readme_data()) if s]
+
+
+def placed(section: str, page: Path) -> str:
+    "A section with its links as they lead from a page"
+    if page == INDEX: return section
+    return re.sub(r"\]\(nbs/(docs/)?", lambda m: "](" if m[1] else "](../", section)
+
+
+def write_sections() -> None:
+    "Put each section where it stands"
+    notebooks, new = {page: nbformat.read(page, 4) for page in PAGES}, sections()
+    for section in new:
+        begins = section.split("\n")[0] + "\n"
+        ((page, cell),) = [(p, c) for p, nb in notebooks.items() for c in nb.cells if c.source.startswith(begins)]
+        cell.source = placed(section, page)
+    for page, nb in notebooks.items(): nbformat.write(nb, page)
 
 
 def readme() -> str:
