@@ -265,25 +265,30 @@ def long_finding(
 
 # %% ../nbs/64_translations.ipynb #5da5381c
 def clear_finding(
-    pairs: pd.DataFrame # of `Translations`, of one data set
-) -> list[str]: # Markdown
+    pairs: pd.DataFrame, # of `Translations`, of one data set
+    cells: dict[str, str] # model -> its cell
+) -> list[str]: # Markdown: on pairs of cells, and on attention
     "Which differences are beyond noise, and on which test sets"
     if pairs.empty: return []
-    corrected = pairs.groupby("test").p.transform(lambda p: holm(p.tolist()))
-    better = pairs.assign(
-        best=np.where(pairs.bleu_a > pairs.bleu_b, pairs.a, pairs.b),
-        worst=np.where(pairs.bleu_a > pairs.bleu_b, pairs.b, pairs.a), gap=(pairs.bleu_a - pairs.bleu_b).abs())
-    tests, clear = list(dict.fromkeys(pairs.test)), better[corrected < 0.05]
-    on: dict[str, list[str]] = {}
-    for (best, worst), part in clear.groupby(["best", "worst"], sort=False):
-        gaps = ", ".join(f"{gap:.2f}" for gap in part.gap)
+    a_wins, tests = pairs.bleu_a > pairs.bleu_b, list(dict.fromkeys(pairs.test))
+    pairs = pairs.assign(
+        clear=pairs.groupby("test").p.transform(lambda p: holm(p.tolist())) < 0.05, # all pairs of a test
+        best=pairs.a.where(a_wins, pairs.b), worst=pairs.b.where(a_wins, pairs.a),
+        gap=(pairs.bleu_a - pairs.bleu_b).abs(), own=pairs.a.map(cells) == pairs.b.map(cells))
+    between, on = pairs[~pairs.own], dict[str, list[str]]()
+    for (best, worst), part in between[between.clear].groupby(["best", "worst"], sort=False):
+        gaps = " and ".join(f"{gap:.2f}" for gap in part.gap)
         where = "" if len(part) == len(tests) else f"on {' and '.join(map(in_markdown, part.test))} alone "
         on.setdefault(where, []).append(f"{in_markdown(best)} better than {in_markdown(worst)} by {gaps}")
     said = "; ".join(f"{where}{'; '.join(of)}" for where, of in sorted(on.items()))
-    of = f"{len(pairs) - len(clear)} of {len(pairs)} differences are within noise"
-    return [f"**Beyond noise** on {' and '.join(map(in_markdown, tests))} (paired bootstrap over the sentences for "
-        f"each of {pairs.seeds.min()} pair(s) of runs, of which the least clear counts; Holm): {said or 'nothing'}. "
-        f"{of}."]
+    of = f"{(~between.clear).sum()} of {len(between)} differences are within noise"
+    told = [f"**Which cell is better?** Beyond noise on {' and '.join(map(in_markdown, tests))}, in BLEU: "
+        f"{said or 'none'}. {of}. (Paired bootstrap over the sentences for each of {pairs.seeds.min()} pair(s) of "
+        "runs, of which the least clear counts; Holm over all pairs of a test set.)"]*bool(len(between))
+    worth = [f"{in_markdown(cells[m])} {' and '.join(f'{g:.2f}' for g in part.gap)}"
+        + " (within noise)"*(not part.clear.all())
+        for m, part in pairs[pairs.own].groupby("best", sort=False)]
+    return told + [f"**Attention** is worth, in BLEU on the same: {'; '.join(worth)}."]*bool(worth)
 
 # %% ../nbs/64_translations.ipynb #f0cfed15
 def order_finding(
@@ -311,10 +316,7 @@ def translation_findings(
     told, test = order_finding(runs), runs.test.iloc[0]
     runs = runs[runs.test == test]
     told += [f"**Beside BLEU**: {in_markdown(note)}." for note in not_tested(data.rpartition("_")[2])]
-    told += clear_finding(study.pairs[study.pairs.data == data])
-    both = {c: part.groupby(part.attention != "none").bleu_lower.mean() for c, part in runs.groupby("cell")}
-    gain = [f"{in_markdown(c)} {v[True] - v[False]:+.2f}" for c, v in both.items() if len(v) == 2]
-    if gain: told.append(f"**Attention** is worth, in BLEU: {', '.join(gain)}.")
+    told += clear_finding(study.pairs[study.pairs.data == data], dict(zip(runs.model, runs.cell)))
     by_model = study.rates[study.rates.data == data].groupby("model").lr
     best, tried = runs.groupby("model").lr.first(), by_model.agg(n="nunique", low="min", high="max")
     chosen = [f"{in_markdown(r.Index)} {best[r.Index]:g} "
@@ -335,7 +337,7 @@ def readme_words(
     theirs = published(data).query("metric == 'bleu' and model == 'gru+attention'").value.item()
     other = study.runs[study.runs.data == back]
     other = other[other.test == other.test.iloc[0]].bleu_lower if len(other) else other
-    points = [p for p in translation_findings(study, data) if p.startswith(("**Beyond", "**Attention", "**Learning"))]
+    points = [p for p in translation_findings(study, data) if p.startswith(("**Which", "**Attention", "**Learning"))]
     opposite = f" From English to German GRU with attention reaches {other.mean():.2f} ± {other.std():.2f}."
     return "\n\n".join([
         "## Translation",
