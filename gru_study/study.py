@@ -9,6 +9,7 @@ __all__ = ['BESIDE', 'TABLES', 'RECORDED', 'GROUP', 'DIGITS', 'STUDIES', 'Study'
            'tried_rates', 'rates_table', 'seed_curves']
 
 # %% ../nbs/58_study.ipynb #58fe6849
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -195,11 +196,16 @@ def as_the_paper(
 def labels(
     runs: pd.DataFrame
 ) -> pd.Series: # of strings
-    "cell-units, and whatever else tells a model from its like on the same data"
+    "cell-units, and whatever else tells a model from its like on the same data, but for a value that most of them have"
+    name = lambda word: word.partition("=")[0]
+    def usual(settings): # words: of what all have, the value of more than half
+        words = [word for text in settings for word in text.split()]
+        counts, having = Counter(words), Counter(map(name, words))
+        return {w for w, n in counts.items() if having[name(w)] == len(settings) and n > len(settings)/2}
     def label(r):
         of_cell = runs[(runs.data == r.data) & (runs.cell == r.cell)]
         like = of_cell[(of_cell.units == r.units) & (of_cell.sizes == r.sizes)]
-        shared = set.intersection(*(set(settings.split()) for settings in like.settings))
+        shared = usual(like.settings.unique())
         more = [
             *[r.sizes]*(of_cell.sizes.nunique() > 1 and r.sizes != "paper"),
             *[f"rate {r.lr:.4g}"]*(like.lr[like.settings == r.settings].nunique() > 1),
