@@ -124,9 +124,9 @@ def pack(
 ) -> bytes: # of a file that ends with .safetensors
     "A finished run as one file; raises `BadInput` where it is not finished, damaged, or its own cell's file is gone"
     from safetensors.numpy import load, save
+    run.result # or a refusal
     names = ["config.json", "metrics.csv", *find_task(run.experiment.task).kept, "result.json"]
-    data = {name: run.read(name) for name in names if run.result}
-    content: dict = {"files": {name: text.decode() for name, text in data.items() if text is not None}}
+    content: dict = {"files": {name: text.decode() for name in names if (text := run.read(name)) is not None}}
     place, _, cell = run.experiment.rnn.rpartition(":")
     if place.endswith(".py"):
         if not (file := find_path(place)): raise BadInput.found("rnn", place, "the file of its cell, which is gone")
@@ -148,12 +148,15 @@ def unpacked(
     except (SafetensorError, ValueError, KeyError) as e:
         raise BadInput(f"{file}: no file of safetensors ({brief(str(e))})") from None
     header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
-    if (packed := header.get("__metadata__", {}).get("gru_study")) is None:
+    if (packed := (header.get("__metadata__") or {}).get("gru_study")) is None:
         raise BadInput.found("run", str(file), "a file that gru-study export has written, or the folder of a run")
     content, texts = parse_json(packed, str(file)), TypeAdapter(dict[str, str])
     whole = content.pop("digest", None) == digest(json.dumps(content).encode())
-    try: texts.validate_python(content.get("files")), texts.validate_python(content.get("cell", {}))
-    except ValidationError: whole = False
+    try:
+        json.dumps(content, ensure_ascii=False).encode() # half a character can be told in JSON, but not written
+        texts.validate_python(content.get("files")), texts.validate_python(cell := content.get("cell", {}))
+    except (ValidationError, UnicodeEncodeError): whole = False
+    else: whole = whole and {*cell} in (set(), {"file", "name", "source"})
     if not whole or content.get("weights") != digest(weights):
         raise BadInput(f"{file}: damaged, its content is not what was written; ask for it again")
     return content, weights
@@ -174,9 +177,10 @@ def unpack(
     allowed = {"config.json", "metrics.csv", "result.json", *(k for t in all_tasks().values() for k in t.kept)}
     if not {"config.json", "result.json"} <= {*texts} <= allowed:
         raise BadInput(f"{file}: holds other files than a run has ({', '.join(sorted(texts))})")
-    if cell and {*cell} == {"file", "name", "source"}:
+    if cell:
         own = f"{folder_name(Path(cell['file']).stem)}.py"
         config, result = (parse_json(texts[name], str(file)) for name in ("config.json", "result.json"))
+        if not isinstance(result.get("config"), dict): raise BadInput(f"{file}: result.json: damaged, it has no config")
         config["rnn"] = result["config"]["rnn"] = f"{run.exp/own}:{cell['name']}"
         texts |= {"config.json": json.dumps(config), own: cell["source"], "result.json": json.dumps(result)}
     try:

@@ -257,8 +257,8 @@ def scraps(
     notebook: Path # executed
 ) -> dict: # name -> value; of equal names the last
     "What was kept in a notebook; raises `BadInput` where it cannot be read"
-    try: cells = json.loads(notebook.read_text())["cells"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    try:
+        outputs = [o.get("data", {}) for c in json.loads(notebook.read_text())["cells"] for o in c.get("outputs", ())]
+        return {o[SCRAP]["name"]: o[SCRAP]["data"] for o in outputs if SCRAP in o}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise BadInput.found("notebook", str(notebook), "an executed notebook") from None
-    outputs = [o.get("data", {}) for c in cells for o in c.get("outputs", ())]
-    return {o[SCRAP]["name"]: o[SCRAP]["data"] for o in outputs if SCRAP in o}

@@ -72,6 +72,9 @@ HOSTILE = {
     "a cell without a source": (lambda c, t: c.update(cell={"file": 1}), "damaged"),
     "scores that are words": (in_files("result.json", lambda r: r["test"].update(nll="good")), "result.json: damaged"),
     "a result that is a list": (lambda c, t: c["files"].update({"result.json": "[]"}), "damaged"),
+    "a result without config": (in_files("result.json", lambda r: r.pop("config")), "it has no config"),
+    "a cell with more": (lambda c, t: c["cell"].update(more="x"), "damaged"),
+    "half a character": (lambda c, t: c["files"].update({"metrics.csv": "\ud800"}), "damaged"),
     "nested deeply": (lambda c, t: c["files"].update({"config.json": "[" * 100_000}), "damaged"),
     "another task": (in_files("config.json", lambda c: c.update(task="os:system")), "config.json: "),
 }
