@@ -173,7 +173,7 @@ def in_short(
     "Three sentences: the best model of each data set, which differences are more than luck, and the baseline"
     table = study_table(study)
     models = table[table.model.isin(chosen(reported(study)).model)]
-    best = models.loc[models.groupby("data")["test NLL"].idxmin()]
+    best = models.loc[models.groupby("data")["valid NLL"].idxmin()]
     on = [f"{in_markdown(m)} on {' and '.join(map(in_markdown, part.data))}" for m, part in best.groupby("model")]
     found = [found for data in best.data if len(found := differences(study, data))]
     verdicts = pd.concat(found).verdict if found else pd.Series(dtype=str)
@@ -189,7 +189,7 @@ def in_short(
         f"{len(models) - len(worse)} of {len(models)} models predict better than a table of how often a note goes on, "
         f"and how often it begins{names and f'; not so {names}'}.")
     return [
-        f"**Which is best?** {'; '.join(on)}.", f"**Is that more than luck?** {luck}",
+        f"**Which is best on validation?** {'; '.join(on)}.", f"**Is that more than luck?** {luck}",
         f"**Is anything learnt?** {learnt}"]
 
 # %% ../nbs/61_findings.ipynb #ea86f42b
