@@ -47,7 +47,7 @@ class Drawn(Widget):
 # %% ../nbs/66_apps.ipynb #7b777da6
 class Plot(anywidget.AnyWidget):
     "A plotly figure; with `files` it offers them to keep, and plays the one that is a WAV while a play-head moves"
-    _esm, _css = asset("plot.js"), asset("plot.css")
+    _esm, _css = asset("asked.js").read_text() + asset("plot.js").read_text(), asset("plot.css")
     source = traitlets.Instance(Widget).tag(sync=True, **widget_serialization)
     drawn = traitlets.Instance(Widget).tag(sync=True, **widget_serialization)
 

@@ -14,7 +14,7 @@ from .base import BadInput
 from .browse import give_sound, music, score
 from .colours import colour, in_figure
 from .comparison import differences, readable_differences
-from .compose import network
+from .expect import network
 from .folder import Run, find_run
 from .marks import INK
 from .metrics import FRAME_METRICS

@@ -14,7 +14,7 @@ from ipywidgets import HTML, Dropdown, Layout, Widget
 
 from .apps import App, Plot, show
 from .browse import give_sound, list_pieces, music
-from .compose import network, read_model
+from .expect import network, read_model
 from .folder import find_run, pretrained
 from .inside import (
     Inside, around, correlations, events, gradient_flow, gradient_norms, look_inside, ordered, time_constants)

@@ -76,4 +76,4 @@ class MusicFacts(TrainedFacts):
 # %% ../nbs/34_music_task.ipynb #513a77e0
 MUSIC = Task("music_lm", "music", MusicExperiment, MusicSearch, MusicFacts, dataset_name, load_music,
     "gru_study.composing:Composing", "gru_study.study:STUDIES", sampler="gru_study.composing:compose",
-    view="gru_study.compose:VIEW")
+    view="gru_study.expect:VIEW")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .base import NOTES, asset
-from .cells import CELLS, Cell
+from .cells import CELLS, Cell, get_cell
 from .colours import COLOURS, STUDIED
 from .compile import indent
 from .files import write_file
@@ -100,6 +100,7 @@ def write_network(
 ) -> str: # the text of a script, to follow networks.js and the script of its cell
     "A trained network for a page; raises `BadInput` as `Run.read` does"
     said = run.experiment.model_dump()
+    said["rnn"] = get_cell(said["rnn"]).name
     network = {"config": {k: said[k] for k in SHAPE if k in said},
         "weights": base64.b64encode(run.read("model.safetensors") or b"").decode()}
     if known := run.read_json("vocabulary.json"): network["vocabulary"] = known

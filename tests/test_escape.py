@@ -154,9 +154,9 @@ LAB = """
 from gru_study.beam import Translation
 from gru_study.browse import Browse
 from gru_study.compare import Compare, finished
-from gru_study.compose import Compose
 from gru_study.look import LookInside
 from gru_study.page import in_markdown, styled
+from gru_study.play import Compose
 from gru_study.watch import Train
 browse = Browse("NAME.npz")
 browse.controls["piece"].index = 1
@@ -172,10 +172,7 @@ inside = LookInside()
 inside.controls["run"].value = "music/0 NAME"
 inside
 ###
-compose = Compose()
-compose.controls["run"].value = "music/0 NAME"
-compose.compose()
-compose
+Compose()
 ###
 import gru_study.sentences
 import numpy as np
@@ -216,7 +213,7 @@ def cells(home, browser, tmp_path):
         page.get_by_text("Run All Cells", exact=True).click()
         prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
         page.wait_for_function(f"{prompts}.every(e => /\\d/.test(e.textContent))")
-        page.wait_for_function("document.querySelectorAll('.gru-plot .main-svg').length >= 3*11")  # each plot has three
+        page.wait_for_function("document.querySelectorAll('.gru-plot .main-svg').length >= 3*10")  # each plot has three
         yield page, [cell.locator(".jp-OutputArea").first for cell in page.locator(".jp-CodeCell").all()]
 
 
@@ -227,7 +224,11 @@ def test_lab(cells):
     check(page, *(f"{t}-3" for t in HOSTILE[1:5]), f"{HOSTILE[2]} ({NAME}, test)", at=compare)
     check(page, f"NLL a frame, {run}", f"Expected by {run}", at=compare)
     check(page, *HOSTILE, f"Inside {run}", run, at=inside)
-    check(page, f"From nothing: music-0 {NAME} seed 1", f"{NAME}, test", at=compose)
+    compose.get_by_role("combobox", name="network").select_option(label=run)
+    compose.get_by_role("combobox", name="what it does").select_option("go on from a beginning")
+    compose.locator("figcaption strong").get_by_text(run).wait_for()
+    compose.get_by_role("combobox", name="piece").select_option(label=HOSTILE[1])
+    check(page, run, *HOSTILE, at=compose)
     check(page, every, *HOSTILE, f"{HOSTILE[2]}-8 (text/{NAME})", at=speak)
     check(page, f"{NAME} ({NAME}, test)", f"lr: found {every!r}"[:60], at=train)
     for shown in (markdown, table): check(page, *HOSTILE, at=shown)

@@ -1,21 +1,7 @@
 // A plotly figure as a widget: drawn anew when its JSON changes, told apart when clicked, with its content in words,
 // with files to keep and, where one of them is a WAV, a player whose play-head moves over the figure.
-// anywidget gives a model two seconds to begin; one that is late it delivers no message any more. So nothing here
-// waits for a message to the figure's own model: what is shown lies in an ordinary model, which is asked for.
-
-const PATIENCE = 15; // seconds until a reader is told that nothing has come
-
-async function asked(model, name, signal) { // the model that a trait names, asked for until it is there
-  const id = model.get(name).slice("IPY_MODEL_".length);
-  while (true) {
-    try { return await model.widget_manager.get_model(id); }
-    catch { await new Promise((again) => setTimeout(again, 500)); }
-    signal.throwIfAborted();
-  }
-}
-
-async function plotly(model, signal) { // read once a page, from the kernel
-  const source = window.gruStudyPlotly ? null : await asked(model, "source", signal), module = { exports: {} };
+async function plotly(model, el, signal) { // read once a page, from the kernel
+  const source = window.gruStudyPlotly ? null : await asked(model, "source", el, signal), module = { exports: {} };
   if (!window.gruStudyPlotly) {
     new Function("module", "exports", source.get("text"))(module, module.exports);
     window.gruStudyPlotly = module.exports;
@@ -172,14 +158,9 @@ function element(kind, name, parent) {
 async function render({ model, el, signal }) {
   el.classList.add("gru-plot");
   el.dataset.lmSuppressShortcuts = "true"; // keys are the figure's, not the notebook's
-  const late = element("p", "gru-late", el), figure = element("figure", "", el);
+  const figure = element("figure", "", el);
   const box = element("div", "", figure), words = element("figcaption", "gru-words", figure), player = element("div", "gru-player", el);
-  const timer = setTimeout(() => { late.textContent = "This figure has not come from the kernel yet and is asked for again and again; " +
-    "if the kernel has stopped, run the cell again."; }, 1000 * PATIENCE);
-  signal.addEventListener("abort", () => clearTimeout(timer));
-  const state = await asked(model, "drawn", signal), Plotly = await plotly(model, signal);
-  clearTimeout(timer);
-  late.remove();
+  const state = await asked(model, "drawn", el, signal), Plotly = await plotly(model, el, signal);
   const on = (name, act) => {
     state.on(`change:${name}`, act);
     signal.addEventListener("abort", () => state.off(`change:${name}`, act));

@@ -1,6 +1,6 @@
 // What is seen and heard of a piece: its roll with a play-head, a piano's keys, what a reader keeps.
 gruStudy.parts[1] = function roll() {
-const { KEYS, LOWEST, noteName, keysOf, held, studio, silence, strike, playPiece, toMidi, toMusicXml, escaped } = gruStudy;
+const { KEYS, LOWEST, noteName, keysOf, held, studio, silence, strike, playPiece, toWav, toMidi, toMusicXml, escaped } = gruStudy;
 
 function make(kind, properties = {}, ...inside) { // an element; text is text, never markup
   const made = document.createElement(kind), { data = {}, aria = {}, ...own } = properties;
@@ -66,7 +66,7 @@ function keepPage(piece) { // one page that plays the piece, with all that it ne
     `<script>globalThis.gruStudy = {};\ngruStudy.parts = [${gruStudy.parts.join(",\n")}];\nfor (const part of gruStudy.parts) part();\n(${begin})(${said});<\/script></html>\n`;
 }
 
-const FILES = { MIDI: ["mid", toMidi], MusicXML: ["musicxml", toMusicXml], SVG: ["svg", (piece) => drawing(piece, 960, 320)], "web page": ["html", keepPage] };
+const FILES = { WAV: ["wav", toWav], MIDI: ["mid", toMidi], MusicXML: ["musicxml", toMusicXml], SVG: ["svg", (piece) => drawing(piece, 960, 320)], "web page": ["html", keepPage] };
 
 // ---- a roll on a page; a press plays from there, a stretch that is drawn over can be made anew
 
@@ -79,7 +79,7 @@ class Roll {
     this.button = button("▶ Play", () => this.toggle(), { className: "gru-sound" });
     this.said = make("span", { className: "gru-said" });
     this.again = button("", () => { const c = this.chosen; this.choose(null); this.anew(...c); }, { hidden: true });
-    const files = Object.entries(FILES).map(([name, [kind, write]]) => button(name, () => keep(this.piece.name, kind, write(this.piece)), { title: `keep it as ${name}` }));
+    const files = Object.entries(FILES).map(([name, [kind, write]]) => button(name, async () => keep(this.piece.name, kind, await write(this.piece)), { title: `keep it as ${name}` }));
     const keeps = make("details", { className: "gru-keep" }, make("summary", { textContent: "Keep" }), ...files);
     this.element = make("figure", { className: "gru-roll" }, make("figcaption", {}, make("strong", { textContent: title }), this.button, this.again, keeps, this.said),
       make("div", { className: "gru-roll-box" }, this.drawn, this.stretch, this.head));

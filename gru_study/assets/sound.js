@@ -17,16 +17,24 @@ function held(frames) { // notes that go on are one: key, first frame, frame aft
 
 // ---- sound
 
-const studio = { context: null, playing: null };
+const studio = { to: null, playing: null }; // where sounds go; the piece that sounds
 
-function open() { // what sounds go through; a browser lets it begin with a reader's press
-  if (studio.context) return studio.context.resume();
-  const context = studio.context = new AudioContext(), echo = context.createGain(), limit = context.createDynamicsCompressor();
-  studio.wave = context.createPeriodicWave(new Float32Array(8), Float32Array.of(0, 1, 0.55, 0.3, 0.18, 0.1, 0.06, 0.03));
-  studio.out = context.createGain();
+function instrument(context) { // strings and their room
+  const echo = context.createGain(), limit = context.createDynamicsCompressor(), out = context.createGain();
+  const wave = context.createPeriodicWave(new Float32Array(8), Float32Array.of(0, 1, 0.55, 0.3, 0.18, 0.1, 0.06, 0.03));
   echo.gain.value = 0.12;
-  studio.out.connect(limit).connect(context.destination);
-  studio.out.connect(room(context)).connect(echo).connect(context.destination);
+  out.connect(limit).connect(context.destination);
+  out.connect(room(context)).connect(echo).connect(context.destination);
+  return { context, wave, out };
+}
+
+function open() { // a browser lets sound begin with a reader's press
+  if (studio.to) studio.to.context.resume();
+  else {
+    studio.to = instrument(new AudioContext());
+    document.addEventListener("play", silence, true); // what a page plays otherwise: one sound at a time
+  }
+  return studio.to;
 }
 
 function room(context) { // an echo that dies away within a second
@@ -38,8 +46,8 @@ function room(context) { // an echo that dies away within a second
   return Object.assign(context.createConvolver(), { buffer });
 }
 
-function string(out, key, begin, seconds = Infinity) { // bright when struck, then duller and softer; gives what damps it
-  const { context, wave } = studio, f = 440 * 2 ** ((key + LOWEST - 69) / 12), last = Math.min(1.6, 1.1 * (440 / f) ** 0.35);
+function string({ context, wave, out }, key, begin, seconds = Infinity) { // bright when struck, then duller and softer; gives what damps it
+  const f = 440 * 2 ** ((key + LOWEST - 69) / 12), last = Math.min(1.6, 1.1 * (440 / f) ** 0.35);
   const filter = Object.assign(context.createBiquadFilter(), { type: "lowpass" }), gain = context.createGain();
   filter.frequency.setValueAtTime(Math.min(12000, 9 * f + 600), begin);
   filter.frequency.setTargetAtTime(2.2 * f + 200, begin, last / 2);
@@ -65,15 +73,15 @@ function string(out, key, begin, seconds = Infinity) { // bright when struck, th
 }
 
 function strike(key) { // a key that is held down; gives what lets it go
-  open();
-  return string(studio.out, key, studio.context.currentTime);
+  const to = open();
+  return string(to, key, to.context.currentTime);
 }
 
 function silence() {
   const now = studio.playing;
   if (!now) return;
   studio.playing = null;
-  now.out.gain.setTargetAtTime(0, studio.context.currentTime, 0.03);
+  now.out.gain.setTargetAtTime(0, now.out.context.currentTime, 0.03);
   cancelAnimationFrame(now.frame);
   setTimeout(() => now.out.disconnect(), 400);
   now.ended();
@@ -81,13 +89,13 @@ function silence() {
 
 function play({ frames, step, tempo }, from, watch, ended) { // `watch` is told the frame that sounds
   silence();
-  open();
-  const { context } = studio, out = context.createGain(), each = 60 * step / tempo; // seconds a frame
-  out.connect(studio.out);
+  for (const other of document.querySelectorAll("audio")) other.pause();
+  const to = open(), { context } = to, out = context.createGain(), each = 60 * step / tempo; // seconds a frame
+  out.connect(to.out);
   const start = context.currentTime + 0.06 - from * each, now = studio.playing = { out, ended, at: from };
   for (const { key, begin, end } of held(frames)) if (end > from) {
     const first = Math.max(begin, from);
-    string(out, key, start + first * each, (end - first) * each);
+    string({ ...to, out }, key, start + first * each, (end - first) * each);
   }
   const follow = () => {
     if (studio.playing !== now) return;
@@ -97,6 +105,21 @@ function play({ frames, step, tempo }, from, watch, ended) { // `watch` is told 
     now.frame = requestAnimationFrame(follow);
   };
   follow();
+}
+
+async function toWav({ frames, step, tempo }) { // the same sound as a file: two channels of 16 bits
+  const rate = 44100, each = 60 * step / tempo, size = Math.round((frames.length * each + 1.2) * rate);
+  const context = new OfflineAudioContext(2, size, rate), to = instrument(context);
+  for (const { key, begin, end } of held(frames)) string(to, key, begin * each, (end - begin) * each);
+  const heard = await context.startRendering(), view = new DataView(new ArrayBuffer(44 + 4 * size));
+  const head = ["RIFF", 36 + 4 * size, "WAVE", "fmt ", 16, [1, 2], rate, 4 * rate, [4, 16], "data", 4 * size];
+  head.forEach((said, i) => {
+    if (typeof said === "string") bytes(said).forEach((b, k) => view.setUint8(4 * i + k, b));
+    else if (Array.isArray(said)) said.forEach((v, k) => view.setUint16(4 * i + 2 * k, v, true));
+    else view.setUint32(4 * i, said, true);
+  });
+  [0, 1].forEach((channel) => heard.getChannelData(channel).forEach((v, t) => view.setInt16(44 + 4 * t + 2 * channel, 32767 * Math.max(-1, Math.min(1, v)), true)));
+  return view.buffer;
 }
 
 // ---- MIDI
@@ -248,6 +271,6 @@ function toMusicXml({ frames, step, tempo, name }) {
     `<part-list><score-part id="P1"><part-name>Piano</part-name></score-part></part-list><part id="P1">${bars.join("\n")}</part></score-partwise>\n`;
 }
 
-Object.assign(gruStudy, { KEYS, LOWEST, noteName, keysOf, held, studio, strike, silence, playPiece: play, toMidi, fromMidi, toMusicXml, escaped });
+Object.assign(gruStudy, { KEYS, LOWEST, noteName, keysOf, held, studio, strike, silence, playPiece: play, toWav, toMidi, fromMidi, toMusicXml, escaped });
 }];
 gruStudy.parts[0]();
