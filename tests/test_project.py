@@ -251,7 +251,7 @@ def test_the_house_knows_no_task(name):
 
 def test_the_lab_trains_tasks_that_it_does_not_know():
     "It asks for their views: no module of one task, no app of one"
-    apps = {*"browse compose look compare listen sentences".split()}
+    apps = {*"browse expect look compare listen sentences play".split()}
     for name in ("apps", "views", "watch"): assert not imported(parsed(name), ORDER) & (OF_A_TASK | apps), name
     assert apps < {*ORDER}
 
