@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LONGEST', 'Hypothesis', 'extend', 'beam_search', 'hypotheses', 'Translation', 'replace_unknown', 'pieces', 'together',
-           'translate']
+           'translate', 'beam_steps']
 
 # %% ../nbs/29_beam.ipynb #3484e88d
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def beam_search(
     beam: int = 5, # its width; 1: greedy
     alpha: float = 1., # of the normalisation by length; 0: none
     most: int | None = None, # words of a translation; default: twice those of its source and 10
-    each: Callable[[], object] = lambda: None, # called at every step
+    each: Callable[[Tensor, Tensor], object] = lambda words, scores: None, # told the beam at every step
     bos: int = 2,
     eos: int = 3,
     pad: int = 1
@@ -65,7 +65,6 @@ def beam_search(
     sums[:, 0] = 0 # all beginnings are the same: one counts
     steps, done, looked = torch.zeros_like(words[..., 0]), torch.zeros_like(sums, dtype=torch.bool), list[Tensor]()
     while not done.all():
-        each()
         features, state, weights = model.decode(words[..., -1].flatten()[:, None], state, memory)
         log_p = model.logits(features[:, 0]).float().log_softmax(-1).unflatten(0, (batch, beam))
         log_p[..., bos] = -torch.inf # no word
@@ -76,6 +75,7 @@ def beam_search(
         sums, steps = pick(sums) + added.masked_fill(done, 0), pick(steps) + ~done
         words = torch.cat([pick(words), word[..., None]], -1)
         done |= (word == eos) | (steps >= limit.to(steps.device)[:, None])
+        each(words[..., 1:], sums/steps**alpha)
         if weights is not None: looked = [pick(l) for l in (*looked, weights[:, 0].unflatten(0, (batch, beam)))]
         state = state[:, :, (which + torch.arange(batch, device=which.device)[:, None]*beam).flatten()]
     return hypotheses(words[..., 1:], steps, sums/steps**alpha, looked, lengths, eos)
@@ -168,8 +168,27 @@ def translate(
     for chosen, first in zip(batches, limits):
         steps = iter(range(first + 1, limits[-1] + 1))
         words, lengths = source.process([parts[k][1] for k in chosen], device=next(model.parameters()).device)
-        tell = lambda: watch(next(steps)/limits[-1])
+        tell = lambda words, scores: watch(next(steps)/limits[-1])
         found |= zip(chosen, beam_search(model, words, lengths, beam, alpha, each=tell))
     for k, (i, p) in enumerate(parts):
         if k in found: whole[i].append([(p, h) for h in found[k]])
     return [[together([part[n] for part in w], fields) for n in range(beam)] for w in whole]
+
+# %% ../nbs/29_beam.ipynb #77123421
+def beam_steps(
+    model: Translator,
+    fields: tuple, # torchtext's Fields of source and target
+    sentence: str, # plain text; its first `LONGEST` tokens are translated
+    beam: int = 5,
+    alpha: float = 1. # of the normalisation by length
+) -> list[list[tuple[str, float]]]: # after each step the beginnings, best first: words, normalised log-probability
+    "What a beam holds while it translates"
+    (source, target), steps = fields, list[list[tuple[str, float]]]()
+    said = {target.vocab.stoi["<eos>"]: "(end)", target.vocab.stoi["<pad>"]: ""}
+    def see(words, scores):
+        rows = zip(words[0].tolist(), scores[0].tolist())
+        held = [(" ".join(said.get(w, target.vocab.itos[w]) for w in row).rstrip(), s) for row, s in rows]
+        steps.append(sorted((h for h in held if h[1] > -np.inf), key=lambda h: -h[1]))
+    if tokens := source.preprocess(sentence)[:LONGEST]:
+        beam_search(model, *source.process([tokens], device=next(model.parameters()).device), beam, alpha, each=see)
+    return steps

@@ -95,14 +95,15 @@ def write_cells(
 SHAPE = ("task", "rnn", "data", "attention", "bidirectional") # of a specification, where it has that
 
 def write_network(
-    run: Run, # finished
-    name: str # by which the page asks for it
+    run: Run, # with weights
+    name: str, # by which the page asks for it
+    weights: bytes | None = None # a safetensors file; default: those of the run
 ) -> str: # the text of a script, to follow networks.js and the script of its cell
     "A trained network for a page; raises `BadInput` as `Run.read` does"
     said = run.experiment.model_dump()
     said["rnn"] = get_cell(said["rnn"]).name
     network = {"config": {k: said[k] for k in SHAPE if k in said},
-        "weights": base64.b64encode(run.read("model.safetensors") or b"").decode()}
+        "weights": base64.b64encode(weights or run.read("model.safetensors") or b"").decode()}
     if known := run.read_json("vocabulary.json"): network["vocabulary"] = known
     return f"gruStudy.network({json.dumps(name)}, {json.dumps(network, ensure_ascii=False)});\n"
 

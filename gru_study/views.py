@@ -15,6 +15,7 @@ from functools import cache
 from pkgutil import resolve_name
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from ipywidgets import HTML
@@ -66,6 +67,7 @@ class View:
     item: str # what the test split is made of
     names: Callable[[Any], Sequence[str]] # the names of those items, by the experiment
     draw: Callable[[Run, int], go.Figure | None] # what a run expects of such an item; None: nothing can be seen
+    hear: str = "" # module:class of a widget that is told a `Training` and lets it be heard; empty: there is none
 
 # %% ../nbs/67_views.ipynb #399fbc66
 def view_of(
@@ -123,6 +125,7 @@ class Training:
         self.e, self.run, self.watchers, self.message = e, Run(e.save_dir), [changed], ""
         self.free, self.state, self.stopping = threading.Event(), "new", False
         self.rows: list[dict] = [] # of metrics.csv
+        self.kept: dict[int, bytes] = {} # after so many epochs: the best weights so far
 
     def start(self) -> "Training": # itself
         "Begin, or go on after a stop"
@@ -146,9 +149,16 @@ class Training:
     def watch(self, epoch: dict) -> None:
         "Keep the figures of an epoch; wait while paused"
         self.rows = [r for r in self.rows if r["epoch"] < epoch["epoch"]] + [epoch]
+        self.keep(epoch["epoch"])
         self.set("training" if self.state == COMPILING else self.state)
         self.free.wait()
         if self.stopping: raise Stopped
+
+    def keep(self, epoch: int) -> None:
+        "Keep the weights for who wants to hear them: after one epoch, and whenever half as many again have gone by"
+        if not view_of(self.e.task).hear or epoch < 1.5*max(self.kept, default=0): return
+        weights = self.run.read("model.safetensors")
+        if weights and weights not in self.kept.values(): self.kept[int(epoch)] = weights
 
     def set(self, state: str) -> None:
         self.state = state
@@ -182,14 +192,21 @@ def stop(
 # %% ../nbs/67_views.ipynb #3b0de797
 def learning(
     runs: dict[str, tuple[str, dict[str, list[float]]]], # as `curves` takes them
-    per: str = "frame" # what NLL is counted by
+    per: str = "frame", # what NLL is counted by
+    smooth: float = 0., # how much of a point is that of the epoch before, below 1
+    log: bool = False # logarithmic axes, where no value is below zero
 ) -> go.Figure:
     "Learning curves: what is near their best values and where each is now, the legend below; a double click shows all"
+    mean = lambda k, y: pd.Series(y).ewm(alpha=1 - smooth).mean().tolist() if k.endswith(("_nll", "_loss")) else y
+    runs = {label: (cell, {k: mean(k, y) for k, y in h.items()}) for label, (cell, h) in runs.items()}
     figure, more = curves(runs, per=per), 24*len(runs)
     for column, measure in enumerate(("nll", "loss"), 1):
         lines = [h[f"{split}_{measure}"] for _, h in runs.values() for split in ("train", "valid")]
         low, high = min(map(min, lines)), max(max(y[-1], min(y) + 0.35*abs(min(y))) for y in lines)
         edge = 0.02*max(abs(low), abs(high))
-        figure.update_yaxes(range=[low - edge, high + edge], col=column)
+        scale: dict = dict(range=[low - edge, high + edge])
+        if log and low > 0: scale = dict(type="log", range=np.log10([0.98*low, 1.02*high]), tickformat="~g", nticks=8)
+        figure.update_yaxes(**scale, col=column)
+    if log: figure.update_xaxes(type="log", tickformat="~g", nticks=8)
     legend = dict(yref="container", y=0, yanchor="bottom")
     return figure.update_layout(height=430 + more, margin_b=80 + more, legend=legend)

@@ -18,7 +18,7 @@ function shelfOf(state) { // an ordinary model, see Shelf in notebook 66
     return kept.get(wanted);
   };
   return {
-    networks: state.get("networks"), sentences: state.get("sentences"),
+    get networks() { return state.get("networks"); },
     network: (name) => once(`network ${name}`, (script) => {
       new Function(script)(); // written by gru_study.script
       return gruStudy.networks[name];
@@ -30,9 +30,9 @@ function shelfOf(state) { // an ordinary model, see Shelf in notebook 66
 async function render({ model, el, signal }) {
   el.classList.add("gru-play");
   el.dataset.lmSuppressShortcuts = "true"; // keys are the app's, not the notebook's
-  const state = await asked(model, "shelf", el, signal), place = document.createElement("div");
+  const state = await asked(model, "shelf", el, signal), place = document.createElement("div"), shelf = shelfOf(state);
   el.append(place);
-  const begin = () => gruStudy.apps[model.get("app")](place, shelfOf(state)).catch((error) => { place.textContent = error.message; console.error(error); });
+  const begin = () => gruStudy.apps[model.get("app")](place, shelf).catch((error) => { place.textContent = error.message; console.error(error); });
   signal.addEventListener("abort", () => { gruStudy.silence(); state.off("change:networks", begin); });
   state.on("change:networks", begin);
   await begin();

@@ -246,6 +246,28 @@ async function blind(root, shelf) {
   await ask();
 }
 
+// ---- a network while it learns
+
+async function learn(root, shelf) { // what the same seed makes after ever more epochs; called again whenever there are more
+  const { networks } = shelf, last = networks.length - 1;
+  if (last < 0) return root.replaceChildren(said());
+  const state = root.learned ??= { seed: 1, at: last, follows: true, roll: new Roll("What it composes", networks[0].colour) };
+  if (state.follows && studio.playing?.of !== state.roll) state.at = last;
+  const [atBox, at] = slider("heard as it was", 0, last, 1, state.at, (i) => networks[i].label), status = said();
+  const [warmBox, temperature] = slider("temperature", 0, 1.5, 0.05, state.temperature ?? 1, (v) => v.toFixed(2));
+  const update = telling(status, async () => {
+    Object.assign(state, { at: at(), follows: at() === last, temperature: temperature() });
+    const { name, label, data } = networks[state.at], [net, { step }] = [await shelf.network(name), await shelf.music(data)];
+    const frames = [...net.sample({ steps: Math.round(48 / step), temperature: state.temperature, most: 6, seed: state.seed })];
+    const told = `${label}, temperature ${state.temperature}, seed ${state.seed}`;
+    state.roll.show({ frames, step, tempo: TEMPO, isGiven: () => false, name: told, made: `Composed by a network that learned ${data}.` });
+  });
+  const again = button("Another", () => { state.seed++; update(); }, { className: "gru-main" }), controls = make("div", { className: "gru-controls" }, atBox, warmBox, again);
+  controls.addEventListener("input", update);
+  root.replaceChildren(controls, status, state.roll.element);
+  if (studio.playing?.of !== state.roll) await update();
+}
+
 // ---- translate
 
 function lookedAt(source, tokens, looked) { // a table: a row a word, darker where it was looked at more
@@ -308,7 +330,7 @@ function besides(script) { // a shelf of scripts beside this one
   };
 }
 
-gruStudy.apps = { compose, blind, translate };
+gruStudy.apps = { compose, blind, learn, translate };
 const script = document.currentScript;
 if (script) {
   const shelf = besides(script), data = { compose: "chorales", blind: "chorales", translate: "captions_de_en" };
