@@ -190,5 +190,6 @@ def beam_steps(
         held = [(" ".join(said.get(w, target.vocab.itos[w]) for w in row).rstrip(), s) for row, s in rows]
         steps.append(sorted((h for h in held if h[1] > -np.inf), key=lambda h: -h[1]))
     if tokens := source.preprocess(sentence)[:LONGEST]:
-        beam_search(model, *source.process([tokens], device=next(model.parameters()).device), beam, alpha, each=see)
+        words, lengths = source.process([tokens], device=next(model.parameters()).device)
+        beam_search(model, words, lengths, beam, alpha, each=see)
     return steps
