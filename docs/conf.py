@@ -72,7 +72,7 @@ def linkcode_resolve(domain, info):
 def scripts_where_needed(app, pagename, templatename, context, doctree):
     "Pages with a figure load plotly, which has five megabytes; pages with an app what it runs on"
     for mark, files in (('class="plotly"', ("plotly.min.js", "figures.js")),
-        ('class="gru-play"', ("play/networks.js", "play/cells.js", "play/play.js"))):
+        ('class="gru-play"', tuple(f"play/{name}.js" for name in ("networks", "cells", "sound", "roll", "play")))):
         if mark not in context.get("body", ""): continue
         for file in files: app.add_js_file(file, loading_method="defer")
         if "play" in mark: app.add_css_file("play/play.css")

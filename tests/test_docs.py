@@ -193,37 +193,82 @@ def test_anybody_can_read_a_page(address, browser, page, scheme, width):
 
 
 @pytest.mark.parametrize("scheme, width", [("light", 1400), ("dark", 390)])
-def test_networks_play_in_the_page(address, browser, scheme, width):
-    "Compose, go on, harmonise and hear; translate, with a word that is unknown; nothing serious for axe-core"
+def test_networks_play_in_the_page(address, browser, tmp_path, scheme, width):
+    "Compose, go on, harmonise, hear, play along, guess; translate, with an unknown word; nothing serious for axe-core"
     tab = visit(browser, address, width, scheme)
     tab.goto(address + "docs/play.html")
     compose = tab.locator("[data-app=compose]")
-    compose.locator(".gru-roll canvas").wait_for()
+    compose.locator(".gru-drawn svg").wait_for()
     choice = lambda name: compose.get_by_role("combobox", name=name, exact=True)
-    network, way, chorale = map(choice, ("network", "what it does", "chorale"))
-    said = lambda: compose.locator("canvas").evaluate_all("l => l.map((c) => c.ariaLabel)")
+    network, way, chorale = map(choice, ("network", "what it does", "piece"))
+    rolls = compose.locator(".gru-drawn")
+    said = lambda: rolls.evaluate_all("l => l.map((c) => c.ariaLabel)")
     drawn = lambda: tab.wait_for_timeout(1200)
-    network.select_option("all three")
+    compose.get_by_label("the three cells").check()
     drawn()
     assert [label.split(":")[0] for label in said()] == [f"Piano roll of {c}" for c in ("GRU", "LSTM", "tanh")]
-    first = compose.locator("canvas").first.evaluate("c => c.toDataURL()")
+    first = rolls.first.inner_html()
     compose.get_by_text("Another").click()
     drawn()
-    assert compose.locator("canvas").first.evaluate("c => c.toDataURL()") != first
+    assert rolls.first.inner_html() != first
+    compose.get_by_label("the three cells").uncheck()
     network.select_option("LSTM")
     assert not chorale.is_visible()
-    way.select_option("go on from a chorale's beginning")
+    way.select_option("go on from a beginning")
     compose.get_by_label("beats given").fill("12")
     drawn()
     assert len(said()) == 1 and said()[0].startswith("Piano roll of LSTM: 48 beats, ")
-    way.select_option("harmonise a chorale's melody")
-    chorale.select_option(index=4)
+    way.select_option("harmonise a melody")
+    chorale.select_option(index=5)
     drawn()
     assert said()[0].startswith("Piano roll of LSTM: 32 beats, ")  # as long as that chorale
     compose.get_by_text("▶ Play").click()
     tab.wait_for_function("parseFloat(document.querySelector('.gru-roll-head').style.left) > 50")
+    assert compose.locator(".gru-units span").count() == 36 and compose.locator(".gru-sounds").count() > 0
     compose.get_by_text("■ Stop").click()
     assert not compose.locator(".gru-roll-head").is_visible()
+
+    grey, made = (compose.locator(f"rect[fill='{c}' i]") for c in ("#8a9099", "#d55e00"))
+    melody, below = grey.count(), made.evaluate_all("l => l.map((r) => r.outerHTML)")
+    rolls.focus()
+    for _ in range(12): tab.keyboard.press("Shift+ArrowRight")
+    for _ in range(9): tab.keyboard.press("ArrowRight")
+    compose.get_by_role("button", name="Compose beats 10 to 21 anew").click()
+    drawn()
+    now = made.evaluate_all("l => l.map((r) => r.outerHTML)")
+    assert grey.count() == melody and now != below and len({*now} & {*below}) > 10  # the melody and the rest stay
+
+    compose.get_by_role("button", name="C4", exact=True).click()
+    for letter in "dg": tab.keyboard.press(letter)
+    drawn()
+    assert said()[0].startswith("Piano roll of LSTM: 3 beats, ") and grey.count() == 3  # it harmonises what is played
+    way.select_option("go on from a beginning")
+    drawn()
+    assert said()[0].startswith("Piano roll of LSTM: 51 beats, ")
+    assert grey.evaluate_all("l => l.map((r) => r.textContent)") == [
+        f"{n}, beats {t} to {t}, given" for n, t in (("C4", 1), ("E4", 2), ("G4", 3))]
+    compose.get_by_text("Take the last chord back").click()
+    drawn()
+    assert grey.count() == 2
+    compose.locator("summary").click()
+    with tab.expect_download() as kept: compose.get_by_role("button", name="MIDI", exact=True).click()
+    assert kept.value.suggested_filename == "LSTM goes on from what was played, temperature 1, seed 3.mid"
+    compose.locator("input[type=file]").set_input_files(kept.value.path().rename(tmp_path / "mine.mid"))
+    drawn()
+    assert chorale.input_value() == "file: mine.mid" and grey.count() >= 8  # of it the first beats are given
+    (tmp_path / "no.mid").write_bytes(b"MThd")
+    compose.locator("input[type=file]").set_input_files(tmp_path / "no.mid")
+    tab.wait_for_selector(".gru-status >> text=this file cannot be read as MIDI: it ends too early")
+
+    blind = tab.locator("[data-app=blind]")
+    blind.scroll_into_view_if_needed()
+    blind.get_by_text("▶ Hear B").click()
+    assert blind.locator(".gru-drawn").count() == 0  # nothing is to be seen yet
+    blind.get_by_text("A is the composer's").click()
+    assert blind.locator(".gru-drawn").count() == 2
+    right = blind.locator(".gru-verdict").text_content().startswith("Right: A is bwv")
+    assert f"{int(right)} of 1 right; who guesses does as well or better" in blind.text_content()
+    assert ("with a probability of 50 %" if right else "of 100 %") in blind.text_content()
 
     translate = tab.locator("[data-app=translate]")
     translate.scroll_into_view_if_needed()
@@ -245,7 +290,7 @@ def test_networks_play_in_the_page(address, browser, scheme, width):
 def test_networks_play_without_a_server(site, browser):
     "The same page opened as a file, without network; how long an answer takes is printed"
     tab = open_page(browser, (site / "docs/play.html").as_uri())
-    tab.wait_for_selector("[data-app=compose] .gru-roll canvas")
+    tab.wait_for_selector("[data-app=compose] .gru-drawn svg")
     slider = tab.get_by_label("temperature")
     took = []
     for value in ("0.4", "0.6", "0.8", "1"):
@@ -253,9 +298,15 @@ def test_networks_play_without_a_server(site, browser):
         slider.fill(value)
         tab.wait_for_function(f"document.querySelector('[data-app=compose]').dataset.answers > {before}")
         took.append(int(tab.locator("[data-app=compose]").get_attribute("data-milliseconds")))
+    heard, answered = [], "document.querySelector('.gru-drawn').ariaLabel"
+    tab.get_by_role("button", name="C4", exact=True).focus()
+    for beats, letter in enumerate("adgk", 49):
+        tab.keyboard.press(letter)
+        tab.wait_for_function(f"{answered}.startsWith('Piano roll of GRU: {beats} beats, ')")
+        heard.append(int(tab.locator("[data-app=compose]").get_attribute("data-milliseconds")))
     tab.locator("[data-app=translate]").scroll_into_view_if_needed()
     tab.wait_for_selector(".gru-sentence")
-    print(f"from slider to roll: {took} ms; a translation: "
+    print(f"from slider to roll: {took} ms; from key to answer: {heard} ms; a translation: "
         + tab.locator("[data-app=translate]").get_attribute("data-milliseconds") + " ms")
     assert tab.complaints == []
 

@@ -1,6 +1,11 @@
 "Networks in a browser: what a page computes, beside the networks of torch and numpy, in Chromium."
+import base64
+import io
 import json
+import random
+from xml.etree import ElementTree
 
+import mido
 import numpy as np
 import pytest
 import torch
@@ -11,6 +16,8 @@ from gru_study.beam import translate
 from gru_study.cells import CELLS, Recurrent
 from gru_study.composing import load_model
 from gru_study.folder import find_run
+from gru_study.midi import midi_pieces
+from gru_study.models import predict
 from gru_study.music import load_music
 from gru_study.sampling import below, sample_music
 from gru_study.script import write_cells, write_network
@@ -23,7 +30,8 @@ SHIPPED = "tanh", "lstm", "gru"
 def page(browser):
     "An empty page with the scripts of a site, all cells, and the shipped networks"
     page = browser.new_page()
-    texts = [(ROOT / "gru_study/assets/networks.js").read_text(), write_cells(CELLS.values())]
+    texts = [(ROOT / f"gru_study/assets/{name}.js").read_text() for name in ("networks", "sound", "roll")]
+    texts.append(write_cells(CELLS.values()))
     texts += [write_network(find_run(f"pretrained/{data}/{rnn}"), f"{data}/{rnn}")
         for data in ("chorales", "captions_de_en") for rnn in SHIPPED]
     page.set_content("<meta charset=utf-8>" + "".join(f"<script>{t}</script>" for t in texts))
@@ -60,6 +68,16 @@ def test_expects_the_same_notes(page, rnn):
         return roll.map((frame) => { ({ state, outputs } = net.step(frame, state)); return [...outputs]; });
     }""", [f"chorales/{rnn}", roll.tolist()])
     np.testing.assert_allclose(found, outputs[0], rtol=0, atol=1e-5)
+
+
+def test_has_the_same_in_mind(page):
+    "While a piece sounds: each unit's hidden state, and the probability of each note of the next frame"
+    roll, model = load_music("chorales").test[3], load_model(find_run("pretrained/chorales/gru"))
+    found = page.evaluate("([roll]) => gruStudy.networks['chorales/gru'].replay(roll).map(({ h, p }) => [[...h], p])",
+        [roll.tolist()])
+    with torch.no_grad(): hidden, _ = model.rnn(torch.tensor(roll[None]).float())
+    np.testing.assert_allclose([h for h, _ in found], hidden[0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose([p for _, p in found][:-1], predict(model, roll)[1:], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("rnn", SHIPPED)
@@ -117,3 +135,112 @@ def test_chance_is_fair(page):
     """, [name, melody.tolist()]))
     assert (found[melody > 0] == 1).all() and (found[melody < 0] == 0).all() and found.sum(1).max() <= 4
     assert json.dumps(found.tolist()) != json.dumps((melody > 0).astype(int).tolist())
+
+
+def as_bytes(page, call, *given):
+    "What a function of a page writes, as bytes"
+    return base64.b64decode(page.evaluate(f"(given) => btoa(String.fromCharCode(...({call})(...given)))", given))
+
+
+PIECE = """(roll, given, step) => ({ frames: roll, step, tempo: 96, name: "a & <b>", isGiven: (t) => t < given })"""
+
+
+@pytest.mark.parametrize("step", [0.25, 0.5, 1, 2])
+def test_writes_midi(page, tmp_path, step):
+    "mido finds the notes in two tracks, what was given and what was made; the package reads the same roll"
+    roll = np.random.default_rng(1).random((40, 88)) < 0.1
+    roll[-1, 40] = True
+    content = as_bytes(page, f"(...a) => gruStudy.toMidi(({PIECE})(...a))", roll.astype(int).tolist(), 8, step)
+    file = mido.MidiFile(file=io.BytesIO(content))
+    assert (file.type, [t.name for t in file.tracks]) == (1, ["a & <b>", "given", "made"])
+    begins = [sum(m.time for m in t[:i]) for t in file.tracks[1:2] for i, m in enumerate(t, 1) if m.type == "note_on"]
+    assert max(begins) < 8 * step * file.ticks_per_beat
+    assert file.length == pytest.approx(40 * step * 60 / 96)
+    (path := tmp_path / "written.mid").write_bytes(content)
+    np.testing.assert_array_equal(midi_pieces(path, step)[0][0], roll)
+
+
+def some_midi(chance):
+    "A file as nobody would write it: notes that overlap, hang, and have no length; drums; bends; a tempo amid it"
+    file = mido.MidiFile(type=1, ticks_per_beat=chance.choice((96, 480, 1000)))
+    for _ in range(chance.randrange(1, 4)):
+        file.tracks.append(track := mido.MidiTrack())
+        for _ in range(chance.randrange(60)):
+            kind = chance.choice(("note_on", "note_on", "note_off", "note_off", "pitchwheel", "program_change", "meta"))
+            time, channel = chance.choice((0, 0, 100, 240, 333)), chance.choice((0, 1, 9))
+            note = dict(note=chance.choice((5, 60, 61, 64, 120)), velocity=chance.choice((0, 64)))
+            track.append(mido.MetaMessage("set_tempo", tempo=400_000, time=time) if kind == "meta"
+                else mido.Message(kind, channel=channel, time=time, **note if "note" in kind else {}))
+    return file
+
+
+def test_reads_midi(page, tmp_path):
+    "A hundred odd files are read as the package reads them; what is damaged is told in a sentence"
+    chance, read = random.Random(3), """([text, step]) => {
+        const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+        try { return gruStudy.fromMidi(bytes.buffer, step).map((f) => [...f]); } catch (error) { return error.message; }
+    }"""
+    found = lambda content, step: page.evaluate(read, [base64.b64encode(content).decode(), step])
+    full = 0
+    for i in range(100):
+        some_midi(chance).save(path := tmp_path / f"{i}.mid")
+        (own, _), = midi_pieces(path, step := chance.choice((0.25, 0.5, 1)))
+        if not own.any(): assert found(path.read_bytes(), step) == "this file has no notes of a piano"
+        else: np.testing.assert_array_equal(found(path.read_bytes(), step), own)
+        full += own.any()
+    assert full > 50
+    content = path.read_bytes()
+    for end in range(len(content) - 4): assert isinstance(found(content[:end], 1), str | list)
+    assert found(content[:20], 1) == "this file cannot be read as MIDI: it ends too early"
+    assert found(b"RIFF" + content[4:], 1) == "this file cannot be read as MIDI: it does not begin with MThd"
+    assert found(content[:9] + b"\2" + content[10:], 1).endswith("it holds several pieces (type 2)")
+    assert found(content[:12] + b"\xe7\x28" + content[14:], 1).endswith("does not count ticks of a quarter note")
+    assert found(bytes(2**20 + 1), 1) == "the file has 1048577 bytes; at most 1048576 are read"
+
+
+@pytest.mark.parametrize("step", [0.25, 0.5, 1, 2])
+def test_writes_musicxml(page, step):
+    "Read again by hand, note by note with its ties, it is the same roll; bars are full, the name is text"
+    roll = np.random.default_rng(2).random((37, 88)) < 0.08
+    text = page.evaluate(f"(given) => gruStudy.toMusicXml(({PIECE})(...given))", [roll.astype(int).tolist(), 8, step])
+    root, found, now = ElementTree.fromstring(text), np.zeros((round(37 * 4 * step), 88), bool), 0
+    assert root.find("work/work-title").text == "a & <b>"
+    bars = [*root.iter("measure")]
+    for bar in bars:
+        begin = at = now
+        for e in bar:
+            if e.tag == "backup": at -= int(e.find("duration").text)
+            if e.tag != "note": continue
+            size = int(e.find("duration").text)
+            if e.find("chord") is not None: at -= size
+            if (pitch := e.find("pitch")) is not None:
+                name, octave, alter = pitch.find("step").text, int(pitch.find("octave").text), pitch.find("alter")
+                key = 12 * octave + "C D EF G A B".index(name) + (int(alter.text) if alter is not None else 0) - 9
+                assert (e.find("staff").text == "1") == (key >= 39)
+                tied = {t.attrib["type"] for t in e.iter("tie")}
+                before, after = (0 <= t < len(roll) and roll[t, key] for t in
+                    (int(at / 4 / step) - 1, int((at + size) / 4 / step)))
+                if (at / 4 / step).is_integer(): assert ("stop" in tied) == before
+                if ((at + size) / 4 / step).is_integer(): assert ("start" in tied) == after
+                found[at:at + size, key] = True
+            at += size
+        assert at - begin == 16 or bar is bars[-1]
+        now = at
+    np.testing.assert_array_equal(found[::round(4 * step)], roll)
+
+
+def test_keeps_a_page(page, browser):
+    "One file that shows and plays a piece without a network; what its name holds is text"
+    roll = load_music("chorales").test[0][:12]
+    text = page.evaluate(f"""(given) => gruStudy.keepPage({{ ...({PIECE})(...given), title: "GRU", colour: "#0072b2",
+        name: "</script><b>", made: "<i>how" }})""", [roll.tolist(), 4, 1])
+    kept, complaints = browser.new_page(), []
+    kept.on("pageerror", lambda e: complaints.append(str(e)))
+    kept.set_content(text)
+    assert kept.locator("h1").text_content() == "</script><b>" and kept.locator("p").first.text_content() == "<i>how"
+    given = kept.locator("rect[fill='#8a9099']").count()
+    assert given and kept.locator("rect[fill='#0072b2']").count() and kept.locator("main i, main b").count() == 0
+    kept.get_by_text("▶ Play").click()
+    kept.wait_for_function("parseFloat(document.querySelector('.gru-roll-head').style.left) > 60")
+    assert complaints == []
+    kept.close()

@@ -1,6 +1,7 @@
 // Networks in a browser: layers whose step functions gru_study.script has written, the head of music, a translator.
 // What is computed, and in which order, is told in the notebooks 03 (cells), 23 (models), 28 (sampling) and 29 (beam).
-globalThis.gruStudy ??= { cells: {}, networks: {}, arithmetic: {} };
+globalThis.gruStudy ??= {};
+Object.assign(gruStudy, { cells: {}, networks: {}, arithmetic: {} });
 
 (() => {
 const { cells, networks, arithmetic } = gruStudy;
@@ -105,6 +106,15 @@ class Music {
       for (let k = 0; k < units; k++) a[k] += W[i * units + k];
     }
     return { frame, logits };
+  }
+  replay(frames) { // after each frame: the last layer's hidden state, and the probability of each note of the next frame
+    let state = this.begin(); // (with a chord head: given the notes below it that come)
+    return frames.map((frame, t) => {
+      const { state: next, outputs } = this.step(frame, state), ahead = frames[t + 1];
+      state = next;
+      const threshold = Float64Array.from(frame, (_, i) => ahead ? (ahead[i] ? -Infinity : Infinity) : 0);
+      return { h: state.at(-1)[0], p: Array.from(this.draw(outputs, threshold).logits, sigmoid) };
+    });
   }
   * sample({ steps, begin = [], fixed = [], temperature = 1, most = 0, particles = 1, seed = 0, draw }) {
     // Frame by frame; the beginning given as frames; `fixed` of 1 (sounds), -1 (silent) and 0 (free). With particles,

@@ -1,186 +1,9 @@
-// The shipped networks, played with on a page: compose, continue, harmonise, and translate. No server, no framework.
-// An element <div class="gru-play" data-app="compose"> becomes an app; scripts that it needs are loaded when it does.
+// The study's networks, played with: compose, go on, harmonise, play along, tell Bach from a network, translate. No server,
+// no framework. An app is given a place and a shelf: which networks there are, and how one is fetched. On a page of the
+// site the shelf is made of scripts beside this one, in the lab it is the kernel (see lab_play.js).
 (() => {
-const here = new URL(".", document.currentScript.src), loading = new Map();
-const CELLS = { gru: "GRU", lstm: "LSTM", tanh: "tanh" }, LOWEST = 21, TEMPO = 96; // MIDI number of key 0; beats a minute
-
-function load(file) { // a script, once; from beside this one
-  if (!loading.has(file)) loading.set(file, new Promise((done, failed) => {
-    const refuse = () => { loading.delete(file); failed(new Error(`${file} could not be loaded; try again`)); };
-    document.head.append(Object.assign(document.createElement("script"), { src: new URL(file, here), onload: done, onerror: refuse }));
-  }));
-  return loading.get(file);
-}
-
-async function network(data, rnn) {
-  await load(`${data}-${rnn}.js`);
-  return gruStudy.networks[`${data}/${rnn}`];
-}
-
-function make(kind, properties = {}, ...inside) { // an element; text is text, never markup
-  const made = document.createElement(kind), { data = {}, aria = {}, ...own } = properties;
-  Object.assign(made, own);
-  Object.assign(made.dataset, data);
-  for (const [name, value] of Object.entries(aria)) made.setAttribute(name === "role" ? name : `aria-${name}`, value);
-  made.append(...inside);
-  return made;
-}
-
-const noteName = (key) => ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "G♯", "A", "B♭", "B"][(key + LOWEST) % 12] + (Math.floor((key + LOWEST) / 12) - 1);
-const keysOf = (frame) => [...frame.keys()].filter((k) => frame[k]);
-
-function held(frames) { // notes that go on are one: key, first frame, frame after the last
-  const found = [], open = new Map();
-  [...frames, []].forEach((frame, t) => {
-    for (const [key, begin] of open) if (!frame[key]) { found.push({ key, begin, end: t }); open.delete(key); }
-    for (const key of keysOf(frame)) if (!open.has(key)) open.set(key, t);
-  });
-  return found;
-}
-
-// ---- sound: struck strings in a small room; one piece at a time on the page
-
-const sound = { context: null, playing: null };
-
-function room(context) { // an echo that dies away within a second
-  const seconds = 1.1, rate = context.sampleRate, buffer = context.createBuffer(2, seconds * rate, rate), random = gruStudy.chance(1);
-  for (const channel of [0, 1]) {
-    const samples = buffer.getChannelData(channel);
-    for (let i = 0; i < samples.length; i++) samples[i] = (2 * random() - 1) * (1 - i / samples.length) ** 3;
-  }
-  return Object.assign(context.createConvolver(), { buffer });
-}
-
-function string(context, out, key, begin, seconds) { // bright when struck, then duller and softer
-  const f = 440 * 2 ** ((key + LOWEST - 69) / 12), last = Math.min(1.6, 1.1 * (440 / f) ** 0.35), end = begin + seconds;
-  const filter = Object.assign(context.createBiquadFilter(), { type: "lowpass" }), gain = context.createGain();
-  filter.frequency.setValueAtTime(Math.min(12000, 9 * f + 600), begin);
-  filter.frequency.setTargetAtTime(2.2 * f + 200, begin, last / 2);
-  gain.gain.setValueAtTime(0, begin);
-  gain.gain.linearRampToValueAtTime(0.16, begin + 0.006);
-  gain.gain.setTargetAtTime(0, begin + 0.006, last);
-  gain.gain.setTargetAtTime(0, end - 0.03, 0.05);
-  for (const cents of [-2, 2]) {
-    const oscillator = context.createOscillator();
-    oscillator.setPeriodicWave(sound.wave);
-    oscillator.frequency.value = f;
-    oscillator.detune.value = cents;
-    oscillator.connect(filter);
-    oscillator.start(begin);
-    oscillator.stop(end + 0.3);
-  }
-  filter.connect(gain).connect(out);
-}
-
-function silence() {
-  const now = sound.playing;
-  if (!now) return;
-  sound.playing = null;
-  now.out.gain.setTargetAtTime(0, sound.context.currentTime, 0.03);
-  cancelAnimationFrame(now.frame);
-  setTimeout(() => now.out.disconnect(), 400);
-  now.ended();
-}
-
-function play(frames, from, watch, ended) { // `watch` is told the frame that sounds
-  silence();
-  const context = sound.context ??= new AudioContext();
-  context.resume();
-  sound.wave ??= context.createPeriodicWave(new Float32Array(8), Float32Array.of(0, 1, 0.55, 0.3, 0.18, 0.1, 0.06, 0.03));
-  sound.room ??= room(context);
-  const out = context.createGain(), echo = context.createGain(), limit = context.createDynamicsCompressor(), beat = 60 / TEMPO;
-  echo.gain.value = 0.12;
-  out.connect(limit).connect(context.destination);
-  out.connect(sound.room).connect(echo).connect(context.destination);
-  const start = context.currentTime + 0.06 - from * beat, now = sound.playing = { out, ended };
-  for (const { key, begin, end } of held(frames)) if (end > from) {
-    const first = Math.max(begin, from);
-    string(context, out, key, start + first * beat, (end - first) * beat);
-  }
-  const follow = () => {
-    if (sound.playing !== now) return;
-    const at = (context.currentTime - start) / beat;
-    if (at >= frames.length + 0.5) return silence();
-    watch(Math.max(from, at));
-    now.frame = requestAnimationFrame(follow);
-  };
-  follow();
-}
-
-// ---- a piano roll: what is given grey, what is made in the colour of its cell; a click plays from there
-
-class Roll {
-  constructor(title, colour) {
-    this.colour = colour;
-    this.canvas = make("canvas", { tabIndex: 0, aria: { role: "img" } });
-    this.head = make("div", { className: "gru-roll-head", hidden: true });
-    this.button = make("button", { type: "button", className: "gru-sound", textContent: "▶ Play", onclick: () => this.toggle(0) });
-    this.said = make("span", { className: "gru-said" });
-    this.element = make("figure", { className: "gru-roll" }, make("figcaption", {}, make("strong", { textContent: title }), this.button, this.said),
-      make("div", { className: "gru-roll-box" }, this.canvas, this.head));
-    this.title = title;
-    this.frames = [];
-    this.canvas.onclick = (event) => this.toggle(Math.floor((event.offsetX - this.left) / this.wide));
-    this.canvas.onkeydown = (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); this.toggle(0); } };
-    this.canvas.onpointermove = (event) => {
-      const key = this.high - Math.floor(event.offsetY / this.tall), t = Math.floor((event.offsetX - this.left) / this.wide);
-      this.canvas.title = this.frames[t] ? `${noteName(key)}, beat ${t + 1}` : "";
-    };
-    new ResizeObserver(() => this.draw()).observe(this.canvas);
-    new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-  }
-  show(frames, isGiven) { // frames of 0 and 1; is a key at a frame given?
-    if (sound.playing?.of === this) silence();
-    Object.assign(this, { frames, isGiven });
-    const notes = frames.reduce((n, f) => n + keysOf(f).length, 0), per = frames.length ? (notes / frames.length).toFixed(1) : 0;
-    const words = `${frames.length} beats, ${per} notes a beat`;
-    this.said.textContent = words;
-    this.canvas.setAttribute("aria-label", `Piano roll of ${this.title}: ${words}. Enter plays it.`);
-    this.draw();
-  }
-  draw() {
-    const { canvas, frames } = this, width = canvas.clientWidth, height = canvas.clientHeight, scale = devicePixelRatio;
-    if (!width || !frames.length) return;
-    Object.assign(canvas, { width: width * scale, height: height * scale });
-    const g = canvas.getContext("2d"), style = getComputedStyle(canvas), used = frames.flatMap(keysOf);
-    g.scale(scale, scale);
-    this.low = Math.min(24, ...used) - 1;
-    this.high = Math.max(60, ...used) + 1;
-    this.left = 34;
-    this.wide = (width - this.left) / frames.length;
-    this.tall = height / (this.high - this.low + 1);
-    const y = (key) => (this.high - key) * this.tall, x = (t) => this.left + t * this.wide;
-    g.font = "11px system-ui, sans-serif";
-    g.textBaseline = "middle";
-    for (let key = this.low; key <= this.high; key++) if ((key + LOWEST) % 12 === 0) { // every C
-      g.globalAlpha = 0.3;
-      g.fillStyle = style.color;
-      g.fillRect(this.left, y(key) + this.tall, width, 1);
-      g.globalAlpha = 1;
-      g.fillText(noteName(key), 2, y(key) + this.tall / 2);
-    }
-    g.globalAlpha = 0.18;
-    for (let t = 0; t < frames.length; t += 4) g.fillRect(x(t), 0, 1, height);
-    g.globalAlpha = 1;
-    for (const { key, begin, end } of held(frames)) for (let t = begin; t < end; t++) {
-      g.fillStyle = this.isGiven(t, key) ? style.getPropertyValue("--gru-given") : this.colour;
-      g.fillRect(x(t) + (t === begin ? 1 : 0), y(key) + 0.5, this.wide - (t === begin ? 1 : 0) + 0.3, Math.max(2, this.tall - 1));
-    }
-  }
-  toggle(from) {
-    if (sound.playing?.of === this && !from) return silence();
-    if (!this.frames.length) return;
-    this.head.hidden = false;
-    play(this.frames, Math.max(0, from), (at) => { this.head.style.left = `${this.left + at * this.wide}px`; }, () => {
-      this.head.hidden = true;
-      this.button.textContent = "▶ Play";
-    });
-    sound.playing.of = this;
-    this.button.textContent = "■ Stop";
-  }
-}
-
-// ---- controls
+const { make, button, Roll, Piano, Played, keysOf, fromMidi, KEYS, studio, silence } = gruStudy;
+const TEMPO = 96, CELLS = { gru: "GRU", lstm: "LSTM", tanh: "tanh" };
 
 function slider(label, min, max, step, value, spell = String) {
   const shown = make("span", { textContent: spell(value) }), input = make("input", { type: "range", min, max, step, value });
@@ -188,8 +11,14 @@ function slider(label, min, max, step, value, spell = String) {
   return [make("label", {}, label, " ", shown, input), () => Number(input.value), input];
 }
 
-function choice(label, options, value) { // options: value -> text
-  const input = make("select", {}, ...Object.entries(options).map(([key, text]) => make("option", { value: key, textContent: text, selected: key === value })));
+function offer(input, options, value = input.value) { // options: value -> text
+  input.replaceChildren(...Object.entries(options).map(([key, text]) => make("option", { value: key, textContent: text })));
+  input.value = value in options ? value : Object.keys(options)[0];
+}
+
+function choice(label, options, value) {
+  const input = make("select");
+  offer(input, options, value);
   return [make("label", {}, label, input), () => input.value, input];
 }
 
@@ -198,64 +27,223 @@ function telling(status, act) { // what goes wrong is said beside the controls
     .catch((error) => { status.textContent = error.message; });
 }
 
+const said = () => make("p", { className: "gru-status", aria: { live: "polite" } });
+
 // ---- compose
 
-const WAYS = { free: "compose freely", go: "go on from a chorale's beginning", under: "harmonise a chorale's melody" };
+const WAYS = { free: "compose freely", go: "go on from a beginning", under: "harmonise a melody" };
+const MINE = "what I play", FILE = "file: "; // sources that are no pieces of the shelf
 
 function topVoice(frame) { // what a melody on top leaves free: 1 sounds, -1 is silent, 0 is free
   const top = keysOf(frame).at(-1);
   return Array.from(frame, (_, key) => top === undefined || key > top ? -1 : key === top ? 1 : 0);
 }
 
-function asked(c, piece) { // what a network is asked for
-  const common = { temperature: c.temperature, most: c.four ? 4 : 0, seed: c.seed };
-  if (c.way === "free") return { ...common, steps: c.beats };
-  if (c.way === "go") return { ...common, steps: Math.max(c.beats, c.given), begin: piece.slice(0, c.given) };
-  return { ...common, steps: Math.min(c.beats, piece.length), fixed: piece.slice(0, c.beats).map(topVoice), particles: 16 };
+function asked(c, piece, mine) { // what a network is asked for; of what a reader plays all is given
+  const common = { temperature: c.temperature, most: c.most, seed: c.seed }, given = mine ? piece.length : c.given;
+  if (c.way === "free" || !piece.length) return { ...common, steps: c.frames };
+  if (c.way === "go") return { ...common, steps: given + (mine ? c.frames : Math.max(0, c.frames - given)), begin: piece.slice(0, given) };
+  const length = mine ? piece.length : Math.min(c.frames, piece.length);
+  return { ...common, steps: length, fixed: piece.slice(0, length).map(topVoice), particles: 16 };
 }
 
-async function compose(root) {
-  await load("pieces.js");
-  const { pieces, colours, notes } = gruStudy, names = Object.keys(pieces);
-  const frames = Object.fromEntries(names.map((name) => [name, pieces[name].map((keys) => Uint8Array.from({ length: notes }, (_, k) => keys.includes(k)))]));
-  const [rnnBox, rnn] = choice("network", { ...CELLS, all: "all three" }, "gru"), [wayBox, way] = choice("what it does", WAYS, "free");
-  const [pieceBox, piece] = choice("chorale", Object.fromEntries(names.map((n) => [n, n.toUpperCase().replace("BWV", "BWV ")])), names[0]);
-  const [givenBox, given] = slider("beats given", 1, 32, 1, 8), [beatsBox, beats] = slider("beats", 8, 128, 4, 48);
-  const [warmBox, temperature] = slider("temperature", 0, 1.5, 0.05, 1, (v) => v.toFixed(2));
-  const four = make("input", { type: "checkbox", checked: true }), status = make("p", { className: "gru-status", aria: { live: "polite" } });
-  const again = make("button", { type: "button", className: "gru-main", textContent: "Another" }), rolls = make("div");
-  const controls = make("div", { className: "gru-controls" }, rnnBox, wayBox, pieceBox, givenBox, beatsBox, warmBox,
-    make("label", { className: "gru-check" }, four, "at most four notes at once"), again);
-  root.replaceChildren(controls, status, rolls);
-  let seed = 1, shown = "", waiting = false;
-  const views = {};
-  const update = telling(status, async () => {
-    const begun = performance.now(), which = rnn() === "all" ? Object.keys(CELLS) : [rnn()], source = frames[piece()];
-    const c = { way: way(), given: given(), beats: beats(), temperature: temperature(), four: four.checked, seed };
-    pieceBox.hidden = c.way === "free";
-    givenBox.hidden = c.way !== "go";
-    if (shown !== which.join()) {
-      for (const name of which) views[name] ??= new Roll(CELLS[name], colours[name]);
-      silence();
-      rolls.replaceChildren(...which.map((name) => views[name].element));
-      shown = which.join();
+const givenIn = (wish) => (t, key) => t < (wish.begin?.length ?? 0) || wish.fixed?.[t]?.[key] === 1;
+
+function within(piece, from, to, wish) { // the same piece with one stretch free, but for what was given there
+  const fixed = piece.frames.map((frame, t) => t >= from && t < to ? wish.fixed?.[t] ?? new Int8Array(KEYS) : Array.from(frame, (on) => on ? 1 : -1));
+  return { ...wish, steps: fixed.length, begin: piece.frames.slice(0, from), fixed, particles: 16 };
+}
+
+function told(c, name, source, step) { // of a file: what was given, and what was made
+  const beats = c.given * step, from = { free: "", go: source === MINE ? " goes on from what was played" : ` goes on from ${beats} beats of ${source}`,
+    under: ` under the melody of ${source === MINE ? "what was played" : source}` }[c.way];
+  return `${name}${from}, temperature ${c.temperature}, seed ${c.seed}`;
+}
+
+class Inside { // what a network has in mind while a piece sounds: its units, and the notes that it expects
+  constructor(piano) {
+    this.piano = piano;
+    this.units = make("div", { className: "gru-units", aria: { role: "img", label: "hidden state of each unit while the piece sounds" } });
+    this.said = make("p", { className: "gru-said", textContent: "While a piece sounds: each square is a unit, orange above 0, blue below; a key is the darker the likelier it sounds next." });
+    this.element = make("div", {}, this.units, this.said);
+  }
+  watch(net, frames) { // gives what a roll tells of the frame that sounds
+    let minds = null, last;
+    return (t) => {
+      if (t === last) return;
+      last = t;
+      if (t === null || t >= frames.length) return this.piano.show(null, null);
+      minds ??= net.replay(frames);
+      const { h, p } = minds[t];
+      this.piano.show(frames[t], p);
+      while (this.units.childElementCount > h.length) this.units.lastChild.remove();
+      while (this.units.childElementCount < h.length) this.units.append(make("span"));
+      h.forEach((v, i) => {
+        const square = this.units.children[i];
+        square.style.background = `color-mix(in srgb, ${v < 0 ? "#0072b2" : "#e69f00"} ${Math.round(100 * Math.min(1, Math.abs(v)))}%, transparent)`;
+        square.title = `unit ${i + 1}: ${v.toFixed(2)}`;
+      });
+    };
+  }
+}
+
+async function compose(root, shelf) {
+  const names = Object.fromEntries(shelf.networks.map((n) => [n.name, n.label])), by = Object.fromEntries(shelf.networks.map((n) => [n.name, n]));
+  const each = (n) => [...new Map(shelf.networks.filter((o) => o.data === n.data).reverse().map((o) => [o.cell, o])).values()].reverse(); // the first of each cell
+  const [rnnBox, rnn, rnnInput] = choice("network", names, shelf.networks[0].name), [wayBox, way, wayInput] = choice("what it does", WAYS, "free");
+  const [sourceBox, source, sourceInput] = choice("piece", { [MINE]: MINE }), [givenBox, given] = slider("beats given", 1, 32, 1, 8);
+  const [beatsBox, beats] = slider("beats", 8, 128, 4, 48), [warmBox, temperature] = slider("temperature", 0, 1.5, 0.05, 1, (v) => v.toFixed(2));
+  const [mostBox, most] = slider("notes at once, at most", 1, 10, 1, 4), [tempoBox, tempo] = slider("beats a minute", 40, 200, 4, TEMPO);
+  const all = make("input", { type: "checkbox" }), status = said(), rolls = make("div"), hint = make("p", { className: "gru-said", aria: { live: "polite" } });
+  const again = button("Another", () => { seed++; soon(); }, { className: "gru-main" });
+  const file = make("input", { type: "file", accept: ".mid,.midi", onchange: () => file.files[0] && drop(file.files[0]) });
+  const controls = make("div", { className: "gru-controls" }, rnnBox, wayBox, sourceBox, givenBox, beatsBox, warmBox, mostBox, tempoBox,
+    make("label", { className: "gru-check" }, all, "the three cells"), again);
+  const played = new Played(), views = {}, own = {}; // own: a reader's files, read for each length of a frame
+  let seed = 1, waiting = null, current = {}, pieces = {}, step = 1, wish = {};
+  const playing = () => wayInput.value !== "free" && source() === MINE;
+  const mine = (act) => (key, time) => {
+    act(key, time);
+    if (way() === "free") wayInput.value = "go";
+    sourceInput.value = MINE;
+    soon({ timeStamp: time });
+  };
+  const piano = new Piano(15, 63, { press: mine((key, time) => played.press(key, time)), release: mine((key, time) => played.release(key, time)) });
+  const inside = new Inside(piano), taken = (act) => () => { act(); soon(); };
+  const midi = button("Use a MIDI keyboard", telling(status, async () => { hint.textContent = `${await piano.listen()} MIDI keyboards are connected`; }), { hidden: !navigator.requestMIDIAccess });
+  const hands = make("div", { className: "gru-hands" }, button("Take the last chord back", taken(() => played.takeBack())), button("Begin anew", taken(() => played.clear())), midi,
+    make("label", { className: "gru-file" }, "or open a MIDI file, or drop one here ", file));
+  root.replaceChildren(controls, status, rolls, piano.element, hands, hint, inside.element);
+
+  async function drop(given) {
+    await telling(status, async () => {
+      if (!/\.midi?$/i.test(given.name)) throw new Error(`${given.name} is no MIDI file: its name ends neither in .mid nor in .midi`);
+      const content = await given.arrayBuffer();
+      fromMidi(content, step);
+      own[FILE + given.name] = content;
+      offer(sourceInput, sources(), FILE + given.name);
+      if (way() === "free") wayInput.value = "go";
+      await update(performance.now());
+    })();
+  }
+  root.addEventListener("dragover", (event) => event.preventDefault());
+  root.addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (event.dataTransfer.files[0]) drop(event.dataTransfer.files[0]);
+  });
+
+  const sources = () => Object.fromEntries([MINE, ...Object.keys(own), ...Object.keys(pieces)].map((n) => [n, n]));
+  const begin = () => source() === MINE ? played.frames(60 * step / tempo()) : own[source()] ? fromMidi(own[source()], step) : pieces[source()];
+  async function look(chosen) { // the pieces that a network was not trained on
+    if (current.data === chosen.data) return;
+    const music = await shelf.music(chosen.data);
+    current = chosen;
+    ({ step } = music);
+    pieces = Object.fromEntries(Object.entries(music.pieces).map(([name, frames]) => [name, frames.map((keys) => Uint8Array.from({ length: KEYS }, (_, k) => keys.includes(k)))]));
+    offer(sourceInput, sources(), sourceInput.value !== MINE || played.chords.length ? sourceInput.value : Object.keys(pieces)[0]);
+  }
+  function put(n, net, frames, c) { // a piece, where it is seen and heard
+    const name = told(c, n.label, source(), step), isGiven = givenIn(wish);
+    views[n.name].show({ frames, step, isGiven, tempo: tempo(), name, made: `Grey is what was given, coloured what was made by ${n.label}, a network that was trained on: ${n.data}.` });
+    views[n.name].watch = inside.watch(net, frames);
+  }
+  async function update(begun) {
+    const first = by[rnn()];
+    await look(first);
+    const which = all.checked ? each(first) : [first], piece = begin();
+    const c = { way: way(), given: Math.round(given() / step), frames: Math.round(beats() / step), temperature: temperature(), most: most(), seed };
+    sourceBox.hidden = c.way === "free";
+    givenBox.hidden = c.way !== "go" || playing();
+    beatsBox.hidden = c.way === "under" && playing();
+    hint.textContent = playing() && !piece.length ? "Play a chord or a melody: on the piano, with the keys A to L, or with a MIDI keyboard. The network answers at once." : "";
+    wish = asked(c, piece, playing());
+    for (const n of which) {
+      const net = await shelf.network(n.name), again = (from, to) => telling(status, () => {
+        const frames = [...net.sample({ ...within(views[n.name].piece, from, to, wish), seed: ++seed })];
+        put(n, net, frames, { ...c, seed });
+      })();
+      views[n.name] ??= new Roll(n.label, n.colour, again);
+      views[n.name].anew = again;
+      put(n, net, [...net.sample(wish)], c);
     }
-    for (const name of which) {
-      const net = await network("chorales", name), wish = asked(c, source);
-      const isGiven = (t, key) => t < (wish.begin?.length ?? 0) || wish.fixed?.[t]?.[key] === 1;
-      views[name].show([...net.sample(wish)], isGiven);
+    const elements = which.map((n) => views[n.name].element);
+    if (elements.some((e, i) => rolls.children[i] !== e) || rolls.childElementCount !== elements.length) {
+      silence();
+      rolls.replaceChildren(...elements);
     }
     root.dataset.milliseconds = Math.round(performance.now() - begun);
     root.dataset.answers = Number(root.dataset.answers ?? 0) + 1;
-  });
-  const soon = () => { // many events, one answer
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => { waiting = false; update(); });
-  };
+  }
+  const answer = telling(status, update);
+  function soon(event) { // many events, one answer, counted from the first
+    if (waiting !== null) return;
+    waiting = event?.timeStamp ?? performance.now();
+    requestAnimationFrame(() => { const begun = waiting; waiting = null; answer(begun); });
+  }
   controls.addEventListener("input", soon);
-  again.onclick = () => { seed++; soon(); };
-  await update();
+  await answer(performance.now());
+}
+
+// ---- which is Bach?
+
+const ROUND = 16, COMMON = 4; // beats that are heard; of them the same in both
+
+function score(kept = null) { // right answers and all, kept by the browser where it may
+  try {
+    if (kept) localStorage.setItem("gru-study-blind", JSON.stringify(kept));
+    const { right = 0, of = 0 } = JSON.parse(localStorage.getItem("gru-study-blind") ?? "{}");
+    return { right: Number(right) || 0, of: Number(of) || 0 };
+  } catch { return kept ?? { right: 0, of: 0 }; }
+}
+
+function byGuessing({ right, of }) { // the probability of so many right answers or more
+  let p = 0, term = 0.5 ** of; // of k right answers, from k = 0
+  for (let k = 0; k <= of; k++) {
+    if (k >= right) p += term;
+    term *= (of - k) / (k + 1);
+  }
+  return p;
+}
+
+async function blind(root, shelf) {
+  const networks = shelf.networks.filter((n) => n.data === shelf.networks[0].data), by = Object.fromEntries(networks.map((n) => [n.name, n]));
+  const [rnnBox, rnn, rnnInput] = choice("network", Object.fromEntries(networks.map((n) => [n.name, n.label]))), status = said(), place = make("div");
+  const verdict = make("p", { className: "gru-verdict", aria: { live: "polite" } }), tally = make("p", { className: "gru-said" }), next = button("Another pair", () => ask(), { className: "gru-main" });
+  const clear = button("Forget my score", () => { kept = score({ right: 0, of: 0 }); count(); });
+  root.replaceChildren(make("div", { className: "gru-controls" }, rnnBox, next, clear), status, place, verdict, tally);
+  let kept = score();
+  const count = () => { tally.textContent = kept.of ? `${kept.right} of ${kept.of} right; who guesses does as well or better with a probability of ${(100 * byGuessing(kept)).toFixed(0)} %.` : ""; };
+  const ask = telling(status, async () => {
+    const { step, pieces } = await shelf.music(networks[0].data), net = await shelf.network(rnn()), n = by[rnn()], any = (count) => Math.floor(Math.random() * count);
+    const all = Object.entries(pieces).filter(([, frames]) => frames.length * step >= ROUND), [name, rows] = all[any(all.length)], length = Math.round(ROUND / step);
+    const true_ = rows.slice(0, length).map((keys) => Uint8Array.from({ length: KEYS }, (_, k) => keys.includes(k)));
+    const begin = true_.slice(0, Math.round(COMMON / step)), made = [...net.sample({ steps: length, begin, temperature: 1, most: 4, seed: any(2 ** 31) })];
+    const isGiven = (t) => t < begin.length, first = any(2), two = first ? [true_, made] : [made, true_]; // is A the true one?
+    const rolls = two.map((frames, i) => {
+      const isTrue = Boolean(first) === !i, roll = new Roll(`${"AB"[i]}`, isTrue ? "#6a6a6a" : n.colour);
+      roll.show({ frames, step, isGiven: isTrue ? () => true : isGiven, tempo: TEMPO, name: isTrue ? name : `${n.label} after ${COMMON} beats of ${name}`, made: "" });
+      return roll;
+    });
+    const hears = rolls.map((roll, i) => {
+      const play = button(`▶ Hear ${"AB"[i]}`, () => roll.play(0)), take = button(`${"AB"[i]} is the composer's`, () => answer(i), { className: "gru-main" });
+      return make("div", { className: "gru-pair" }, play, take);
+    });
+    const answer = (i) => {
+      const right = Boolean(first) === !i;
+      kept = score({ right: kept.right + right, of: kept.of + 1 });
+      silence();
+      verdict.textContent = `${right ? "Right" : "No"}: ${"BA"[first]} is ${name}, ${"AB"[first]} is what ${n.label} makes of its first ${COMMON} beats.`;
+      place.replaceChildren(...rolls.map((r) => r.element));
+      count();
+      next.focus();
+    };
+    silence();
+    verdict.textContent = `Both begin with the same ${COMMON} beats. One goes on as it was composed, the other as ${n.label} goes on.`;
+    place.replaceChildren(...hears);
+    count();
+  });
+  rnnInput.onchange = ask;
+  await ask();
 }
 
 // ---- translate
@@ -272,17 +260,16 @@ function lookedAt(source, tokens, looked) { // a table: a row a word, darker whe
     make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
-async function translate(root) {
-  const [rnnBox, rnn, rnnInput] = choice("network", CELLS, "gru"), status = make("p", { className: "gru-status", aria: { live: "polite" } });
-  await load("pieces.js");
-  const input = make("input", { type: "text", value: gruStudy.sentences[0], lang: "de", spellcheck: false }), out = make("div", { aria: { live: "polite" } });
+async function translate(root, shelf) {
+  const [rnnBox, rnn, rnnInput] = choice("network", Object.fromEntries(shelf.networks.map((n) => [n.name, n.label]))), status = said();
+  const input = make("input", { type: "text", value: shelf.sentences[0], lang: "de", spellcheck: false }), out = make("div", { aria: { live: "polite" } });
   const button = make("button", { type: "submit", className: "gru-main", textContent: "Translate" });
   const form = make("form", { className: "gru-controls" }, make("label", { className: "gru-wide" }, "a German caption", input), rnnBox, button);
-  const examples = make("p", { className: "gru-examples" }, "Try: ", ...gruStudy.sentences.map((s) =>
+  const examples = make("p", { className: "gru-examples" }, "Try: ", ...shelf.sentences.map((s) =>
     make("button", { type: "button", textContent: s, lang: "de", onclick: () => { input.value = s; run(); } })));
   const run = telling(status, async () => {
     status.textContent = "the network reads …";
-    const net = await network("captions_de_en", rnn()), begun = performance.now(), tokens = gruStudy.tokens(input.value);
+    const net = await shelf.network(rnn()), begun = performance.now(), tokens = gruStudy.tokens(input.value);
     if (!tokens.length) throw new Error("write a sentence first");
     if (tokens.length > 60) throw new Error(`that is ${tokens.length} words and marks; at most 60 are translated here`);
     const { tokens: said, looked, score, unknown } = net.translate(tokens);
@@ -298,14 +285,40 @@ async function translate(root) {
   await run();
 }
 
-// ---- begin, each app when it comes into view
+// ---- on a page of the site: scripts are loaded when an app comes into view
 
-const apps = { compose, translate };
-const seen = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) if (isIntersecting) {
-    seen.unobserve(target);
-    apps[target.dataset.app](target).catch((error) => { target.textContent = error.message; console.error(error); });
-  }
-}, { rootMargin: "400px" });
-for (const element of document.querySelectorAll(".gru-play")) seen.observe(element);
+function besides(script) { // a shelf of scripts beside this one
+  const here = new URL(".", script.src), loading = new Map();
+  const load = (file) => {
+    if (!loading.has(file)) loading.set(file, new Promise((done, failed) => {
+      const refuse = () => { loading.delete(file); failed(new Error(`${file} could not be loaded; try again`)); };
+      document.head.append(Object.assign(document.createElement("script"), { src: new URL(file, here), onload: done, onerror: refuse }));
+    }));
+    return loading.get(file);
+  };
+  const network = async (name) => {
+    await load(`${name.replace("/", "-")}.js`);
+    return gruStudy.networks[name];
+  };
+  return async (data) => {
+    await load("pieces.js");
+    const { pieces, colours, sentences } = gruStudy;
+    const networks = Object.entries(CELLS).map(([cell, label]) => ({ name: `${data}/${cell}`, label, cell, colour: colours[cell], data: "embedded chorales" }));
+    return { networks, network, sentences, music: async () => ({ step: 1, pieces }) };
+  };
+}
+
+gruStudy.apps = { compose, blind, translate };
+const script = document.currentScript;
+if (script) {
+  const shelf = besides(script), data = { compose: "chorales", blind: "chorales", translate: "captions_de_en" };
+  const seen = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) if (isIntersecting) {
+      seen.unobserve(target);
+      const { app } = target.dataset;
+      shelf(data[app]).then((s) => gruStudy.apps[app](target, s)).catch((error) => { target.textContent = error.message; console.error(error); });
+    }
+  }, { rootMargin: "400px" });
+  for (const element of document.querySelectorAll(".gru-play")) seen.observe(element);
+}
 })();
