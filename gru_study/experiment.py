@@ -194,7 +194,6 @@ class Experiment(Common):
     "A training run; raises pydantic's `ValidationError` for a value that is not allowed"
     files: ClassVar[tuple[str, str]] = ("config.json", "result.json") # of the run folder: what was asked, what came
     grows: ClassVar[tuple[str, ...]] = ("epoch",) # fields that -c may make larger
-
     save_dir: Annotated[str, AfterValidator(inside_exp)] = Field(
         default_factory=task_data_rnn, description="the run's folder under exp/ and log/")
     continue_training: bool = Field(False, exclude=True, validation_alias=AliasChoices("continue_training", "c"),

@@ -32,9 +32,9 @@ USE = """## Use
 `pip install "gru-study[hub]"`, then with the name of this repository
 
 ```python
-from gru_study.hub import SharedRun
+from gru_study import hub
 
-run = SharedRun.from_pretrained("OWNER/NAME").run
+run = hub.SharedRun.from_pretrained("OWNER/NAME").run
 ```
 
 or with the file alone: `gru-study evaluate model.safetensors`. It holds the weights, the specification, the scores and
