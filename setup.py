@@ -12,7 +12,8 @@ ini = ConfigParser(delimiters=["="])
 ini.read(root / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
 extras = {name: cfg[f"{name}_requirements"].split()
-    for name in ("text", "cluster", "tensorboard", "bench", "lab", "docs", "dev")}
+    for name in ("text", "cluster", "tensorboard", "bench", "hub", "onnx", "lab", "docs", "dev")}
+for_all = sum((extras[name] for name in ("text", "cluster", "tensorboard", "hub", "onnx", "lab")), [])
 # of pictures, of files
 place = {"!": f"{cfg['git_url']}/raw/{cfg['branch']}", "": f"{cfg['git_url']}/blob/{cfg['branch']}"}
 readme = re.sub(r"(!?)(\[[^]]*\]\()(?!https?:|#)", lambda m: f"{m[1]}{m[2]}{place[m[1]]}/",
@@ -64,7 +65,7 @@ setup(
     package_data={"gru_study": ["py.typed", "assets/**/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require=extras | {"all": extras["text"] + extras["cluster"] + extras["tensorboard"] + extras["lab"]},
+    extras_require=extras | {"all": for_all},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],

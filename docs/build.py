@@ -69,7 +69,7 @@ RESULTS = [*(f"experiments/{name}" for name in SHOWN), "docs/flags"] # without t
 AS_WRITTEN = [
     "start", "10_kernels", "37_engines", "38_frames", "39_train", "43_search", "49_notebooks",
     "51_sweep", "66_apps", "67_views", "68_browse", "70_look", "71_compare", "72_listen",
-    "73_sentences", "74_watch", "78_cli", "80_play"]
+    "73_sentences", "74_watch", "79_portable", "80_cli", "82_play"]
 
 
 def place(page: str) -> str:

@@ -165,12 +165,13 @@ def unpacked(
 GIVEN = "given" # the folder under exp/
 
 def unpack(
-    file: Path # that `pack` has written
+    file: Path, # that `pack` has written
+    name: str | None = None # of its folder, before the digest; default: the file's
 ) -> Run:
     "The run that a file holds, in a folder of its own; raises `BadInput` where it is damaged or holds something else"
     content, weights = unpacked(file)
     mark = digest(json.dumps(content).encode())[:12]
-    run = Run(f"{GIVEN}/{folder_name(file.stem)}-{mark}")
+    run = Run(f"{GIVEN}/{folder_name(name or file.stem)}-{mark}")
     if (run.exp/"result.json").is_file() and run.outcome(): return run
     for folder in (run.exp, run.log): check_place(folder, "run")
     texts, cell = content["files"], content.get("cell")

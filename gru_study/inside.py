@@ -21,12 +21,12 @@ from torch.overrides import TorchFunctionMode
 
 from .base import NOTES, BadInput
 from .cells import CELLS, Recurrent
-from .models import MusicLM, pad_rolls
+from .models import FrameLM, MusicLM, pad_rolls
 from .rolls import LOWEST, check_roll
 
 # %% ../nbs/30_inside.ipynb #d0d97ee4
 def opened(
-    model: MusicLM
+    model: FrameLM
 ) -> Recurrent: # over the same weights
     "The recurrent layers of a model as step functions"
     if isinstance(model.rnn, Recurrent): return model.rnn

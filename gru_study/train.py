@@ -26,7 +26,7 @@ from .arithmetic import version as kernels_version
 from .base import BadInput
 from .cells import get_cell
 from .engines import Diverged, Engine, Learner, learner_of, make_engine, processor, say
-from .experiment import Experiment, find_task
+from .experiment import Experiment, find_task, find_watch
 from .files import digest
 from .folder import Run, advice, clear_run, difference, locked, open_run
 from .models import OneThread
@@ -306,6 +306,9 @@ def fit(
         printing = print_row if e.verbose else None
         events = Events(run, progress.epoch + 1) if e.tensorboard else None
         watchers = [w for w in (watch, printing, events) if w]
+        if e.watch:
+            named = find_watch(e.watch)
+            watchers.append(lambda row: named(row | dict(run=run.save_dir)))
         train_epochs(run, engine, progress, watchers)
         run.write(views(progress)) # a kill may have come between the last checkpoint and them
         engine.load({"model": progress.best})

@@ -1,10 +1,21 @@
-"A run that is given to somebody: one file, on another machine the same run; what is in it is never run by being read."
+"A run that is given to somebody: one file, a repository of a hub, a network; what is read is never run by being read."
+import base64
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
+import torch
+import yaml
 from conftest import gru_study
+from markdown_it import MarkdownIt
 from safetensors.numpy import load, save
 from test_trust import CELL, one_line
 
@@ -100,10 +111,187 @@ def test_weights_of_another_shape(home, given):
 
 def test_what_export_refuses(home, toy, tmp_path):
     one_line(gru_study("export", "nothing"), "run: found 'nothing'")
-    one_line(gru_study("export", "pretrained/chorales/gru", tmp_path / "x.pt"), "that ends with .safetensors")
+    one_line(gru_study("export", "pretrained/chorales/gru", tmp_path / "x.pt"), "that ends with .safetensors or .onnx")
     one_line(gru_study("export", "pretrained/chorales/gru", tmp_path / "no/such/x.safetensors"), "out: found")
     out = tmp_path / "x.safetensors"
     assert gru_study("export", "pretrained/captions_de_en/gru", out).returncode == 0
     one_line(gru_study("export", "pretrained/chorales/gru", out), "a new file")
+    network = tmp_path / "x.onnx"
+    one_line(gru_study("export", "pretrained/captions_de_en/gru", network), "a translator is not written as ONNX")
+    assert not network.exists()
     done = gru_study("translate", out, "Eine Katze jagt neben dem Haus einen blauen Stock.")
     assert done.stdout.strip() == "A cat is chasing a blue stick next to the house."
+
+
+def heard(file, frames, *state):
+    "What onnxruntime makes of frames: outputs, the new state, and what else comes out"
+    given = {f"state_{k}": s.numpy() for k, s in enumerate(state)}
+    return onnxruntime.InferenceSession(file).run(None, {"frames": frames.numpy(), **given})
+
+
+def test_an_own_cell_as_onnx(home, given, tmp_path):
+    "It runs where it is trusted, and then as torch runs it; the file says what it is"
+    from gru_study.cells import trust
+    from gru_study.composing import load_model
+    from gru_study.folder import find_run
+    file = tmp_path / "mine.onnx"
+    assert gru_study("export", given[0], file).returncode == 2 and not file.exists()
+    (cell,) = (home / "exp/given").glob("*/mine.py")
+    done = gru_study("export", given[0], file, "--trust", cell)
+    assert done.returncode == 0 and "mine.onnx: " in done.stdout and done.stderr == "", done.stderr
+    trust(str(cell))
+    model = load_model(run := find_run(str(given[0])))
+    for batch, time in ((1, 1), (3, 1), (2, 30)):
+        x, h = torch.rand(batch, time, 88), torch.randn(1, batch, 6)
+        with torch.no_grad(): outputs, (last,) = model(x, (h,))
+        for ours, theirs in zip((outputs, last), heard(file, x, h)): np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    told = {p.key: p.value for p in onnx.load(file).metadata_props}
+    assert (told["cell"], told["units"], json.loads(told["test"])["nll"]) == ("mine", "6", run.result["test"]["nll"])
+    assert told["digest"] == digest(run.read("model.safetensors")) and CELL.encode() not in file.read_bytes()
+
+
+def test_chords_as_onnx(home, toy, tmp_path):
+    "What the head's formula asks for comes out: by it, in numpy, the NLL of the frames that came is torch's"
+    from gru_study.composing import load_model
+    from gru_study.folder import find_run
+    done = gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 7, "--rnn", "lstm", "--head", "nade",
+        "--head_units", 5, "--save_dir", "chords")
+    assert done.returncode == 0, done.stderr
+    assert gru_study("export", "chords", file := tmp_path / "chords.onnx").returncode == 0
+    rolls = (torch.rand(2, 9, 88) < 0.1).float()
+    outputs, *_, W, V = heard(file, rolls[:, :-1], *torch.zeros(2, 1, 2, 7))
+    y, (b, c) = rolls[:, 1:].numpy(), np.split(outputs, [88], -1)
+    below = np.cumsum(y[..., None] * W, -2) - y[..., None] * W
+    logits = b + (V / (1 + np.exp(-c[..., None, :] - below))).sum(-1)
+    nll = (np.logaddexp(0, logits) - y * logits).sum(-1)
+    model = load_model(find_run("chords"))
+    with torch.no_grad(): expected = model.nll(model(rolls[:, :-1])[0], rolls[:, 1:])
+    np.testing.assert_allclose(nll, expected, rtol=1e-4)
+
+
+def test_sound_as_onnx(home, tmp_path):
+    from gru_study.folder import find_run
+    from gru_study.speaking import load_speaker
+    done = gru_study("train", "--task", "speech", "--epoch", 1, "--hidden", 5, "--train_subset", 3, "--valid_subset", 2,
+        "--save_dir", "sound")
+    assert done.returncode == 0, done.stderr
+    assert gru_study("export", "sound", file := tmp_path / "sound.onnx").returncode == 0
+    x, h = torch.randn(2, 6, 20), torch.randn(1, 2, 5)
+    with torch.no_grad(): outputs, (last,) = load_speaker(find_run("sound"))(x, (h,))
+    for ours, theirs in zip((outputs, last), heard(file, x, h)): np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def in_python(code, **env):
+    "Run code in a process of its own"
+    return subprocess.run([sys.executable, "-c", code], env=os.environ | env, capture_output=True, text=True)
+
+
+def test_the_extra_for_a_hub_is_named():
+    done = in_python("import sys; sys.modules['huggingface_hub'] = None; import gru_study.hub")
+    assert done.stderr.strip().endswith("hub: huggingface_hub is not installed; "
+        'install gru-study with its extra "hub", in its repository by "make setup"')
+
+
+@pytest.fixture
+def saved(home, given, tmp_path):
+    "The run of `given` as it would go up to a hub; then all of it that lies in the study's home is gone"
+    from gru_study.folder import find_run
+    from gru_study.hub import SharedRun
+    SharedRun(find_run(str(given[0]))).save_pretrained(folder := tmp_path / "saved")
+    shutil.rmtree(home)
+    return folder
+
+
+def test_a_hub_folder_comes_back_and_runs_nothing(home, given, saved):
+    from gru_study.hub import SharedRun
+    assert {p.name for p in saved.iterdir()} == {"model.safetensors", "README.md"}
+    run = SharedRun.from_pretrained(saved).run
+    cell = run.exp / "mine.py"
+    assert cell.read_text() == CELL and not cell.with_suffix(".ran").exists()
+    one_line(gru_study("evaluate", run.exp), "nobody has asked to run it here")
+    assert gru_study("evaluate", run.exp, "--trust", cell).stdout == given[1]
+    with pytest.raises(ValueError, match="a new folder, or an empty one"): SharedRun(run).save_pretrained(run.exp)
+    assert run.result # the mixin would have deleted its config.json
+
+
+def test_hostile_hub_folders(home, saved):
+    "One sentence, and nothing is left; what else lies there is not looked at"
+    from gru_study.hub import SharedRun
+    (saved / "config.json").write_text("[" * 100_000)
+    (saved / "README.md").write_bytes(b"\xff")
+    (saved / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
+    assert SharedRun.from_pretrained(saved).run.result
+    shutil.rmtree(home)
+    whole = (saved / "model.safetensors").read_bytes()
+    for changed, sentence in ((whole[:-1] + b"x", "damaged"), (whole[:99], "no file of safetensors"), (b"", "no file"),
+            (save({"x": np.zeros(3, np.float32)}), "a file that gru-study export has written")):
+        (saved / "model.safetensors").write_bytes(changed)
+        with pytest.raises(ValueError, match=sentence): SharedRun.from_pretrained(saved)
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="cannot be read"): SharedRun.from_pretrained(saved)
+    assert not [p for p in home.rglob("*") if p.is_file()]
+
+
+def test_a_card_of_hostile_names(home, given, tmp_path):
+    "Names are text in it, whatever they hold, and the header has none of them"
+    from gru_study.folder import find_run
+    from gru_study.hub import SharedRun
+    evil = "x\n---\ntags: [evil]\n---\n<script>alert(1)</script> | [a](http://b) ![c](d) `e` <!-- {{ f }} {% g %} \\"
+    packed(given[0], in_files("result.json", lambda r: (r.update(cell=evil, data=evil), r["config"].update(data=evil))))
+    SharedRun(find_run(str(given[0]))).save_pretrained(folder := tmp_path / "saved")
+    _, header, body = (folder / "README.md").read_text().split("---\n", 2)
+    assert yaml.safe_load(header) == {"library_name": "gru-study", "tags": ["music_lm", "recurrent-neural-network"]}
+    page = MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
+    assert not [t for t in ("<script", "<a ", "<img", "<!--") if t in page]
+    assert (page.count("<h1>"), page.count("<th>"), page.count("&lt;script&gt;alert(1)&lt;/script&gt;")) == (1, 6, 4)
+
+
+class Hub(BaseHTTPRequestHandler):
+    "As much of a hub as an upload and a download ask for; it keeps files in memory"
+    files: dict[str, bytes] = {}
+
+    def log_message(self, *_): pass
+
+    def answer(self, content, **headers):
+        self.send_response(200)
+        for name, value in {"Content-Length": len(content), **headers}.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        if self.command != "HEAD": self.wfile.write(content)
+
+    def do_POST(self):
+        told = self.rfile.read(int(self.headers["Content-Length"]))
+        here, said = f"http://127.0.0.1:{self.server.server_port}/me/bach", {}
+        if self.path == "/api/repos/create": said = {"url": here}
+        if self.path.endswith("/preupload/main"):
+            said = {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for f in json.loads(told)["files"]]}
+        if self.path.endswith("/commit/main"):
+            values = [line["value"] for line in map(json.loads, told.splitlines()) if line["key"] == "file"]
+            self.files.update({f"/me/bach/resolve/main/{v['path']}": base64.b64decode(v["content"]) for v in values})
+            said = {"commitUrl": f"{here}/commit/1", "commitOid": "1" * 40}
+        self.answer(json.dumps(said).encode())
+
+    def do_GET(self):
+        if self.path in self.files: self.answer(self.files[self.path], ETag='"1"', X_Repo_Commit="1" * 40)
+        else: self.send_error(404)
+    do_HEAD = do_GET
+
+
+def test_up_to_a_hub_and_down_again(home, tmp_path):
+    "By huggingface_hub itself, against a hub on this machine"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    env = dict(HF_ENDPOINT=f"http://127.0.0.1:{server.server_port}", HF_HOME=str(tmp_path / "hf"), HF_TOKEN="x")
+    try:
+        done = in_python("from gru_study.folder import find_run; from gru_study.hub import SharedRun; "
+            "SharedRun(find_run('pretrained/chorales/gru')).push_to_hub('me/bach')", **env)
+        assert done.returncode == 0, done.stderr
+        assert {p.rpartition("/")[2] for p in Hub.files} == {"model.safetensors", "README.md"}
+        get = "from gru_study.hub import SharedRun; print(SharedRun.from_pretrained('me/{}').run.save_dir)"
+        done = in_python(get.format("bach"), **env)
+        assert done.returncode == 0 and done.stdout.startswith("given/bach-"), done.stderr
+        assert "chorales" in gru_study("evaluate", done.stdout.strip()).stdout
+        last = in_python(get.format("nobody"), **env).stderr.strip().splitlines()[-1]
+        assert "BadInput: me/nobody: model.safetensors cannot be had" in last
+    finally: server.shutdown()

@@ -174,3 +174,43 @@ def test_sweep_refuses_before_anything_runs(home, grid, sentence):
     done = gru_study("sweep", ROOT / "nbs/experiments/music_lm.ipynb", "--grid", *grid)
     assert done.returncode == 2 and sentence in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not any(home.rglob("*"))
+
+
+STUBS = { # of what the trackers on the page call: each call is a line
+    "mlflow": """
+class MlflowClient:
+    def create_run(self, experiment, run_name):
+        self.info = type("Info", (), {"run_id": run_name})
+        return self
+    def log_metric(self, run_id, key, value, step): print(run_id, key, value, step, file=open("told", "a"))
+""", "wandb": """
+class init:
+    def __init__(self, project, name, reinit): self.name = name
+    def log(self, row, step): print(self.name, "valid_nll", row["valid_nll"], step, file=open("told", "a"))
+"""}
+
+
+@pytest.mark.parametrize("tool", STUBS)
+def test_trackers_of_the_page(home, toy, tool, monkeypatch):
+    "In a papermill job and in a search of the command line, whose runs are told apart; nothing of it is kept"
+    page = "\n".join(c.source for c in cells(ROOT / "nbs/docs/cluster.ipynb", "markdown"))
+    blocks = [b for b in re.findall(r"```python\n(.*?)```", page, re.S) if "def log(row)" in b]
+    (code,) = [b for b in blocks if tool in b]
+    assert len([line for line in code.splitlines() if line]) <= 6
+    (home / "tracker.py").write_text(code)
+    (home / f"{tool}.py").write_text(STUBS[tool])
+    monkeypatch.setenv("PYTHONPATH", f"{home}:{ROOT}")
+    done = gru_study("sweep", "music_lm", "--grid", f"data={toy}", "hidden=4", "epoch=2", "watch=tracker.py:log",
+        "--under", "s", cwd=home)
+    assert done.returncode == 0, done.stderr
+    done = gru_study("search", "--data", toy, "--hidden", 4, "--epoch", 2, "--trials", 2, "--seeds", 1, "--workers", 2,
+        "--save_dir", "p", "--watch", "tracker:log", cwd=home)
+    assert done.returncode == 0, done.stderr
+    told = [line.split() for line in (home / "told").read_text().splitlines()]
+    runs = [f.parent.relative_to(home / "exp").as_posix() for f in (home / "exp").rglob("config.json")]
+    assert {(run, int(step)) for run, _, _, step in told} == {(run, n) for run in runs for n in (1, 2)}
+    for run in runs:
+        rows = (home / f"log/{run}/metrics.csv").read_text().splitlines()
+        column = rows[0].split(",").index("valid_nll")
+        assert {v for r, k, v, _ in told if (r, k) == (run, "valid_nll")} == {r.split(",")[column] for r in rows[1:]}
+    assert len(runs) == 4 and not any("watch" in f.read_text() for f in (home / "exp").rglob("*.json"))

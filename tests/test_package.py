@@ -21,7 +21,7 @@ ini = ConfigParser(delimiters=["="])
 ini.read(ROOT / "settings.ini")
 SETTINGS = ini["DEFAULT"]
 EXTRAS = {name: SETTINGS[f"{name}_requirements"].split()
-    for name in ("text", "cluster", "tensorboard", "bench", "lab", "docs", "dev")}
+    for name in ("text", "cluster", "tensorboard", "bench", "hub", "onnx", "lab", "docs", "dev")}
 HIDE = """
 import sys
 from importlib.machinery import PathFinder
@@ -120,6 +120,7 @@ def test_wheel_works_with_the_core_alone(installed):
     (["train", "--task", "translate", "--save_dir", "x"], "text"),
     (["translate", "pretrained/captions_de_en/gru", "Ja"], "text"), (["lab"], "lab"),
     (["train", "--tensorboard", "--save_dir", "x"], "tensorboard"),
+    (["export", "pretrained/chorales/gru", "x.onnx"], "onnx"),
     (["sweep", "music_lm", "--grid", "rnn=gru", "--scheduler", "tcp://127.0.0.1:1"], "cluster")])
 def test_a_missing_extra_is_named(installed, words, extra):
     done = installed(*words)

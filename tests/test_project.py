@@ -43,7 +43,7 @@ ASKED = {name: words.split() for name, words in re.findall(r"^(\w+_)?requirement
 
 def part(name):
     "Packages of a part of .venv"
-    extras = PARTS[name].replace("all", "text,cluster,tensorboard,lab").split(",")
+    extras = PARTS[name].replace("all", "text,cluster,tensorboard,hub,onnx,lab").split(",")
     return needed(sum((ASKED[f"{e}_"] for e in extras if e), ASKED[""]))
 
 

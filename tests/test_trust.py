@@ -215,3 +215,26 @@ def test_a_precision_the_processor_has_not(home, toy):
     one_line(done, "precision: found 'bf16', allowed: float32, because torch cannot compute LSTM in bf16 on this cpu (")
     assert not any(home.rglob("*"))
     assert gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 4, "--rnn", "lstm", **few).returncode == 0
+
+
+def test_a_watch_that_a_run_brings_along_is_not_called(home, toy, tmp_path):
+    "A person names it; what a specification says of it is dropped"
+    from gru_study.folder import Run
+    asked = "train", "--data", toy, "--hidden", 4, "--save_dir", "theirs"
+    assert gru_study(*asked, "--epoch", 1).returncode == 0
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ndef f(row): pass\n")
+    run = Run("theirs")
+    for name, path in (("config.json", ()), ("result.json", ("config",))):
+        told = run.read_json(name)
+        where = told[path[0]] if path else told
+        where["watch"] = f"{tmp_path / 'evil.py'}:f"
+        run.write_json(name, told)
+    for words in (("evaluate", "theirs"), ("report",), (*asked, "--epoch", 2, "-c")):
+        done = gru_study(*words)
+        assert done.returncode == 0 and not (tmp_path / "ran").exists(), done.stderr
+    assert "watch" not in run.read_json("config.json")
+    done = gru_study(*asked, "--epoch", 3, "-c", "--watch", f"{tmp_path / 'evil.py'}:g")
+    one_line(done, "evil.py:g cannot be had: AttributeError")
+    done = gru_study(*asked, "--epoch", 3, "-c", "--watch", "no_such_module:f")
+    one_line(done, "watch: no_such_module:f cannot be had: ModuleNotFoundError")
+    one_line(gru_study(*asked, "--epoch", 3, "-c", "--watch", "f"), "allowed: module:function or file.py:function")
