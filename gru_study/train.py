@@ -284,7 +284,8 @@ def earlier(
 # %% ../nbs/39_train.ipynb #e765b6c9
 def fit(
     e: Experiment, # what to train
-    watch: Callable[[dict], object] | None = None # is given each epoch's row: a progress bar, a live plot
+    watch: Callable[[dict], object] | None = None, # is given each epoch's row: a progress bar, a live plot
+    peek: Callable[[int, Engine], object] | None = None # is given each epoch's number, and what has just learned in it
 ) -> Result:
     "Train, resume or extend a run, or give the result of a finished one; raises `BadInput`, `Diverged`"
     run, result = earlier(e)
@@ -305,7 +306,8 @@ def fit(
         for name, content in learner.keep(engine).items(): run.write_json(name, content)
         printing = print_row if e.verbose else None
         events = Events(run, progress.epoch + 1) if e.tensorboard else None
-        watchers = [w for w in (watch, printing, events) if w]
+        looking = (lambda row: peek(row["epoch"], engine)) if peek else None
+        watchers = [w for w in (looking, watch, printing, events) if w]
         if e.watch:
             named = find_watch(e.watch)
             watchers.append(lambda row: named(row | dict(run=run.save_dir)))

@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from ipywidgets import HTML
+from safetensors.torch import save
 
 from .arithmetic import is_compiled
 from .base import BadInput
 from .cells import get_cell
-from .engines import learner_of
+from .engines import Engine, learner_of
 from .experiment import TASKS, Experiment, find_task, is_shipped
 from .folder import Run, find_run, pretrained
 from .plots import curves
@@ -125,7 +126,7 @@ class Training:
         self.e, self.run, self.watchers, self.message = e, Run(e.save_dir), [changed], ""
         self.free, self.state, self.stopping = threading.Event(), "new", False
         self.rows: list[dict] = [] # of metrics.csv
-        self.kept: dict[int, bytes] = {} # after so many epochs: the best weights so far
+        self.kept: dict[int, bytes] = {} # after so many epochs: the weights, a safetensors file
 
     def start(self) -> "Training": # itself
         "Begin, or go on after a stop"
@@ -141,7 +142,7 @@ class Training:
         state = "finished"
         try:
             if (self.run.log/"metrics.csv").exists(): self.rows = pd.DataFrame(history(self.run)).to_dict("records")
-            self.message = str(fit(self.e, self.watch))
+            self.message = str(fit(self.e, self.watch, self.keep if view_of(self.e.task).hear else None))
         except Stopped: state = "stopped"
         except Exception as e: state, self.message = "failed", str(e) or type(e).__name__
         self.set(state)
@@ -149,16 +150,13 @@ class Training:
     def watch(self, epoch: dict) -> None:
         "Keep the figures of an epoch; wait while paused"
         self.rows = [r for r in self.rows if r["epoch"] < epoch["epoch"]] + [epoch]
-        self.keep(epoch["epoch"])
         self.set("training" if self.state == COMPILING else self.state)
         self.free.wait()
         if self.stopping: raise Stopped
 
-    def keep(self, epoch: int) -> None:
-        "Keep the weights for who wants to hear them: after one epoch, and whenever half as many again have gone by"
-        if not view_of(self.e.task).hear or epoch < 1.5*max(self.kept, default=0): return
-        weights = self.run.read("model.safetensors")
-        if weights and weights not in self.kept.values(): self.kept[int(epoch)] = weights
+    def keep(self, epoch: int, engine: Engine) -> None:
+        "Keep weights for who wants to hear them: after one epoch, and whenever half as many again have gone by"
+        if epoch >= 1.5*max(self.kept, default=0): self.kept[epoch] = save(engine.weights_now())
 
     def set(self, state: str) -> None:
         self.state = state
