@@ -172,6 +172,19 @@ def test_train(lab):
     app.control("epoch").fill("5")
     app.waits("train: first curves", start.dblclick, lambda: app.cell.locator(".gru-plot .scatterlayer").count())
     lab.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 finished epoch 5 of 5')")
+    heard = app.cell.locator(".gru-play")  # four networks: after 1, 2, 3 and 5 epochs
+    said = lambda: heard.get_by_label("heard as it was").locator("xpath=../span").text_content()
+    app.waits("train: heard while it learns", lambda: None, lambda: said() == "after epoch 5")
+    last = heard.locator(".gru-drawn").inner_html()
+    heard.get_by_label("heard as it was").fill("0")
+    app.waits("train: as it was at first", lambda: None, lambda: heard.locator(".gru-drawn").inner_html() != last)
+    assert said() == "after epoch 1"
+    app.labelled("called").locator("input").fill("mine")
+    app.labelled("called").locator("input").press("Enter")
+    lab.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')]"
+        ".some(e => /^mine, /.test(e.data[0].name))")
+    app.labelled("called").locator("input").fill("")
+    app.labelled("called").locator("input").press("Enter")
     rows = lambda: app.cell.get_by_role("button", name="Remove").count()
     start.click()
     lab.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 is the run with these settings')")
