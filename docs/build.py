@@ -170,7 +170,7 @@ def table(rows: list[tuple[str, str, str, str]]) -> list[str]:
 
 def comments(thing) -> dict[str, str]:
     "What the comments beside parameters say; nothing for what has no source"
-    try: found = docments(thing, full=True, returns=True)
+    try: found = docments(thing, full=True, returns=True, args_kwargs=True)
     except (TypeError, ValueError, OSError, AttributeError): return {}
     return {k: " ".join((v["docment"] or "").split()).replace("|", r"\|") for k, v in found.items()}
 

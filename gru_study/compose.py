@@ -32,14 +32,22 @@ def read_model(
     name: str,
     stamp: int # of its weights: a model that was trained on is read anew
 ) -> MusicLM:
-    "A trained model of music, read once"
+    """A trained model of music, read once
+
+    Args:
+        stamp: of its weights: a model that was trained on is read anew
+    """
     return load_model(find_run(name))
 
 # %% ../nbs/69_compose.ipynb #46f167d9
 def network(
     name: str # of a run
 ) -> MusicLM:
-    "A trained model of music"
+    """A trained model of music
+
+    Args:
+        name: of a run
+    """
     return read_model(name, stamp_of(name))
 
 # %% ../nbs/69_compose.ipynb #aea32392
@@ -47,7 +55,11 @@ def expected_notes(
     run: Run,
     piece: int # of the test split
 ) -> go.Figure:
-    "What a run expects of a test piece"
+    """What a run expects of a test piece
+
+    Args:
+        piece: of the test split
+    """
     e, data = run.experiment, music(run.experiment.data)
     roll, told = data.test[piece], f"{data.names['test'][piece]} ({data.name}, test)"
     return piano_roll(roll, {title(run, e)[1]: predict(network(run.save_dir), roll)}, data.step, told)
@@ -61,7 +73,11 @@ WAYS = ("from nothing", "continue the piece", "harmonise the piece")
 def compose_controls(
     names: list[str] # of runs
 ) -> dict[str, Widget]:
-    "What `Compose` is told"
+    """What `Compose` is told
+
+    Args:
+        names: of runs
+    """
     return dict(
         run=Dropdown(options=names, description="model", layout=Layout(width="340px")),
         way=ToggleButtons(options=WAYS, style=dict(button_width="175px")), piece=Dropdown(description="test piece"),
@@ -75,7 +91,15 @@ def sampled(
     data: MusicData, # what it was trained on
     c: dict # what the controls say
 ) -> np.ndarray: # frames x 88
-    "The music that the controls ask for; raises `BadInput`"
+    """The music that the controls ask for; raises `BadInput`
+
+    Args:
+        data: what it was trained on
+        c: what the controls say
+
+    Returns:
+        frames x 88
+    """
     piece, frames = data.test[c["piece"]], lambda beats: max(1, round(beats/data.step))
     how = 1, c["temperature"], c["most"]
     if c["way"] == WAYS[2]: return harmonise(net, piece[:frames(c["length"])], *how, seed=c["seed"])[0]

@@ -32,7 +32,15 @@ def finished_runs(
     task: str = MUSIC.name,
     damaged: list[str] | None = None # gets a sentence for each run that is left out
 ) -> list[Run]: # by name
-    "All trained runs of a task; raises `BadInput` for a folder outside exp/"
+    """All trained runs of a task; raises `BadInput` for a folder outside exp/
+
+    Args:
+        under: only runs in this folder under exp/; default: all
+        damaged: gets a sentence for each run that is left out
+
+    Returns:
+        by name
+    """
     exp = study_home()/"exp"
     files = sorted((exp/(under and inside_exp(under))).glob("**/result.json"))
     return list(finished((Run(f.parent.relative_to(exp).as_posix()) for f in files), task, damaged))
@@ -41,7 +49,11 @@ def finished_runs(
 def history(
     run: Run
 ) -> dict[str, list[float]]: # column -> values, an epoch each
-    "The columns of metrics.csv; raises `BadInput` where it is missing or damaged"
+    """The columns of metrics.csv; raises `BadInput` where it is missing or damaged
+
+    Returns:
+        column -> values, an epoch each
+    """
     path, todo = run.path("metrics.csv"), advice("metrics.csv")
     if (data := run.read("metrics.csv")) is None:
         raise BadInput(f"{path}: cannot be read, there is no such file; {todo}")
@@ -58,7 +70,12 @@ def usable(
     runs: list[Run], # finished
     damaged: list[str] # gets a sentence for each run that is left out
 ) -> list[Run]:
-    "Runs whose result and history can be read"
+    """Runs whose result and history can be read
+
+    Args:
+        runs: finished
+        damaged: gets a sentence for each run that is left out
+    """
     found = []
     for run in runs:
         try: run.result, history(run)
@@ -70,7 +87,14 @@ def usable(
 def settings(
     config: dict # of a run
 ) -> str: # empty where all are the defaults
-    "The settings that a reader of a table must know: not the defaults, and without a column of their own"
+    """The settings that a reader of a table must know: not the defaults, and without a column of their own
+
+    Args:
+        config: of a run
+
+    Returns:
+        empty where all are the defaults
+    """
     own = ("rnn", "data", "match", "hidden", "lr", "epoch", "seed", "save_dir", "engine", "device")
     task = {k: config[k] for k in ("task",) if k in config}
     default = Experiment(**task)
@@ -90,7 +114,11 @@ def is_trial(
 def by_data(
     runs: list[Run]
 ) -> dict[str, list[dict]]: # data -> results
-    "The results of some runs, by data set"
+    """The results of some runs, by data set
+
+    Returns:
+        data -> results
+    """
     results = [run.result for run in runs]
     return {name: [f for f in results if f["data"] == name] for name in dict.fromkeys(f["data"] for f in results)}
 
@@ -98,7 +126,11 @@ def by_data(
 def provenance(
     results: list[dict] # of one data set
 ) -> dict:
-    "Where the figures of a data set come from"
+    """Where the figures of a data set come from
+
+    Args:
+        results: of one data set
+    """
     made = [f["provenance"] for f in results]
     several = lambda values: " and ".join(dict.fromkeys(map(str, values)))
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project_file("."), capture_output=True, text=True)
@@ -118,7 +150,16 @@ def at_best_rate(
     like: list[str], # columns in which runs of a model are equal
     score: str # a column: the loss on validation
 ) -> pd.DataFrame: # some of them
-    "Of each model the runs at the learning rate that is best on validation, by the seeds that all its rates share"
+    """Of each model the runs at the learning rate that is best on validation, by the seeds that all its rates share
+
+    Args:
+        runs: lr, seed, and the columns named next
+        like: columns in which runs of a model are equal
+        score: a column: the loss on validation
+
+    Returns:
+        some of them
+    """
     model = [runs[c] for c in like]
     shared = runs.groupby([*like, "seed"]).lr.transform("nunique") == runs.groupby(like).lr.transform("nunique")
     loss = runs[score].where(shared | ~shared.groupby(model).transform("any"))
@@ -128,7 +169,17 @@ def at_best_rate(
 # %% ../nbs/57_runs.ipynb #2bebb2f6
 @dataclass(frozen=True)
 class Studies:
-    "How the runs of a task become a study"
+    """How the runs of a task become a study
+
+    Attributes:
+        task: its name
+        recorded: folder in results/, and the target of make that makes it
+        notebook: its summary
+        collect: the runs in a folder under exp/; raises `BadInput` where there are none
+        read: what is recorded; raises `BadInput`
+        write: records a study in a folder
+        tables: what a terminal shows of a study
+    """
     task: str # its name
     recorded: str # folder in results/, and the target of make that makes it
     notebook: str # its summary
@@ -141,7 +192,11 @@ class Studies:
 def studies_of(
     task: str # its name
 ) -> Studies:
-    "How the runs of a task become a study; raises `BadInput` where it says nothing of that"
+    """How the runs of a task become a study; raises `BadInput` where it says nothing of that
+
+    Args:
+        task: its name
+    """
     if where := find_task(task).study: return resolve_name(where)
     known = " or ".join(name for name in TASKS if find_task(name).study)
     raise BadInput.found("task", task, f"one whose runs become a study: {known}")
@@ -152,7 +207,12 @@ def read_table(
     texts: str, # columns that must be there
     numbers: str
 ) -> pd.DataFrame:
-    "A table with columns of the right kind; raises `ValueError`"
+    """A table with columns of the right kind; raises `ValueError`
+
+    Args:
+        path: a CSV file
+        texts: columns that must be there
+    """
     wanted = {*texts.split(), *numbers.split()}
     kinds = dict.fromkeys(texts.split(), str)
     table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=kinds, usecols=wanted.__contains__)
@@ -173,7 +233,16 @@ def write_tables(
     keys: dict[str, list[str]], # table -> columns; old rows equal in them to new ones, or to new runs, are replaced
     folder: Path
 ) -> Path: # the folder
-    "Keep tables as CSV files and their provenance as JSON"
+    """Keep tables as CSV files and their provenance as JSON
+
+    Args:
+        study: a dataclass of tables with a column `data`, among them `runs`; and `provenance`
+        old: what the folder holds, or None
+        keys: table -> columns; old rows equal in them to new ones, or to new runs, are replaced
+
+    Returns:
+        the folder
+    """
     for name, key in keys.items():
         new = getattr(study, name)
         by = study.runs if set(key) <= set(study.runs) else new
@@ -191,7 +260,14 @@ def write_tables(
 def recorded_places(
     recorded: str # folder in results/
 ) -> list[Path]: # the first that is there counts
-    "Where a recorded study may lie: in the home of the study, and with the project"
+    """Where a recorded study may lie: in the home of the study, and with the project
+
+    Args:
+        recorded: folder in results/
+
+    Returns:
+        the first that is there counts
+    """
     return [study_home()/"results"/recorded, project_file(f"results/{recorded}")]
 
 def read_tables(
@@ -200,7 +276,14 @@ def read_tables(
     recorded: str, # folder in results/
     folder: Path | None = None # default: the recorded study of the project
 ): # a study
-    "What `write_tables` has kept; raises `BadInput` where there is nothing"
+    """What `write_tables` has kept; raises `BadInput` where there is nothing
+
+    Args:
+        kind: of the study
+        tables: name -> columns of text; of numbers
+        recorded: folder in results/
+        folder: default: the recorded study of the project
+    """
     places = [folder] if folder else recorded_places(recorded)
     found = next((p for p in places if (p/"runs.csv").is_file()), None)
     if not found:

@@ -20,7 +20,12 @@ def study_curves(
     title: str = "Learning curves",
     per: str = "frame" # what NLL is counted by: in translation a word
 ) -> go.Figure:
-    "Training and validation NLL of every run, by epoch or by seconds"
+    """Training and validation NLL of every run, by epoch or by seconds
+
+    Args:
+        curves: of one data set: model, cell, seed, epoch, seconds, train_nll, valid_nll; run after run
+        per: what NLL is counted by: in translation a word
+    """
     titles = "Training (running mean)", "Validation (clean weights)"
     fig = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.08)
     runs = list(curves.groupby(["model", "seed"], sort=False))
@@ -50,7 +55,12 @@ def study_trace(
     seed: int,
     split: str # "train" or "valid"
 ) -> go.Scatter:
-    "One thin line; on validation with a dot at the best epoch"
+    """One thin line; on validation with a dot at the best epoch
+
+    Args:
+        run: the rows of one run
+        split: "train" or "valid"
+    """
     y, cell, label = run[f"{split}_nll"].to_numpy(), run.cell.iloc[0], in_figure(model)
     best = [8*(split == "valid" and i == int(np.argmin(y))) for i in range(len(y))]
     return go.Scatter(
@@ -67,7 +77,13 @@ def seeds_figure(
     what: str = "test NLL, nats a frame", # the axis: what is scored, and its unit
     title: str = "Every seed of every model"
 ) -> go.Figure:
-    "What each seed reached, and the mean, a panel for each data set"
+    """What each seed reached, and the mean, a panel for each data set
+
+    Args:
+        runs: a row a run: data, model, cell, seed, and the score
+        score: a column
+        what: the axis: what is scored, and its unit
+    """
     place = {cell: i for i, cell in enumerate(COLOURS)}
     places = lambda cells: cells.str.removesuffix("_paper").map(place).fillna(len(place))
     runs = runs.sort_values("cell", key=places, kind="stable")
@@ -95,7 +111,13 @@ def seeds_traces(
     seeds: pd.DataFrame, # its runs
     score: str # a column
 ) -> list[go.Scatter]:
-    "A line at the mean, a dot a seed"
+    """A line at the mean, a dot a seed
+
+    Args:
+        model: its label
+        seeds: its runs
+        score: a column
+    """
     mean, kind, model = float(seeds[score].mean()), colour(seeds.cell.iloc[0]), in_figure(model)
     line = dict(symbol="line-ns", size=24, line=dict(width=2.5, color=kind))
     spread = f"<b>{model}</b><br>mean {mean:.4f} ± {seeds[score].std():.4f}, {len(seeds)} seeds"
@@ -114,7 +136,12 @@ def rate_figure(
     title: str = "Learning rate and validation NLL",
     per: str = "frame" # what NLL is counted by
 ) -> go.Figure:
-    "All trials, a panel for each data set, a line for each model"
+    """All trials, a panel for each data set, a line for each model
+
+    Args:
+        runs: trials: data, model, cell, lr, state, valid_nll, best_epoch, epochs, message
+        per: what NLL is counted by
+    """
     names = list(dict.fromkeys(runs.data))
     columns = min(2, len(names))
     rows = -(-len(names)//columns)
@@ -139,7 +166,13 @@ def rate_trace(
     trials: pd.DataFrame, # by learning rate
     top: float # where to put what diverged
 ) -> go.Scatter:
-    "The trials of one search"
+    """The trials of one search
+
+    Args:
+        model: its label
+        trials: by learning rate
+        top: where to put what diverged
+    """
     bad, label = (trials.state == "diverged").to_numpy(), in_figure(model)
     def say(r):
         if r.state == "diverged": return in_figure(r.message)
@@ -157,7 +190,11 @@ def length_figure(
     lengths: pd.DataFrame, # of a test set, run after run: model, cell, attention, words (range), sentences, bleu_lower
     title: str = "BLEU by length of the source"
 ) -> go.Figure:
-    "A line a model through the means over its runs, with their range; dashed without attention"
+    """A line a model through the means over its runs, with their range; dashed without attention
+
+    Args:
+        lengths: of a test set, run after run: model, cell, attention, words (range), sentences, bleu_lower
+    """
     fig = go.Figure()
     for (model, cell, attention), part in lengths.groupby(["model", "cell", "attention"], sort=False):
         runs = part.groupby("words", sort=False)

@@ -31,7 +31,15 @@ def read_translator(
     name: str, # a translation run
     stamp: int # of its weights, see `stamp_of`
 ) -> tuple[Translator, tuple]: # torchtext's Fields of source and target
-    "A trained translator and its vocabularies, read once"
+    """A trained translator and its vocabularies, read once
+
+    Args:
+        name: a translation run
+        stamp: of its weights, see `stamp_of`
+
+    Returns:
+        torchtext's Fields of source and target
+    """
     return load_translator(find_run(name))
 
 # %% ../nbs/73_sentences.ipynb #5089f62f
@@ -40,7 +48,14 @@ def said_by(
     sentence: str,
     beam: int
 ) -> dict[str, Translation]: # by run
-    "The best translation by each"
+    """The best translation by each
+
+    Args:
+        names: translation runs
+
+    Returns:
+        by run
+    """
     return {name: translate(*read_translator(name, stamp_of(name)), [sentence], beam)[0][0] for name in names}
 
 # %% ../nbs/73_sentences.ipynb #006aeb26
@@ -48,7 +63,11 @@ def said_by(
 def corpus(
     data: str # as `load_text` takes it
 ) -> TextData:
-    "A corpus, read once"
+    """A corpus, read once
+
+    Args:
+        data: as `load_text` takes it
+    """
     return load_text(data)
 
 # %% ../nbs/73_sentences.ipynb #bd09d098
@@ -56,7 +75,14 @@ def looked_at(
     run: Run,
     sentence: int # of the test set
 ) -> go.Figure | None: # None: there is no attention, or no word
-    "Where a run looks in a test sentence"
+    """Where a run looks in a test sentence
+
+    Args:
+        sentence: of the test set
+
+    Returns:
+        None: there is no attention, or no word
+    """
     e, source = run.experiment, corpus(run.experiment.data)["test"].source[sentence]
     t = translate(*load_translator(run), [source], 1)[0][0]
     return None if t.attention is None or not t.tokens else attention_map(

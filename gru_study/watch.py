@@ -34,7 +34,14 @@ NOT_HERE = ("task", "loss", "device", "save_dir", "continue_training", "overwrit
 def fields_of(
     task: str # one of `TASKS`
 ) -> tuple[list[str], list[str]]: # shown at once, shown on demand
-    "The fields that a task has"
+    """The fields that a task has
+
+    Args:
+        task: one of `TASKS`
+
+    Returns:
+        shown at once, shown on demand
+    """
     has = find_task(task).spec.model_fields
     return [k for k in FIRST if k in has], [k for k in has if k not in (*FIRST, *NOT_HERE)]
 
@@ -44,7 +51,13 @@ def field(
     name: str, # of a field of its specification
     value=None # default: that of the specification
 ) -> Widget:
-    "A control for a field"
+    """A control for a field
+
+    Args:
+        task: one of `TASKS`
+        name: of a field of its specification
+        value: default: that of the specification
+    """
     spec = find_task(task).spec
     info, value = spec.model_fields[name], getattr(spec(), name) if value is None else value
     common = dict(description=name, style=dict(description_width="92px"), layout=Layout(width="215px"))
@@ -59,7 +72,12 @@ def helped(
     name: str, # of a field of its specification
     control: Widget
 ) -> HBox:
-    "A control and a question mark that opens what the spec says of its field"
+    """A control and a question mark that opens what the spec says of its field
+
+    Args:
+        task: one of `TASKS`
+        name: of a field of its specification
+    """
     told = html.escape(find_task(task).spec.model_fields[name].description or "")
     mark = (
         f'<details class="gru-help"><summary title="{told}" aria-label="what {name} means">?</summary>'
@@ -71,7 +89,12 @@ def spec(
     fields: dict[str, Widget], # by the names of fields
     **more # fields that have no control
 ) -> Experiment:
-    "What the controls say; raises `ValidationError` or `BadInput` as `Experiment` does"
+    """What the controls say; raises `ValidationError` or `BadInput` as `Experiment` does
+
+    Args:
+        fields: by the names of fields
+        more: fields that have no control
+    """
     return Experiment(**{k: w.value for k, w in fields.items() if w.value != ""}, **more)
 
 # %% ../nbs/74_watch.ipynb #e24a2be7
@@ -88,6 +111,11 @@ class RunRow(HBox):
         training: Training,
         remove: Callable[["RunRow"], object] # called when it is to leave the list
     ):
+        """
+
+        Args:
+            remove: called when it is to leave the list
+        """
         self.training, self.told = training, HTML(layout=Layout(flex="1 1 20em"))
         self.shown = Checkbox(True, description="show", indent=False, layout=Layout(width="auto"))
         button = lambda d: Button(description=d, tooltip=DONE_BY[d], layout=Layout(width="84px"))
@@ -117,7 +145,11 @@ class RunRow(HBox):
 
 # %% ../nbs/74_watch.ipynb #16f0d3e1
 class RunList(VBox):
-    "Runs, each with a line; drawn anew as they go on"
+    """Runs, each with a line; drawn anew as they go on
+
+    Attributes:
+        drawn: when
+    """
     runs: list[RunRow]
     list: VBox
     lock: threading.Lock
@@ -154,7 +186,15 @@ def show_curves(
     plot: Plot,
     note: HTML # gets what has to be said of the curves
 ) -> list[Training]: # those that are drawn
-    "How the ticked runs of a task learn"
+    """How the ticked runs of a task learn
+
+    Args:
+        task: that is chosen
+        note: gets what has to be said of the curves
+
+    Returns:
+        those that are drawn
+    """
     ticked = [r.training for r in runs if r.shown.value and r.training.rows]
     on = [t for t in ticked if t.e.task == task]
     others = ", ".join(html.escape(t.e.save_dir) for t in ticked if t not in on)
@@ -171,19 +211,33 @@ def show_expected(
     training: Training, # whose weights are written
     item: Dropdown # of things of the test split
 ) -> None:
-    "What a run expects of something that it does not train on"
+    """What a run expects of something that it does not train on
+
+    Args:
+        training: whose weights are written
+        item: of things of the test split
+    """
     view = view_of(training.e.task)
     at = offer(item, view.names(training.e))
     show(plot, view.draw(training.run, at), f"{training.e.data} {at}")
 
 # %% ../nbs/74_watch.ipynb #1f9122f0
 class Form(VBox):
-    "A task to choose, and the fields of its specification; raises `BadInput` for a field or a task that there is not"
+    """A task to choose, and the fields of its specification; raises `BadInput` for a field or a task that there is not
+
+    Attributes:
+        fields: by name, with the task
+    """
     fields: dict[str, Widget] # by name, with the task
 
     def __init__(self,
         given: dict # fields that begin with another value; the task itself
     ):
+        """
+
+        Args:
+            given: fields that begin with another value; the task itself
+        """
         task = given.get("task", Experiment.model_fields["task"].default)
         view_of(task) # or there is none of that name
         allowed = ["task", *sum(fields_of(task), [])]
@@ -199,7 +253,11 @@ class Form(VBox):
     def choose(self,
         given: dict # fields that begin with another value
     ) -> None:
-        "Offer the fields of the task that is chosen"
+        """Offer the fields of the task that is chosen
+
+        Args:
+            given: fields that begin with another value
+        """
         task, (first, more) = self.task.value, fields_of(self.task.value)
         self.fields = {"task": self.task} | {k: field(task, k, given.get(k)) for k in (*first, *more)}
         shown = lambda names: [helped(task, k, self.fields[k]) for k in names]
@@ -211,6 +269,11 @@ class Train(RunList):
     def __init__(self,
         **given # as `Form` takes them
     ):
+        """
+
+        Args:
+            given: as `Form` takes them
+        """
         self.form, self.runs, self.lock, self.drawn = Form(given), [], threading.Lock(), 0.
         what = "train with these settings, or go on with the run that has them"
         self.begin = Button(description="Start", button_style="primary", tooltip=what)
@@ -257,7 +320,11 @@ TRAININGS: dict[Path, Training] = {} # of this kernel, whichever app began them,
 def free_folder(
     fields: dict[str, Widget]
 ) -> Experiment: # with a `save_dir`
-    "What the controls say, in the first folder lab/DATA/RNN-N where it fits; raises as `spec` does"
+    """What the controls say, in the first folder lab/DATA/RNN-N where it fits; raises as `spec` does
+
+    Returns:
+        with a `save_dir`
+    """
     base = "lab/" + spec(fields).save_dir.partition("/")[2]
     n = 1
     while True:
