@@ -22,6 +22,7 @@ from fnmatch import fnmatch
 from functools import partial
 from os.path import relpath
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 from execnb.nbio import mk_cell, read_nb, write_nb
@@ -38,7 +39,8 @@ from gru_study.script import write_scripts
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/"nbs"
-CODE_URL = "{git_url}/blob/{branch}".format(**get_config(path=ROOT).d)
+SETTINGS = dict(get_config(path=ROOT).d)
+CODE_URL = "{git_url}/blob/{branch}".format(**SETTINGS)
 MODULES = [p.stem for p in sorted(NBS.glob("[0-9]*.ipynb"))]
 FIRST = { # parts of the reference -> the module that each begins with
     "Cells and kernels": "base", "Data": "pickles", "Networks and scores": "models", "Tasks and training": "experiment",
@@ -73,8 +75,8 @@ AS_WRITTEN = [
 
 
 def place(page: str) -> str:
-    "Where a page stands in the site"
-    return "index" if page == HOME else page
+    "Where a page stands in the site: a module's under the name of the module, which outlives the notebook's number"
+    return "index" if page == HOME else page.split("_", 1)[1] if page in MODULES else page
 
 
 # ---- execution
@@ -128,7 +130,7 @@ def execute(page: str, work: Path) -> None:
 def declared(source: str) -> list:
     "What a cell defines for others: functions, classes, constants"
     nodes = [n for n in ast.parse(source).body
-        if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign))]
+        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign))]
     return [(name, n) for n in nodes if (name := defined(n)) and not name.startswith("_")]
 
 
@@ -226,7 +228,8 @@ class Entries(Processor):
 
     def entry(self, name, node, thing, depth=8, within="") -> list[str]:
         "A directive of Sphinx's Python domain: signature, purpose, what is raised, parameters, result; then methods"
-        kinds = {"FunctionDef": "method" if within else "function", "ClassDef": "class"}
+        kinds = dict.fromkeys(("FunctionDef", "AsyncFunctionDef"), "method" if within else "function")
+        kinds["ClassDef"] = "class"
         kind, said = kinds.get(type(node).__name__, "data"), comments(thing)
         lines = [*[f":module: {self.nb.module}"]*(not within), ""]
         if kind == "data": return self.fenced(f"py:data}} {name}", lines, depth)
@@ -297,10 +300,19 @@ def pictured(cells: list) -> list:
     return [c for i, cell in enumerate(cells) for c in (cell, *(image(name) for name, at in shown.items() if at == i))]
 
 
+def launch(page: str, settings: dict[str, str]) -> str:
+    "A link that opens a notebook in Binder; empty while the repository is not public, since Binder could not read it"
+    if settings["public"] != "True": return ""
+    project = settings["git_url"].removeprefix("https://github.com/")
+    file = quote(f"lab/tree/nbs/{page}.ipynb", safe="")
+    return f"[run it in Binder](https://mybinder.org/v2/gh/{project}/{settings['branch']}?urlpath={file})"
+
+
 def note(page: str) -> str:
     "Where a page comes from, and how it was executed"
     links = [f"[notebook]({CODE_URL}/nbs/{page}.ipynb)"]
     if module(page): links += [f"[module]({CODE_URL}/{module(page).replace('.', '/')}.py)"]
+    if there := launch(page, SETTINGS): links.append(there)
     small = ", ".join(f"`{k}={v}`" for k, v in SMALL.get(page, {}).items())
     here = (f"Executed for this page in small: {small}. `gru-study sweep` runs it as you like." if small
         else "In JupyterLab (`make lab`) each of these lines is an app. Here are pictures of them." if page == "start"
