@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['about_data', 'data_notes', 'data_table', 'fault_list', 'readme_data', 'noise_finding', 'data_finding',
-           'gating_finding', 'rate_findings', 'published_findings', 'in_short', 'findings', 'train_again',
-           'commands_of_best', 'readme_music']
+           'gating_finding', 'rate_findings', 'published_findings', 'best_and_luck', 'in_short', 'findings',
+           'train_again', 'commands_of_best', 'readme_music']
 
 # %% ../nbs/61_findings.ipynb #1b15138b
 import shlex
@@ -217,11 +217,15 @@ def published_findings(
         if gap: told.append(f"**{name} beside the paper**: our test NLL less the paper's: {', '.join(gap)}.{note}")
     return told
 
-# %% ../nbs/61_findings.ipynb #39210a2d
-def in_short(
-    study: Study
+# %% ../nbs/61_findings.ipynb #ba1f4b72
+def best_and_luck(
+    study: Study,
+    what: str = "pieces" # that the test split is made of
 ) -> list[str]: # Markdown
-    """Three sentences: the best model of each data set, which differences are more than luck, and the baseline
+    """The first two: the best model of each data set, and which differences are more than luck
+
+    Args:
+        what: that the test split is made of
 
     Returns:
         Markdown
@@ -234,18 +238,29 @@ def in_short(
     verdicts = pd.concat(found).verdict if found else pd.Series(dtype=str)
     clear = verdicts.str.endswith(" better").sum()
     luck = ("There are no two models of equal size to compare." if verdicts.empty else
-        f"In {clear} of {len(verdicts)} pairs of models of equal size the difference is larger than other test pieces "
+        f"In {clear} of {len(verdicts)} pairs of models of equal size the difference is larger than other test {what} "
         "or other seeds would make by luck.")
     if (models.seeds == 1).all(): luck = "With one seed each nobody can say: other random weights may turn the order."
+    return [f"**Which is best on validation?** {'; '.join(on)}.", f"**Is that more than luck?** {luck}"]
+
+# %% ../nbs/61_findings.ipynb #39210a2d
+def in_short(
+    study: Study
+) -> list[str]: # Markdown
+    """Three sentences: the best model of each data set, which differences are more than luck, and the baseline
+
+    Returns:
+        Markdown
+    """
+    table = study_table(study)
+    models = table[table.model.isin(chosen(reported(study)).model)]
     markov = table[table.model == "Markov baseline"].set_index("data")["test NLL"]
     worse = models[models["test NLL"] >= models.data.map(markov)]
     names = ", ".join(in_markdown(f"{m} on {data}") for m, data in zip(worse.model, worse.data))
     learnt = (
         f"{len(models) - len(worse)} of {len(models)} models predict better than a table of how often a note goes on, "
         f"and how often it begins{names and f'; not so {names}'}.")
-    return [
-        f"**Which is best on validation?** {'; '.join(on)}.", f"**Is that more than luck?** {luck}",
-        f"**Is anything learnt?** {learnt}"]
+    return [*best_and_luck(study), f"**Is anything learnt?** {learnt}"]
 
 # %% ../nbs/61_findings.ipynb #ea86f42b
 def findings(

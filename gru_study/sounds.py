@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STUDIES', 'UBISOFT', 'beside_paper', 'order_finding', 'gated_finding', 'end_finding', 'sound_findings',
-           'readme_sound']
+           'sound_in_short', 'readme_sound']
 
 # %% ../nbs/65_sounds.ipynb #0415a4cb
 from dataclasses import replace
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .comparison import differences
-from .findings import noise_finding
+from .findings import best_and_luck, noise_finding
 from .page import in_markdown
 from .speech import OUTPUTS
 from .speech_task import SPEECH
@@ -130,6 +130,23 @@ def sound_findings(
     """
     return [point for data in sorted(set(reported(study).data)) for point in (
         order_finding(study, data), *gated_finding(study, data), end_finding(study, data))]
+
+# %% ../nbs/65_sounds.ipynb #51f8e2da
+def sound_in_short(
+    study: Study
+) -> list[str]: # Markdown
+    """The best model of each data set, which differences are more than luck, and the baselines
+
+    Returns:
+        Markdown
+    """
+    runs = reported(study)
+    means = runs.groupby(["data", "model"]).test_nll.mean()
+    best = study.baselines.groupby("data").nll.min()
+    ahead = sum(nll < best[data] for (data, _), nll in means.items())
+    return [*best_and_luck(study, "recordings"),
+        f"**Is anything learnt?** {ahead} of {len(means)} models predict better than a weighted sum of the last "
+        "twenty samples, and than whoever hears nothing of the past."]
 
 # %% ../nbs/65_sounds.ipynb #6469a163
 def readme_sound(

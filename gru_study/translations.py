@@ -6,7 +6,7 @@
 __all__ = ['PARTS', 'LENGTHS', 'TOKENS', 'GREEDY', 'PERPLEXITY', 'STUDIES', 'Translations', 'run_rows', 'length_rows',
            'pair_rows', 'with_texts', 'collect_translations', 'told_apart', 'write_translations', 'read_translations',
            'translation_table', 'published_translations', 'translations_text', 'readme_translations', 'long_finding',
-           'clear_finding', 'order_finding', 'translation_findings', 'readme_words']
+           'clear_finding', 'order_finding', 'translation_findings', 'translation_in_short', 'readme_words']
 
 # %% ../nbs/64_translations.ipynb #3a6c146c
 from collections.abc import Iterator
@@ -338,8 +338,9 @@ def long_finding(
     if table.words.nunique() < 2: return []
     by = table.groupby(["model", "words"], sort=False).bleu_lower.mean().unstack()
     by = by[[l for l in LENGTHS if l in set(table.words)]]
+    change = (by.iloc[:, -1] - by.iloc[:, 0]).round(1) + 0. # no -0.0
     return ["**Long sentences**: from the shortest to the longest group BLEU changes by "
-        + ", ".join(f"{in_markdown(m)} {row.iloc[-1] - row.iloc[0]:+.1f}" for m, row in by.iterrows()) + "."]
+        + ", ".join(f"{in_markdown(model)} {less:+.1f}" for model, less in change.items()) + "."]
 
 # %% ../nbs/64_translations.ipynb #5da5381c
 def clear_finding(
@@ -420,6 +421,29 @@ def translation_findings(
         + (f"(of {r.n} from {r.low:g} to {r.high:g})" if r.n > 1 else "(no other tried)") for r in tried.itertuples()]
     if tried.n.max() > 1: told.append(f"**Learning rates**, best by perplexity on validation: {', '.join(chosen)}.")
     return told + long_finding(study, data, test)
+
+# %% ../nbs/64_translations.ipynb #45207fa0
+def translation_in_short(
+    study: Translations
+) -> list[str]: # Markdown
+    """The best model of each data set, which differences are more than luck, and what attention is worth
+
+    Returns:
+        Markdown
+    """
+    runs = study.runs.drop_duplicates(["data", "run"]).groupby(["data", "model"], sort=False).valid_perplexity.mean()
+    names = dict.fromkeys(study.runs.data)
+    on = "; ".join(f"{in_markdown(runs[data].idxmin())} on {in_markdown(data)}" for data in names)
+    attention, p = dict(zip(study.runs.model, study.runs.attention)), study.pairs.groupby(["data", "test"]).p
+    pairs = study.pairs.assign(clear=p.transform(lambda p: holm(p.tolist())) < 0.05,
+        same=study.pairs.a.map(attention) == study.pairs.b.map(attention))
+    cells, own = pairs[pairs.same], pairs[~pairs.same]
+    luck = (f"In {cells.clear.sum()} of {len(cells)} pairs of cells, each on a test set, the difference in BLEU is "
+        "larger than other test sentences would make by luck." if len(cells) else "There are no two cells to compare.")
+    gain = (own.bleu_a - own.bleu_b)*np.where(own.a.map(attention) == "none", -1, 1)
+    worth = f"Between {gain.min():.1f} and {gain.max():.1f} points of BLEU." if len(own) else "It was not tried."
+    return [f"**Which is best on validation?** {on}.", f"**Is that more than luck?** {luck}",
+        f"**What is attention worth?** {worth}"]
 
 # %% ../nbs/64_translations.ipynb #06eefcd3
 def readme_words(
