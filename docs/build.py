@@ -1,9 +1,9 @@
-"""The documentation site: python docs/build.py [--work FOLDER] [--execute PAGE ...]
+"""The documentation site: python docs/build.py [--work FOLDER] [--execute PAGE ...] [--store]
 
 Each page is a notebook. Those with something to show are executed (in small where a full run takes long), nbdev's
 processor takes out what is not for readers, exported names get entries that can be referred to, Sphinx makes pages.
 What was executed is kept in _docs/executed and used again until the code, the package or the results change.
-The site is _docs/html.
+The site is _docs/html. With --store the outputs of some notebooks are put into nbs/, where a code host shows them.
 """
 import argparse
 import ast
@@ -66,12 +66,13 @@ SMALL = { # experiments that are executed with other parameters than their own
     "experiments/translate": dict(epoch=3, train_subset=3000),
     "experiments/speech_lm": dict(hidden=48, bs=8, epoch=8, lr=0.003, train_subset=800, valid_subset=100),
 }
+STORED = [*(f"experiments/{name}" for name in SHOWN), "12_rolls", "30_inside", "53_plots"] # with --store
 RESULTS = [*(f"experiments/{name}" for name in SHOWN), "docs/flags"] # without their code
 # widgets, or minutes of checks and no figure: shown without output
 AS_WRITTEN = [
     "start", "10_kernels", "37_engines", "38_frames", "39_train", "43_search", "49_notebooks",
     "51_sweep", "66_apps", "67_views", "68_browse", "69_compose", "70_look", "71_compare", "72_listen",
-    "73_sentences", "74_watch", "78_cli"]
+    "73_sentences", "74_watch", "78_cli", "80___main__"]
 
 
 def place(page: str) -> str:
@@ -123,6 +124,35 @@ def execute(page: str, work: Path) -> None:
     nb.metadata["fingerprint"] = mark
     file.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, file)
+
+
+# ---- outputs in the repository
+
+def code_cells(nb) -> list: return [c for c in nb.cells if c.cell_type == "code"]
+
+
+def origin(page: str, nb) -> str:
+    "What stored outputs are of: the code, and the figures of a report"
+    files = sorted(f for f in (ROOT/"results").rglob("*.*") if page in RESULTS)
+    parts = [c.source.encode() for c in code_cells(nb)] + [f.read_bytes() for f in files]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def small(outputs: list) -> list:
+    "Outputs with the still picture of a figure instead of its data"
+    for o in outputs:
+        if "execution_count" in o: o.execution_count = None
+        o.get("data", {}).pop("application/vnd.plotly.v1+json", None)
+    return outputs
+
+
+def store(page: str, work: Path) -> None:
+    "Put what a notebook showed into nbs/"
+    nb, executed = (nbformat.read(f/f"{page}.ipynb", 4) for f in (NBS, work/"executed"))
+    for cell, shown in zip(code_cells(nb), code_cells(executed), strict=True):
+        cell.outputs = [] if cell.source.startswith("#| hide") else small(shown.outputs)
+    nb.metadata["outputs_of"] = origin(page, nb)
+    nbformat.write(nb, NBS/f"{page}.ipynb")
 
 
 # ---- processing
@@ -359,12 +389,14 @@ def static_files(folder: Path) -> None:
     write_scripts(folder/"play")
 
 
-def build(work: Path, patterns: list[str]) -> int:
+def build(work: Path, patterns: list[str], stores: bool = False) -> int:
     "Execute the pages that match a pattern, process all, let Sphinx build the site in `work`/html; its exit code"
     from sphinx.cmd.build import build_main
     chosen = [p for p in PAGES if p not in AS_WRITTEN and any(fnmatch(p, pattern) for pattern in patterns)]
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         list(pool.map(partial(execute, work=work), sorted(chosen, key=lambda p: p not in SMALL)))
+    for page in STORED if stores else ():
+        if page in chosen: store(page, work)
     shutil.rmtree(work/"source", ignore_errors=True)
     names = symbols()
     for page in PAGES:
@@ -382,6 +414,7 @@ if __name__ == "__main__":
         help="where everything is written, the site to html/ in it")
     parser.add_argument("--execute", nargs="*", default=["*"], metavar="PAGE",
         help="only these pages are executed, such as 'experiments/summary*'; default: all that have something to show")
+    parser.add_argument("--store", action="store_true", help="put the outputs of reports and some notebooks into nbs/")
     given = parser.parse_args()
     os.chdir(ROOT)
-    sys.exit(build(given.work.resolve(), given.execute))
+    sys.exit(build(given.work.resolve(), given.execute, given.store))

@@ -113,6 +113,28 @@ def test_a_notebook_is_launched_where_it_can_be(site, monkeypatch):
     assert ("mybinder.org" in (site / "cells.html").read_text()) == (SETTINGS["public"] == "True")
 
 
+def text_of(output):
+    "What a reader sees of an output, a figure in words"
+    data = output.get("data", {})
+    return output.get("text") or data.get("text/markdown") or re.sub("<[^>]+>", "", data.get("text/html", ""))
+
+
+def test_stored_outputs_are_current(site, monkeypatch):
+    "They are of the cells and of the recorded results as these are now, small, without errors; the summary's like new"
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from build import STORED, code_cells, origin
+    notebooks = {page: nbformat.read(ROOT / f"nbs/{page}.ipynb", 4) for page in STORED}
+    for page, nb in notebooks.items():
+        assert nb.metadata.get("outputs_of") == origin(page, nb), f"{page}: python docs/build.py --store, make export"
+        outputs = [o for c in code_cells(nb) for o in c.outputs]
+        assert outputs and not any("plotly" in kind for o in outputs for kind in o.get("data", {}))
+    assert sum((ROOT / f"nbs/{page}.ipynb").stat().st_size for page in STORED) < 2e6
+    page = "experiments/summary"
+    new = nbformat.read(site.parent / f"executed/{page}.ipynb", 4)
+    for old, cell in zip(code_cells(notebooks[page]), code_cells(new), strict=True):
+        assert [*map(text_of, old.outputs)] == [*map(text_of, cell.outputs)], cell.source
+
+
 def test_words_lead_to_the_glossary(site):
     "Each once on a page, from prose alone; all that the notebook has are there, with a sentence and where it is taught"
     rows = re.findall(r"^\| (.+?) \| .+\. \| \[\w+\]\(.+\) \|$", "\n".join(
