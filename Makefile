@@ -127,7 +127,7 @@ docs-serve: docs ## build the site and serve it on http://127.0.0.1:8000
 export: setup ## write gru_study/ and README.md from the notebooks, and clean them
 	@$(BIN)/python tests/in_step.py --conflicts
 	$(BIN)/nbdev_clean
-	$(BIN)/nbdev_export
+	$(BIN)/python tests/export.py
 	$(BIN)/python tests/in_step.py --write-readme
 
 package: ## build sdist and wheel in dist/, install the wheel in a fresh environment and use it there

@@ -1,9 +1,9 @@
-"""The documentation site: python docs/build.py [--work FOLDER] [--execute PAGE ...]
+"""The documentation site: python docs/build.py [--work FOLDER] [--execute PAGE ...] [--store]
 
 Each page is a notebook. Those with something to show are executed (in small where a full run takes long), nbdev's
 processor takes out what is not for readers, exported names get entries that can be referred to, Sphinx makes pages.
 What was executed is kept in _docs/executed and used again until the code, the package or the results change.
-The site is _docs/html.
+The site is _docs/html. With --store the outputs of some notebooks are put into nbs/, where a code host shows them.
 """
 import argparse
 import ast
@@ -22,6 +22,7 @@ from fnmatch import fnmatch
 from functools import partial
 from os.path import relpath
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 from execnb.nbio import mk_cell, read_nb, write_nb
@@ -38,7 +39,8 @@ from gru_study.script import write_scripts
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/"nbs"
-CODE_URL = "{git_url}/blob/{branch}".format(**get_config(path=ROOT).d)
+SETTINGS = dict(get_config(path=ROOT).d)
+CODE_URL = "{git_url}/blob/{branch}".format(**SETTINGS)
 MODULES = [p.stem for p in sorted(NBS.glob("[0-9]*.ipynb"))]
 FIRST = { # parts of the reference -> the module that each begins with
     "Cells and kernels": "base", "Data": "pickles", "Networks and scores": "models", "Tasks and training": "experiment",
@@ -64,17 +66,18 @@ SMALL = { # experiments that are executed with other parameters than their own
     "experiments/translate": dict(epoch=3, train_subset=3000),
     "experiments/speech_lm": dict(hidden=48, bs=8, epoch=8, lr=0.003, train_subset=800, valid_subset=100),
 }
+STORED = [*(f"experiments/{name}" for name in SHOWN), "12_rolls", "30_inside", "53_plots"] # with --store
 RESULTS = [*(f"experiments/{name}" for name in SHOWN), "docs/flags"] # without their code
 # widgets, or minutes of checks and no figure: shown without output
 AS_WRITTEN = [
     "start", "10_kernels", "37_engines", "38_frames", "39_train", "43_search", "49_notebooks",
     "51_sweep", "66_apps", "67_views", "68_browse", "70_look", "71_compare", "72_listen",
-    "73_sentences", "74_watch", "79_portable", "80_cli", "82_play"]
+    "73_sentences", "74_watch", "79_portable", "80_cli", "82_play", "83___main__"]
 
 
 def place(page: str) -> str:
-    "Where a page stands in the site"
-    return "index" if page == HOME else page
+    "Where a page stands in the site: a module's under the name of the module, which outlives the notebook's number"
+    return "index" if page == HOME else page.split("_", 1)[1] if page in MODULES else page
 
 
 # ---- execution
@@ -123,12 +126,41 @@ def execute(page: str, work: Path) -> None:
     nbformat.write(nb, file)
 
 
+# ---- outputs in the repository
+
+def code_cells(nb) -> list: return [c for c in nb.cells if c.cell_type == "code"]
+
+
+def origin(page: str, nb) -> str:
+    "What stored outputs are of: the code, and the figures of a report"
+    files = sorted(f for f in (ROOT/"results").rglob("*.*") if page in RESULTS)
+    parts = [c.source.encode() for c in code_cells(nb)] + [f.read_bytes() for f in files]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def small(outputs: list) -> list:
+    "Outputs with the still picture of a figure instead of its data"
+    for o in outputs:
+        if "execution_count" in o: o.execution_count = None
+        o.get("data", {}).pop("application/vnd.plotly.v1+json", None)
+    return outputs
+
+
+def store(page: str, work: Path) -> None:
+    "Put what a notebook showed into nbs/"
+    nb, executed = (nbformat.read(f/f"{page}.ipynb", 4) for f in (NBS, work/"executed"))
+    for cell, shown in zip(code_cells(nb), code_cells(executed), strict=True):
+        cell.outputs = [] if cell.source.startswith("#| hide") else small(shown.outputs)
+    nb.metadata["outputs_of"] = origin(page, nb)
+    nbformat.write(nb, NBS/f"{page}.ipynb")
+
+
 # ---- processing
 
 def declared(source: str) -> list:
     "What a cell defines for others: functions, classes, constants"
     nodes = [n for n in ast.parse(source).body
-        if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign))]
+        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign))]
     return [(name, n) for n in nodes if (name := defined(n)) and not name.startswith("_")]
 
 
@@ -170,7 +202,7 @@ def table(rows: list[tuple[str, str, str, str]]) -> list[str]:
 
 def comments(thing) -> dict[str, str]:
     "What the comments beside parameters say; nothing for what has no source"
-    try: found = docments(thing, full=True, returns=True)
+    try: found = docments(thing, full=True, returns=True, args_kwargs=True)
     except (TypeError, ValueError, OSError, AttributeError): return {}
     return {k: " ".join((v["docment"] or "").split()).replace("|", r"\|") for k, v in found.items()}
 
@@ -226,7 +258,8 @@ class Entries(Processor):
 
     def entry(self, name, node, thing, depth=8, within="") -> list[str]:
         "A directive of Sphinx's Python domain: signature, purpose, what is raised, parameters, result; then methods"
-        kinds = {"FunctionDef": "method" if within else "function", "ClassDef": "class"}
+        kinds = dict.fromkeys(("FunctionDef", "AsyncFunctionDef"), "method" if within else "function")
+        kinds["ClassDef"] = "class"
         kind, said = kinds.get(type(node).__name__, "data"), comments(thing)
         lines = [*[f":module: {self.nb.module}"]*(not within), ""]
         if kind == "data": return self.fenced(f"py:data}} {name}", lines, depth)
@@ -297,10 +330,19 @@ def pictured(cells: list) -> list:
     return [c for i, cell in enumerate(cells) for c in (cell, *(image(name) for name, at in shown.items() if at == i))]
 
 
+def launch(page: str, settings: dict[str, str]) -> str:
+    "A link that opens a notebook in Binder; empty while the repository is not public, since Binder could not read it"
+    if settings["public"] != "True": return ""
+    project = settings["git_url"].removeprefix("https://github.com/")
+    file = quote(f"lab/tree/nbs/{page}.ipynb", safe="")
+    return f"[run it in Binder](https://mybinder.org/v2/gh/{project}/{settings['branch']}?urlpath={file})"
+
+
 def note(page: str) -> str:
     "Where a page comes from, and how it was executed"
     links = [f"[notebook]({CODE_URL}/nbs/{page}.ipynb)"]
     if module(page): links += [f"[module]({CODE_URL}/{module(page).replace('.', '/')}.py)"]
+    if there := launch(page, SETTINGS): links.append(there)
     small = ", ".join(f"`{k}={v}`" for k, v in SMALL.get(page, {}).items())
     here = (f"Executed for this page in small: {small}. `gru-study sweep` runs it as you like." if small
         else "In JupyterLab (`make lab`) each of these lines is an app. Here are pictures of them." if page == "start"
@@ -347,12 +389,14 @@ def static_files(folder: Path) -> None:
     write_scripts(folder/"play")
 
 
-def build(work: Path, patterns: list[str]) -> int:
+def build(work: Path, patterns: list[str], stores: bool = False) -> int:
     "Execute the pages that match a pattern, process all, let Sphinx build the site in `work`/html; its exit code"
     from sphinx.cmd.build import build_main
     chosen = [p for p in PAGES if p not in AS_WRITTEN and any(fnmatch(p, pattern) for pattern in patterns)]
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         list(pool.map(partial(execute, work=work), sorted(chosen, key=lambda p: p not in SMALL)))
+    for page in STORED if stores else ():
+        if page in chosen: store(page, work)
     shutil.rmtree(work/"source", ignore_errors=True)
     names = symbols()
     for page in PAGES:
@@ -370,6 +414,7 @@ if __name__ == "__main__":
         help="where everything is written, the site to html/ in it")
     parser.add_argument("--execute", nargs="*", default=["*"], metavar="PAGE",
         help="only these pages are executed, such as 'experiments/summary*'; default: all that have something to show")
+    parser.add_argument("--store", action="store_true", help="put the outputs of reports and some notebooks into nbs/")
     given = parser.parse_args()
     os.chdir(ROOT)
-    sys.exit(build(given.work.resolve(), given.execute))
+    sys.exit(build(given.work.resolve(), given.execute, given.store))

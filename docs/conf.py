@@ -12,7 +12,8 @@ settings = ini["DEFAULT"]
 
 project, author, release = settings["title"], settings["author"], settings["version"]
 copyright = settings["copyright"]
-extensions = ["myst_nb", "sphinx.ext.linkcode", "sphinx.ext.mathjax"]
+sys.path.insert(0, str(ROOT / "docs"))
+extensions = ["myst_nb", "sphinx.ext.linkcode", "sphinx.ext.mathjax", "linking"]
 root_doc = "index"
 
 nb_execution_mode = "off" # build.py executes
@@ -55,7 +56,6 @@ html_theme_options = {
 @cache
 def lines(path: Path) -> dict[str, int]:
     "Where each name of a module is defined"
-    sys.path.insert(0, str(ROOT / "docs"))
     from build import defined
     tops = [n for n in ast.parse(path.read_text()).body if defined(n)]
     inside = {f"{n.name}.{m.name}": m.lineno

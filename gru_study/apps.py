@@ -31,7 +31,11 @@ class Source(Widget):
 
 @cache
 def plotly_source() -> Source: # displayed nowhere
-    "plotly.js"
+    """plotly.js
+
+    Returns:
+        displayed nowhere
+    """
     return Source(text=get_plotlyjs())
 
 # %% ../nbs/66_apps.ipynb #2b3fc90a
@@ -59,7 +63,12 @@ def show(
     figure: go.Figure | None, # None: nothing
     zoom: str = "" # of what: as long as this stays the same a reader's zoom stays
 ) -> None:
-    "Draw a figure in the place of what was there"
+    """Draw a figure in the place of what was there
+
+    Args:
+        figure: None: nothing
+        zoom: of what: as long as this stays the same a reader's zoom stays
+    """
     with plot.drawn.hold_sync():
         plot.drawn.figure = figure.update_layout(uirevision=zoom).to_json() if figure else ""
         plot.drawn.words = in_words(json.loads(plot.drawn.figure)) if figure else ""
@@ -73,6 +82,11 @@ class Number(Text):
         low: int | float,
         high: int | float
     ):
+        """
+
+        Args:
+            value: its type decides what may be typed
+        """
         self.kind, self.low, self.high = type(value), low, high
         super().__init__(
             str(value), description=name, continuous_update=False,
@@ -90,7 +104,11 @@ class Number(Text):
 def values(
     controls: dict[str, Widget]
 ) -> dict: # by the same names
-    "What controls say; raises `BadInput` as `Number` does"
+    """What controls say; raises `BadInput` as `Number` does
+
+    Returns:
+        by the same names
+    """
     return {k: c.read() if isinstance(c, Number) else c.value for k, c in controls.items()}
 
 # %% ../nbs/66_apps.ipynb #4ddef196
@@ -98,7 +116,14 @@ def offer(
     control: Dropdown,
     names: Iterable[str] # of things, perhaps some the same
 ) -> int: # the number of the one that is chosen
-    "Let a control offer things by their names; where they are others than before, the first is chosen"
+    """Let a control offer things by their names; where they are others than before, the first is chosen
+
+    Args:
+        names: of things, perhaps some the same
+
+    Returns:
+        the number of the one that is chosen
+    """
     options = tuple((name, i) for i, name in enumerate(names))
     if options != control.options: control.options, control.index = options, 0
     return control.value
@@ -110,6 +135,11 @@ class App(VBox):
         controls: dict[str, Widget], # by the name of an argument of `update`
         *outputs: Widget
     ):
+        """
+
+        Args:
+            controls: by the name of an argument of `update`
+        """
         self.controls, self.status, self.quiet = controls, HTML(), False
         super().__init__([row(*controls.values()), self.status, *outputs])
         for c in controls.values(): c.observe(self.changed, "value")

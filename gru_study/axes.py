@@ -18,7 +18,11 @@ import numpy as np
 def values(
     x: Any # of a trace: a list, an array, or plotly's base64
 ) -> np.ndarray:
-    "The values as an array, numbers where they are numbers"
+    """The values as an array, numbers where they are numbers
+
+    Args:
+        x: of a trace: a list, an array, or plotly's base64
+    """
     if isinstance(x, dict):
         flat = np.frombuffer(b64decode(x["bdata"]), x["dtype"])
         return flat.reshape([int(n) for n in str(x.get("shape", len(flat))).split(",")])
@@ -30,14 +34,25 @@ def values(
 def plain(
     text: Any # of a figure: a string, or an object with a `text`
 ) -> str:
-    "A text of a figure without its markup"
+    """A text of a figure without its markup
+
+    Args:
+        text: of a figure: a string, or an object with a `text`
+    """
     text = (text or {}).get("text") if isinstance(text, dict | None) else text
     return " ".join(html.unescape(re.sub("<[^<>]*>", " ", str(text or ""))).split())
 
 # %% ../nbs/44_axes.ipynb #9cbce25a
 @dataclass(frozen=True)
 class Axis:
-    "A direction of a panel"
+    """A direction of a panel
+
+    Attributes:
+        kind: linear, log or category
+        names: of a category axis
+        low: in numbers as `number` gives them; larger than `high` where the axis is reversed
+        start: pixels
+    """
     kind: str # linear, log or category
     names: list[str] # of a category axis
     low: float # in numbers as `number` gives them; larger than `high` where the axis is reversed
@@ -65,14 +80,26 @@ def axis_layout(
     figure: dict, # plotly's JSON
     name: str # x, y2, ...
 ) -> dict:
-    "What the layout says of an axis"
+    """What the layout says of an axis
+
+    Args:
+        figure: plotly's JSON
+        name: x, y2, ...
+    """
     return figure["layout"].get(f"{name[0]}axis{name[1:]}") or {}
 
 # %% ../nbs/44_axes.ipynb #a57b0250
 def axes(
     t: dict # a trace
 ) -> tuple[str, str]: # names of its x and its y axis
-    "Where a trace is drawn"
+    """Where a trace is drawn
+
+    Args:
+        t: a trace
+
+    Returns:
+        names of its x and its y axis
+    """
     return t.get("xaxis", "x"), t.get("yaxis", "y")
 
 # %% ../nbs/44_axes.ipynb #59cfb56e
@@ -80,7 +107,12 @@ def on_axis(
     figure: dict, # plotly's JSON
     name: str # x, y2, ...
 ) -> list[np.ndarray]:
-    "The values of all traces on an axis"
+    """The values of all traces on an axis
+
+    Args:
+        figure: plotly's JSON
+        name: x, y2, ...
+    """
     found, letter = [], name[0]
     for t in figure["data"]:
         if name not in axes(t) or t.get("visible", True) is not True: continue
@@ -98,7 +130,13 @@ def axis_of(
     start: float = 0, # pixels
     end: float = 1
 ) -> Axis:
-    "An axis of a figure as plotly would draw it"
+    """An axis of a figure as plotly would draw it
+
+    Args:
+        figure: plotly's JSON
+        name: x, y2, ...
+        start: pixels
+    """
     layout = axis_layout(figure, name)
     found = on_axis(figure, name)
     words = any(v.dtype == object for v in found)
@@ -122,7 +160,15 @@ def reach(
     figure: dict,
     name: str
 ) -> tuple[float, float]: # numbers of the axis
-    "From the lowest to the highest value, with a margin"
+    """From the lowest to the highest value, with a margin
+
+    Args:
+        axis: with its kind and names
+        found: values of its traces
+
+    Returns:
+        numbers of the axis
+    """
     if axis.kind == "category": return -0.5, max(1, len(axis.names)) - 0.5
     numbers = np.concatenate([np.zeros(0), *(axis.number(v) for v in found)])
     numbers = numbers[np.isfinite(numbers)]
@@ -142,7 +188,11 @@ def tick_label(
     number: float, # on the axis
     axis: Axis
 ) -> str:
-    "A value as a label"
+    """A value as a label
+
+    Args:
+        number: on the axis
+    """
     value = 10**number if axis.kind == "log" else number
     if "%" in str(axis.layout.get("tickformat")): return f"{value:.0%}"
     return f"{value:.10g}" if 1e-3 <= abs(value) < 1e6 else f"{value:.3g}"
@@ -154,7 +204,12 @@ def round_numbers(
     n: int, # about as many
     log: bool = False # powers of ten
 ) -> list[float]:
-    "1, 2 or 5 times powers of ten between two numbers"
+    """1, 2 or 5 times powers of ten between two numbers
+
+    Args:
+        n: about as many
+        log: powers of ten
+    """
     if log and high - low >= 2:
         every = max(1, round((high - low)/n))
         return [float(v) for v in range(math.ceil(low), math.floor(high) + 1) if v % every == 0]
@@ -171,7 +226,14 @@ def ticks(
     axis: Axis,
     room: float = 70 # pixels for each
 ) -> list[tuple[float, str]]: # place in pixels, label
-    "Where an axis is labelled, and how"
+    """Where an axis is labelled, and how
+
+    Args:
+        room: pixels for each
+
+    Returns:
+        place in pixels, label
+    """
     low, high, n = *sorted((axis.low, axis.high)), max(2, int(abs(axis.end - axis.start)/room))
     if (own := axis.layout.get("tickvals")) is not None:
         labels = axis.layout.get("ticktext") or values(own)
@@ -187,14 +249,22 @@ def ticks(
 def panels(
     figure: dict
 ) -> list[tuple[str, str]]: # names of an x and a y axis
-    "The pairs of axes that hold something, in order"
+    """The pairs of axes that hold something, in order
+
+    Returns:
+        names of an x and a y axis
+    """
     return [*dict.fromkeys(axes(t) for t in figure["data"] if {"x", "y", "z"} & t.keys())]
 
 # %% ../nbs/44_axes.ipynb #060fd42b
 def page_notes(
     figure: dict
 ) -> list[dict]: # annotations of the layout
-    "Those that stand on the page, as titles of panels do"
+    """Those that stand on the page, as titles of panels do
+
+    Returns:
+        annotations of the layout
+    """
     notes = figure["layout"].get("annotations", ())
     return [a for a in notes if a.get("yref", "paper") == "paper" and {"x", "y"} <= a.keys()]
 
@@ -206,7 +276,14 @@ def shades(
     figure: dict,
     t: dict # a trace with z
 ) -> tuple[float, float, Any, str]: # lowest, highest, scale, title of its bar
-    "The colours of a heatmap: its own, or those of an axis that several share"
+    """The colours of a heatmap: its own, or those of an axis that several share
+
+    Args:
+        t: a trace with z
+
+    Returns:
+        lowest, highest, scale, title of its bar
+    """
     shared = figure["layout"].get(t.get("coloraxis"), {})
     z, own = values(t["z"]).astype(float), shared or t
     low, high = (own.get(a, own.get(b)) for a, b in (("cmin", "zmin"), ("cmax", "zmax")))

@@ -21,6 +21,11 @@ class BadInput(ValueError):
     def __init__(self,
         sentence: str # cut where it is no sentence any more, since something in it was huge
     ):
+        """
+
+        Args:
+            sentence: cut where it is no sentence any more, since something in it was huge
+        """
         super().__init__(sentence if len(sentence) <= 2000 else f"{sentence[:1000]} ... {sentence[-500:]}")
 
     @classmethod
@@ -29,7 +34,13 @@ class BadInput(ValueError):
         value, # what was found there
         allowed: str # what is allowed, in words
     ) -> "BadInput":
-        "The sentence all refusals share"
+        """The sentence all refusals share
+
+        Args:
+            field: the field or file that is wrong
+            value: what was found there
+            allowed: what is allowed, in words
+        """
         return cls(f"{field}: found {brief(value)}, allowed: {allowed}")
 
     @classmethod
@@ -37,13 +48,25 @@ class BadInput(ValueError):
         what: str, # is not installed, and what for
         extra: str # of gru-study, which brings it
     ) -> "BadInput":
-        "The sentence for a package that is not there"
+        """The sentence for a package that is not there
+
+        Args:
+            what: is not installed, and what for
+            extra: of gru-study, which brings it
+        """
         return cls(f'{what}; install gru-study with its extra "{extra}", in its repository by "make setup"')
 
 def brief(
     value # of any kind and size
 ) -> str: # at most some 200 characters
-    "A value as a sentence can hold it"
+    """A value as a sentence can hold it
+
+    Args:
+        value: of any kind and size
+
+    Returns:
+        at most some 200 characters
+    """
     try: text = repr(value)
     except RecursionError: return f"a {type(value).__name__} that is nested too deeply"
     return text if len(text) <= 200 else f"{text[:150]}... ({len(text):,} characters)"
@@ -66,7 +89,12 @@ def absolute(
     path: str | Path, # as a person gave it, with ~ perhaps
     field: str # how to name it in a refusal
 ) -> Path:
-    "A path without detours; raises `BadInput` for a home of nobody, links that run in a circle, or what is not UTF-8"
+    """A path without detours; raises `BadInput` for a home of nobody, links that run in a circle, or what is not UTF-8
+
+    Args:
+        path: as a person gave it, with ~ perhaps
+        field: how to name it in a refusal
+    """
     try: found = Path(path).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as e:
         raise BadInput.found(field, str(path), f"a path that leads somewhere ({e})") from None
@@ -76,7 +104,11 @@ def absolute(
 
 # %% ../nbs/00_base.ipynb #f04dc800
 def study_home() -> Path: # absolute path under which exp/ and log/ lie
-    "The root of all runs: `$GRU_STUDY_HOME`, else the nearest parent with settings.ini, else the current folder"
+    """The root of all runs: `$GRU_STUDY_HOME`, else the nearest parent with settings.ini, else the current folder
+
+    Returns:
+        absolute path under which exp/ and log/ lie
+    """
     if home := os.environ.get("GRU_STUDY_HOME"): return absolute(home, "GRU_STUDY_HOME")
     here = absolute(Path.cwd(), "current folder")
     return next((p for p in (here, *here.parents) if (p/"settings.ini").is_file()), here)
@@ -85,7 +117,14 @@ def study_home() -> Path: # absolute path under which exp/ and log/ lie
 def find_path(
     path: str # as a person typed it
 ) -> Path | None: # the absolute path; None where there is nothing
-    "Look for `path` from the current folder, then from the study's home; raises `BadInput` where it is not UTF-8"
+    """Look for `path` from the current folder, then from the study's home; raises `BadInput` where it is not UTF-8
+
+    Args:
+        path: as a person typed it
+
+    Returns:
+        the absolute path; None where there is nothing
+    """
     try:
         places = (d/Path(path).expanduser() for d in (Path.cwd(), study_home()))
         found = next((p.resolve() for p in places if p.exists()), None)
@@ -97,7 +136,14 @@ def find_path(
 def no_cache(
     path: Path # where it should have been
 ) -> tempfile.TemporaryDirectory: # gone with this process
-    "A folder in its place, once a process"
+    """A folder in its place, once a process
+
+    Args:
+        path: where it should have been
+
+    Returns:
+        gone with this process
+    """
     print(f"{path}: this folder cannot be written, so nothing is kept for the next time; "
         "XDG_CACHE_HOME may name another", file=sys.stderr)
     return tempfile.TemporaryDirectory(prefix="gru-study-")
@@ -127,14 +173,25 @@ def now_compiling() -> bool:
 def asset(
     name: str # file name
 ) -> Path:
-    "A file shipped in gru_study/assets"
+    """A file shipped in gru_study/assets
+
+    Args:
+        name: file name
+    """
     return Path(str(files("gru_study")/"assets"/name))
 
 # %% ../nbs/00_base.ipynb #9ddaf52e
 def project_file(
     name: str # its path in the project, such as nbs/experiments/music_lm.ipynb
 ) -> Path: # absolute; whether it is there is for the caller to see
-    "A notebook or a recorded result of the study: the checkout's own, else the package's copy"
+    """A notebook or a recorded result of the study: the checkout's own, else the package's copy
+
+    Args:
+        name: its path in the project, such as nbs/experiments/music_lm.ipynb
+
+    Returns:
+        absolute; whether it is there is for the caller to see
+    """
     copies = asset("project")
     return (copies if copies.is_dir() else asset("../..").resolve())/name
 
@@ -148,7 +205,14 @@ SPLITS = ("train", "valid", "test") # to learn from, to choose by, to report
 def cells_in(
     module: str # of the package
 ) -> list[str]: # in their order
-    "The names of the step functions that stand under @cell in a module, which is not imported"
+    """The names of the step functions that stand under @cell in a module, which is not imported
+
+    Args:
+        module: of the package
+
+    Returns:
+        in their order
+    """
     source = asset(f"../{module}.py").read_text("utf-8")
     return re.findall(r"^@cell\(.+?\)\ndef (\w+)", source, re.M | re.S)
 
@@ -162,7 +226,15 @@ def cores() -> int:
 
 # %% ../nbs/00_base.ipynb #9be64e30
 class Optimizer(NamedTuple):
-    "A row of the table"
+    """A row of the table
+
+    Attributes:
+        torch: where its class for torch stands, as "module:name"
+        slots: torch's names for the rows of its state
+        settings: beside learning rate, momentum and weight decay
+        momentum: can one be set?
+        counted: does torch's state hold the number of updates?
+    """
     torch: str # where its class for torch stands, as "module:name"
     slots: tuple[str, ...] # torch's names for the rows of its state
     settings: dict[str, Any] # beside learning rate, momentum and weight decay
@@ -170,6 +242,11 @@ class Optimizer(NamedTuple):
     counted: bool = True # does torch's state hold the number of updates?
 
     def make(self, weights, lr: float, mtm: float, wd: float): # torch's optimizer of these parameters
+        """
+
+        Args:
+            wd: torch's optimizer of these parameters
+        """
         more = {"momentum": mtm} if self.momentum else {}
         return resolve_name(self.torch)(weights, lr, weight_decay=wd, **self.settings, **more)
 

@@ -21,7 +21,13 @@ from .tokens import detokenize
 
 # %% ../nbs/29_beam.ipynb #21199c7f
 class Hypothesis(NamedTuple):
-    "A translation found"
+    """A translation found
+
+    Attributes:
+        words: in the target vocabulary, without <bos> and <eos>
+        score: log-probability, its end included, over length to the power of alpha
+        attention: (words, source): where the decoder looked for each
+    """
     words: list[int] # in the target vocabulary, without <bos> and <eos>
     score: float # log-probability, its end included, over length to the power of alpha
     attention: np.ndarray | None # (words, source): where the decoder looked for each
@@ -35,7 +41,17 @@ def extend(
     alpha: float,
     pad: int
 ) -> tuple[Tensor, Tensor]: # which beginning, which next word, each (batch, beam), best first
-    "The best continuations by normalised log-probability; a complete one goes on with padding alone, at no cost"
+    """The best continuations by normalised log-probability; a complete one goes on with padding alone, at no cost
+
+    Args:
+        sums: log-probability of each beginning (batch, beam)
+        log_p: of each next word (batch, beam, words)
+        steps: words of each beginning (batch, beam)
+        done: is it complete? (batch, beam)
+
+    Returns:
+        which beginning, which next word, each (batch, beam), best first
+    """
     log_p = log_p.masked_fill(done[..., None], -torch.inf)
     log_p[..., pad] = torch.where(done, 0., -torch.inf)
     lengths = steps + ~done
@@ -56,7 +72,19 @@ def beam_search(
     eos: int = 3,
     pad: int = 1
 ) -> list[list[Hypothesis]]: # for each sentence `beam` translations, the best first
-    "The most probable translations that a beam finds"
+    """The most probable translations that a beam finds
+
+    Args:
+        source: words (batch, source)
+        lengths: (batch,)
+        beam: its width; 1: greedy
+        alpha: of the normalisation by length; 0: none
+        most: words of a translation; default: twice those of its source and 10
+        each: told the beam at every step
+
+    Returns:
+        for each sentence `beam` translations, the best first
+    """
     batch, limit = len(source), torch.full_like(lengths, most) if most else 2*lengths + 10
     memory, state = model.encode(source, lengths)
     memory, state = memory.repeat(beam), state.repeat_interleave(beam, 2)
@@ -89,7 +117,15 @@ def hypotheses(
     lengths: Tensor, # of the sources
     eos: int
 ) -> list[list[Hypothesis]]:
-    "What a beam holds, by falling score, cut at the end of each sentence"
+    """What a beam holds, by falling score, cut at the end of each sentence
+
+    Args:
+        words: (batch, beam, steps)
+        steps: words of each (batch, beam)
+        scores: (batch, beam)
+        looked: attention at each step (batch, beam, source); empty without attention
+        lengths: of the sources
+    """
     seen, found = torch.stack(looked, 2).cpu().numpy() if looked else None, []
     for i, order in enumerate(scores.sort(dim=1, descending=True, stable=True).indices.tolist()):
         said = {k: [w for w in words[i, k, :steps[i, k]].tolist() if w != eos] for k in order}
@@ -100,7 +136,16 @@ def hypotheses(
 # %% ../nbs/29_beam.ipynb #c0be82b3
 @dataclass(frozen=True)
 class Translation:
-    "A sentence translated"
+    """A sentence translated
+
+    Attributes:
+        source: its tokens
+        tokens: the translation's, unknown words replaced
+        text: the same as a sentence
+        score: mean log-probability of a word, nats
+        attention: (tokens, source); None without attention, and for a line translated in pieces
+        unknown: tokens of the source that the vocabulary lacks, each once
+    """
     source: list[str] # its tokens
     tokens: list[str] # the translation's, unknown words replaced
     text: str # the same as a sentence
@@ -115,7 +160,15 @@ def replace_unknown(
     itos: list[str], # target vocabulary
     unknown: int = 0
 ) -> list[str]: # tokens
-    "The words of a translation; unknown ones by the source word that was looked at most"
+    """The words of a translation; unknown ones by the source word that was looked at most
+
+    Args:
+        source: tokens
+        itos: target vocabulary
+
+    Returns:
+        tokens
+    """
     looked = [None]*len(hypothesis.words) if hypothesis.attention is None else hypothesis.attention.argmax(1)
     return [itos[w] if w != unknown or k is None else str(source[k]) for w, k in zip(hypothesis.words, looked)]
 
@@ -126,7 +179,14 @@ def pieces(
     tokens: list[str],
     longest: int = LONGEST # tokens of a piece
 ) -> list[list[str]]: # at least one
-    "Cut a long line after punctuation where there is some, else where a piece is full"
+    """Cut a long line after punctuation where there is some, else where a piece is full
+
+    Args:
+        longest: tokens of a piece
+
+    Returns:
+        at least one
+    """
     found = []
     while len(tokens) > longest:
         cut = next((i for i in range(longest, longest//2, -1) if tokens[i - 1] in ".!?;:,"), longest)
@@ -139,7 +199,12 @@ def together(
     parts: list[tuple[list[str], Hypothesis]], # the pieces of a sentence and their translations
     fields: tuple # torchtext's Fields of source and target
 ) -> Translation:
-    "One translation of the translations of pieces"
+    """One translation of the translations of pieces
+
+    Args:
+        parts: the pieces of a sentence and their translations
+        fields: torchtext's Fields of source and target
+    """
     known, target = fields[0].vocab.stoi, fields[1]
     source = [t for part, _ in parts for t in part]
     tokens = [t for part, h in parts for t in replace_unknown(h, part, target.vocab.itos)]
@@ -158,7 +223,19 @@ def translate(
     batch: int = 64, # sentences translated together
     watch: Callable[[float], object] = lambda share: None # told, at every step, at most what share is done
 ) -> list[list[Translation]]: # of each sentence `beam` translations, best first; an empty one stays empty
-    "Plain text to plain text"
+    """Plain text to plain text
+
+    Args:
+        fields: torchtext's Fields of source and target
+        sentences: plain text
+        beam: 1: greedy
+        alpha: of the normalisation by length
+        batch: sentences translated together
+        watch: told, at every step, at most what share is done
+
+    Returns:
+        of each sentence `beam` translations, best first; an empty one stays empty
+    """
     source, target = fields
     parts = [(i, p) for i, s in enumerate(sentences) for p in pieces(source.preprocess(s))]
     order = sorted((k for k, (_, p) in enumerate(parts) if p), key=lambda k: len(parts[k][1]))
@@ -182,7 +259,16 @@ def beam_steps(
     beam: int = 5,
     alpha: float = 1. # of the normalisation by length
 ) -> list[list[tuple[str, float]]]: # after each step the beginnings, best first: words, normalised log-probability
-    "What a beam holds while it translates"
+    """What a beam holds while it translates
+
+    Args:
+        fields: torchtext's Fields of source and target
+        sentence: plain text; its first `LONGEST` tokens are translated
+        alpha: of the normalisation by length
+
+    Returns:
+        after each step the beginnings, best first: words, normalised log-probability
+    """
     (source, target), steps = fields, list[list[tuple[str, float]]]()
     said = {target.vocab.stoi["<eos>"]: "(end)", target.vocab.stoi["<pad>"]: ""}
     def see(words, scores):

@@ -18,7 +18,6 @@ from .timings import (
     STUDIED, bench_cells, bench_growth, bench_jax, bench_layers, bench_own, bench_sampling, bench_speech,
     bench_threads, bench_translation, epoch_flops, gemm_peak)
 
-
 # %% ../nbs/77_bench.ipynb #9d9d801f
 def bench(
     data: MusicData,
@@ -27,7 +26,15 @@ def bench(
     growth: bool = True, # also how cost grows, which takes some minutes
     own: bool = True # also the cells of the gallery, which takes two
 ) -> dict: # tables as lists of rows, ratios as numbers, and where they were measured
-    "Every measurement; no row of JAX where it is not installed"
+    """Every measurement; no row of JAX where it is not installed
+
+    Args:
+        growth: also how cost grows, which takes some minutes
+        own: also the cells of the gallery, which takes two
+
+    Returns:
+        tables as lists of rows, ratios as numbers, and where they were measured
+    """
     cells, flops = bench_cells(data, repeats), [epoch_flops(c.name, match_hidden(c), data.train) for c in STUDIED]
     tables = {"cells": cells, "own": bench_own(data, repeats) if own else None, "layers": bench_layers(data, repeats),
         "jax": bench_jax(data, repeats) if find_spec("jax") else None, "sound": bench_speech(repeats),
@@ -45,7 +52,11 @@ def short(
     x: float,
     digits: int = 2 # that count
 ) -> str:
-    "A measured number as a text says it"
+    """A measured number as a text says it
+
+    Args:
+        digits: that count
+    """
     return f"{float(f'{x:.{digits}g}'):,g}"
 
 def span(
@@ -58,7 +69,15 @@ def lines(
     *rows: list[str], # the first one is the head
     texts: int = 2 # columns of text, the first ones; the others are of numbers
 ) -> str: # Markdown
-    "A table"
+    """A table
+
+    Args:
+        rows: the first one is the head
+        texts: columns of text, the first ones; the others are of numbers
+
+    Returns:
+        Markdown
+    """
     head, *others = rows
     marks = ["---"]*texts + ["---:"]*(len(head) - texts)
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, marks, *others))
@@ -67,7 +86,14 @@ def lines(
 def speed_tables(
     recorded: dict # as `bench` gives it
 ) -> tuple[str, str]: # Markdown
-    "The cells of the paper beside torch.nn and JAX; those of the gallery beside torch's loop"
+    """The cells of the paper beside torch.nn and JAX; those of the gallery beside torch's loop
+
+    Args:
+        recorded: as `bench` gives it
+
+    Returns:
+        Markdown
+    """
     against = lambda theirs, ours: [short(theirs, 3), short(ours, 3), short(theirs/ours)]
     epochs = lambda row: against(row["torch, ms an epoch"], row["fused, ms an epoch"])
     cells, (ours, *others) = {row["cell"]: row for row in recorded["cells"]}, recorded["jax"]
@@ -86,13 +112,24 @@ def each(
     column: str,
     **only # of rows with these values
 ) -> list:
-    "A column of a table"
+    """A column of a table
+
+    Args:
+        only: of rows with these values
+    """
     return [r[column] for r in rows if only.items() <= r.items()]
 
 def other_speeds(
     recorded: dict # as `bench` gives it
 ) -> list[str]: # Markdown, a paragraph each
-    "Composing and translating"
+    """Composing and translating
+
+    Args:
+        recorded: as `bench` gives it
+
+    Returns:
+        Markdown, a paragraph each
+    """
     frames = lambda n: span(each(recorded["sampling"], "ours, frames a second", pieces=n))
     t, copied = recorded["translation"], "copied design"
     words, times = t["target words a second"], t["ours against"]
@@ -110,7 +147,14 @@ def other_speeds(
 def sound_speed(
     rows: list[dict] # of `bench_speech`
 ) -> str: # Markdown
-    "Raw sound beside torch.nn"
+    """Raw sound beside torch.nn
+
+    Args:
+        rows: of `bench_speech`
+
+    Returns:
+        Markdown
+    """
     faster = lambda bs: span(each(rows, "times faster", **{"sequences a batch": bs}))
     label = {"tanh": "tanh", "gru": "GRU", "lstm": "LSTM"}
     row = lambda r: [f"{label[r['cell']]}, {r['units']} units", str(r["sequences a batch"]),
@@ -125,7 +169,14 @@ def sound_speed(
 def readme_speed(
     recorded: dict # as `bench` gives it
 ) -> str: # Markdown
-    "The README's section on speed; raises `BadInput` where a part was not measured"
+    """The README's section on speed; raises `BadInput` where a part was not measured
+
+    Args:
+        recorded: as `bench` gives it
+
+    Returns:
+        Markdown
+    """
     if missing := [part for part in ("own", "jax") if not recorded[part]]:
         raise BadInput.found("bench", f"a record without {' and '.join(missing)}", "one with all of it")
     (cells, gallery), data = speed_tables(recorded), recorded["data"].split(":")[0]

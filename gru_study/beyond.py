@@ -33,7 +33,11 @@ def joined(
     return Study(**tables, provenance=made, damaged=tuple(said for s in studies for said in s.damaged))
 
 def recorded_studies() -> dict[str, Study]: # folder in results/ -> study
-    "The paper's study, and its extensions as far as they are recorded; raises `BadInput` where one cannot be read"
+    """The paper's study, and its extensions as far as they are recorded; raises `BadInput` where one cannot be read
+
+    Returns:
+        folder in results/ -> study
+    """
     there = [name for name in EXTENSIONS if any(p.is_dir() for p in recorded_places(name))]
     return {name: read_study(recorded=name) for name in (RECORDED, *there)}
 
@@ -41,7 +45,14 @@ def recorded_studies() -> dict[str, Study]: # folder in results/ -> study
 def changed(
     name: str # of a setting: head, optim
 ) -> Callable[[pd.DataFrame], list[tuple[str, str]]]: # as `differences` takes it
-    "Pairs of models that differ in one setting: where it is the default, then where it is not"
+    """Pairs of models that differ in one setting: where it is the default, then where it is not
+
+    Args:
+        name: of a setting: head, optim
+
+    Returns:
+        as `differences` takes it
+    """
     def rest(r): return r.cell, r.units, r.sizes, [w for w in r.settings.split() if not w.startswith(f"{name}=")]
     def pairs(runs):
         models = {m: part.iloc[0] for m, part in runs.groupby("model", sort=False)}
@@ -55,7 +66,15 @@ def change_finding(
     name: str, # of a setting
     what: str # its name for a reader
 ) -> list[str]: # Markdown; nothing where nobody changed it
-    "What a setting is worth on each data set, for every cell"
+    """What a setting is worth on each data set, for every cell
+
+    Args:
+        name: of a setting
+        what: its name for a reader
+
+    Returns:
+        Markdown; nothing where nobody changed it
+    """
     told = []
     for data in sorted(set(reported(study).data)):
         found = differences(study, data, changed(name))
@@ -70,7 +89,14 @@ def change_finding(
 def beside_gru(
     runs: pd.DataFrame # of `chosen`, of one data set
 ) -> list[tuple[str, str]]: # labels: GRU, the other
-    "Fair pairs of GRU with cells that the paper does not know"
+    """Fair pairs of GRU with cells that the paper does not know
+
+    Args:
+        runs: of `chosen`, of one data set
+
+    Returns:
+        labels: GRU, the other
+    """
     cell = dict(zip(runs.model, runs.cell))
     pairs = [(a, b) if cell[a] == "gru" else (b, a) for a, b in fair_pairs(runs)]
     return [(a, b) for a, b in pairs if cell[a] == "gru" and cell[b] not in OF_THE_PAPER]
@@ -78,7 +104,11 @@ def beside_gru(
 def cell_finding(
     study: Study
 ) -> list[str]: # Markdown; nothing where there are no other cells
-    "Does any cell since 2014 beat GRU? On each data set"
+    """Does any cell since 2014 beat GRU? On each data set
+
+    Returns:
+        Markdown; nothing where there are no other cells
+    """
     told = []
     for data in sorted(set(reported(study).data)):
         found = differences(study, data, beside_gru)
@@ -95,7 +125,11 @@ def cell_finding(
 def epoch_costs(
     study: Study
 ) -> pd.DataFrame: # model -> multiple of GRU's for each data set; the cheapest first
-    "Seconds an epoch of each model, beside those of GRU of the paper's size"
+    """Seconds an epoch of each model, beside those of GRU of the paper's size
+
+    Returns:
+        model -> multiple of GRU's for each data set; the cheapest first
+    """
     runs = chosen(reported(study))
     runs = runs.assign(cost=runs.seconds/runs.epochs)
     gru = runs[runs.model == "gru-46"].groupby("data").cost.mean()
@@ -106,7 +140,11 @@ def epoch_costs(
 def best_head(
     study: Study
 ) -> list[str]: # Markdown
-    "The best mean of a head that knows chords on each data set, and what its inventors report"
+    """The best mean of a head that knows chords on each data set, and what its inventors report
+
+    Returns:
+        Markdown
+    """
     runs = reported(study)
     chords, told = runs[runs.settings.str.contains("head=nade")], []
     for data, part in chords.groupby("data"):
@@ -119,14 +157,25 @@ def best_head(
 def beyond_findings(
     study: Study # of `joined`
 ) -> list[str]: # Markdown, a point each
-    "What an optimizer, a head, a cell are worth"
+    """What an optimizer, a head, a cell are worth
+
+    Args:
+        study: of `joined`
+
+    Returns:
+        Markdown, a point each
+    """
     return [
         *change_finding(study, "optim", "The author's RMSProp (`rmsprop_graves`)"),
         *change_finding(study, "head", "A head that knows chords (`head=nade`)"),
         *best_head(study), *cell_finding(study)]
 
 def readme_beyond() -> str: # Markdown; empty where nothing beyond the paper is recorded
-    "The README's section on what the paper did not try"
+    """The README's section on what the paper did not try
+
+    Returns:
+        Markdown; empty where nothing beyond the paper is recorded
+    """
     points = beyond_findings(joined([*recorded_studies().values()]))
     lines = "\n".join(f"- {point}" for point in points)
     return f"## Beyond the paper\n\n{lines}" if points else ""

@@ -20,7 +20,11 @@ TOKENIZERS = {"zh": ("zh",), "th": ("char",), "ja": ("ja-mecab", "MeCab", "ipadi
 def bleu_tokenizer(
     language: str
 ) -> str: # as sacrebleu names it
-    "What sacrebleu splits a language with"
+    """What sacrebleu splits a language with
+
+    Returns:
+        as sacrebleu names it
+    """
     name, *modules = TOKENIZERS.get(language, ("13a",))
     return name if all(map(find_spec, modules)) else "char"
 
@@ -28,7 +32,14 @@ def bleu_tokenizer(
 def bleu_metrics(
     language: str = "en" # of the translations
 ) -> dict: # name -> sacrebleu's metric
-    "The scores that stand in every translation table; raises `BadInput` where sacrebleu is not installed"
+    """The scores that stand in every translation table; raises `BadInput` where sacrebleu is not installed
+
+    Args:
+        language: of the translations
+
+    Returns:
+        name -> sacrebleu's metric
+    """
     try: import sacrebleu.metrics
     except ImportError: raise BadInput.lacks("translation needs sacrebleu", "text") from None
     split = bleu_tokenizer(language)
@@ -40,7 +51,14 @@ def corpus_score(
     said: list[str],
     references: list[str]
 ) -> float: # 0 to 100
-    "A score of a text; where no reference has four words, BLEU is of the shorter runs, and its signature says eff:yes"
+    """A score of a text; where no reference has four words, BLEU is of the shorter runs, and its signature says eff:yes
+
+    Args:
+        metric: of `bleu_metrics`
+
+    Returns:
+        0 to 100
+    """
     if hasattr(metric, "effective_order"):
         metric.effective_order = all(len(metric.tokenizer(r).split()) < metric.max_ngram_order for r in references)
     return metric.corpus_score(said, [references]).score
@@ -51,7 +69,16 @@ def bleu_scores(
     references: list[str], # sentences as they were written
     language: str # of both
 ) -> dict: # each score, 0 to 100; "signatures": how each was computed; "notes": sentences
-    "Corpus BLEU (Papineni et al. 2002) and chrF (Popovic 2015), by sacrebleu (Post 2018)"
+    """Corpus BLEU (Papineni et al. 2002) and chrF (Popovic 2015), by sacrebleu (Post 2018)
+
+    Args:
+        hypotheses: tokens
+        references: sentences as they were written
+        language: of both
+
+    Returns:
+        each score, 0 to 100; "signatures": how each was computed; "notes": sentences
+    """
     text = [detokenize(h, language) for h in hypotheses], references
     tokens = [" ".join(h) for h in hypotheses], [" ".join(tokenizer(language)(r)) for r in references]
     metrics = bleu_metrics(language)

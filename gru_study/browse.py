@@ -31,7 +31,11 @@ from .synthesis import to_wav
 def music(
     data: str # as `load_music` takes it
 ) -> MusicData:
-    "A data set, read once"
+    """A data set, read once
+
+    Args:
+        data: as `load_music` takes it
+    """
     return load_music(data)
 
 # %% ../nbs/68_browse.ipynb #5cf8205c
@@ -40,7 +44,14 @@ def list_pieces(
     data: str, # a data set
     split: str = "test"
 ) -> np.ndarray: # the piece that is chosen, frames x 88
-    "Let a control offer the pieces of a split"
+    """Let a control offer the pieces of a split
+
+    Args:
+        data: a data set
+
+    Returns:
+        the piece that is chosen, frames x 88
+    """
     return music(data)[split][offer(control, music(data).names[split])]
 
 # %% ../nbs/68_browse.ipynb #b6659271
@@ -51,7 +62,14 @@ def give_sound(
     step: float, # quarter notes a frame
     tempo: float # quarter notes a minute
 ) -> None:
-    "Let a piano roll be heard, and kept as WAV, as MIDI and as a data set"
+    """Let a piano roll be heard, and kept as WAV, as MIDI and as a data set
+
+    Args:
+        roll: frames x 88
+        name: of the files, without ending
+        step: quarter notes a frame
+        tempo: quarter notes a minute
+    """
     with plot.drawn.hold_sync():
         plot.drawn.clock, plot.drawn.music = [1 - step/2, tempo/60], zlib.crc32(np.packbits(roll > 0).tobytes())
         plot.drawn.files = {
@@ -65,7 +83,15 @@ def score(
     step: float, # quarter notes a frame
     frames: int
 ) -> go.Figure: # the same
-    "Mark every fourth beat, in all panels"
+    """Mark every fourth beat, in all panels
+
+    Args:
+        figure: of `piano_roll`
+        step: quarter notes a frame
+
+    Returns:
+        the same
+    """
     style = dict(type="line", y0=0, y1=1, xref="x", yref="paper", line=dict(color=INK, width=0.6), opacity=0.4)
     lines = [dict(x0=b, x1=b, **style) for b in np.arange(1 - step/2, 1 + step*frames, 4)]
     return figure.update_layout(shapes=lines[:500], coloraxis_showscale=len(figure.data) > 1)
@@ -78,7 +104,14 @@ TOLD = {
 def statistics_table(
     rolls: dict[str, list[np.ndarray]] # label -> pieces
 ) -> str: # HTML
-    "What pieces are like, in numbers, a row a label"
+    """What pieces are like, in numbers, a row a label
+
+    Args:
+        rolls: label -> pieces
+
+    Returns:
+        HTML
+    """
     found = {label: roll_statistics(r) | dict(frames=sum(map(len, r)), pieces=len(r)) for label, r in rolls.items()}
     keys = lambda f: " to ".join(note_name(f[k]) for k in ("lowest", "highest") if f[k])
     told = lambda f: {name: form.format(**f) for name, form in TOLD.items()} | {"range": keys(f)}
@@ -91,6 +124,11 @@ class Browse(App):
     def __init__(self,
         data: str = "chorales" # what is shown first
     ):
+        """
+
+        Args:
+            data: what is shown first
+        """
         self.plot, self.facts = Plot(), facts()
         super().__init__(dict(
             data=Combobox(

@@ -17,6 +17,13 @@ from typing import NamedTuple
 
 # %% ../nbs/19_captions.ipynb #30e0f8fb
 class Noun(NamedTuple):
+    """
+
+    Attributes:
+        gender: m, f, n, or w for a weak masculine
+        plural: German
+        kind: a key of `NOUNS`, or "place"
+    """
     german: str
     gender: str # m, f, n, or w for a weak masculine
     plural: str # German
@@ -28,7 +35,11 @@ class Noun(NamedTuple):
 def entries(
     text: str # words of an entry separated by spaces, entries by commas
 ) -> list[list[str]]:
-    "A table written in one line"
+    """A table written in one line
+
+    Args:
+        text: words of an entry separated by spaces, entries by commas
+    """
     return [entry.split() for entry in text.split(", ")]
 
 # %% ../nbs/19_captions.ipynb #47a6e9fe
@@ -58,7 +69,14 @@ NOUNS = {kind: [Noun._make([*entry, kind]) for entry in entries(text)] for kind,
 def adjectives_of(
     kind: str # of a noun
 ) -> list[list[str]]: # German without ending, and English
-    "What is said of nouns of a kind"
+    """What is said of nouns of a kind
+
+    Args:
+        kind: of a noun
+
+    Returns:
+        German without ending, and English
+    """
     return entries({
         "adult": "jung young, alt old, fröhlich cheerful, freundlich friendly, müde tired",
         "child": "klein small, fröhlich cheerful, freundlich friendly, müde tired",
@@ -71,6 +89,16 @@ def adjectives_of(
 
 # %% ../nbs/19_captions.ipynb #a7e3f62f
 class Verb(NamedTuple):
+    """
+
+    Attributes:
+        particle: separable, or empty
+        plural: German, third person: as the infinitive
+        singular: German, third person
+        english: participle, perhaps with a preposition
+        preposition: German, before the object, or empty
+        objects: kinds of nouns
+    """
     particle: str # separable, or empty
     plural: str # German, third person: as the infinitive
     singular: str # German, third person
@@ -85,7 +113,14 @@ def make_verb(
     english: str, # participle
     *objects: str # perhaps a preposition, then kinds of nouns
 ) -> Verb:
-    "A verb of an entry of `VERBS`"
+    """A verb of an entry of `VERBS`
+
+    Args:
+        infinitive: with + after a separable particle
+        singular: third person
+        english: participle
+        objects: perhaps a preposition, then kinds of nouns
+    """
     particle, _, plural = infinitive.rpartition("+")
     preposition = next((o for o in objects if o in ("mit", "auf")), "")
     kinds = [o for o in objects if o != preposition]
@@ -122,7 +157,15 @@ def make_places(
     english: str,
     nouns: str # entries of German, gender, English
 ) -> list[tuple[str, str, str, Noun]]: # prepositions, case, noun
-    "The places of a preposition"
+    """The places of a preposition
+
+    Args:
+        case: that the preposition takes
+        nouns: entries of German, gender, English
+
+    Returns:
+        prepositions, case, noun
+    """
     return [(german, english, case, Noun(g, gender, "", e, "", "place")) for g, gender, e in entries(nouns)]
 
 # %% ../nbs/19_captions.ipynb #2cfa7910
@@ -148,7 +191,14 @@ PEOPLE_ONLY = ("Küche", "Fenster", "Dach", "Bank", "Treppe") # no place for an 
 def forms(
     text: str # forms for m, f, n, p; cases separated by commas
 ) -> dict[str, dict[str, str]]: # case -> m, f, n or p -> form; "-" stands for none
-    "A table of endings"
+    """A table of endings
+
+    Args:
+        text: forms for m, f, n, p; cases separated by commas
+
+    Returns:
+        case -> m, f, n or p -> form; "-" stands for none
+    """
     return {case: dict(zip("mfnp", line)) for case, line in zip(("nominative", "accusative", "dative"), entries(text))}
 
 THE = forms("der die das die, den die das die, dem der dem den")
@@ -164,6 +214,12 @@ def words(*parts: str | None) -> str:
 
 # %% ../nbs/19_captions.ipynb #154130c4
 class Phrase(NamedTuple):
+    """
+
+    Attributes:
+        determiner: German without ending, and English
+        adjective: German without ending, and English
+    """
     determiner: tuple[str, str] # German without ending, and English
     adjective: list[str] | None # German without ending, and English
     noun: Noun
@@ -192,7 +248,12 @@ def after(
     preposition: str, # German
     phrase: str # German, in the case that it takes
 ) -> str:
-    "A preposition before its noun, drawn together with the article where German does so"
+    """A preposition before its noun, drawn together with the article where German does so
+
+    Args:
+        preposition: German
+        phrase: German, in the case that it takes
+    """
     article, _, rest = phrase.partition(" ")
     both = {"in dem": "im", "an dem": "am", "zu dem": "zum", "zu der": "zur", "in das": "ins"}
     joined = both.get(f"{preposition} {article}")
@@ -203,7 +264,11 @@ def pick(
     rng: random.Random,
     options # a sequence
 ):
-    "One of the options"
+    """One of the options
+
+    Args:
+        options: a sequence
+    """
     return options[int(rng.random()*len(options))]
 
 # %% ../nbs/19_captions.ipynb #de6b7937
@@ -214,7 +279,13 @@ def pick_phrase(
     own: tuple[str, str] | None = None, # sein and his, for example: what belongs to the subject
     adjective: float = 0.4 # chance of one
 ) -> Phrase:
-    "A noun with a determiner and perhaps an adjective"
+    """A noun with a determiner and perhaps an adjective
+
+    Args:
+        many: plural
+        own: sein and his, for example: what belongs to the subject
+        adjective: chance of one
+    """
     more = [
         ("", ""), ("der", "the"), ("zwei", "two"), ("drei", "three"), ("vier", "four"),
         ("viele", "many"), ("einige", "some"), ("mehrere", "several")]
@@ -226,6 +297,12 @@ def pick_phrase(
 PEOPLE = NOUNS["adult"] + NOUNS["child"]
 
 class Subject(NamedTuple):
+    """
+
+    Attributes:
+        german: in the nominative
+        gender: m, f, n; p for a plural; empty for a group
+    """
     german: str # in the nominative
     english: str
     gender: str # m, f, n; p for a plural; empty for a group
@@ -241,7 +318,14 @@ def clothes(
     rng: random.Random,
     many: bool # whether several wear them
 ) -> tuple[str, str]: # German and English
-    "What somebody wears"
+    """What somebody wears
+
+    Args:
+        many: whether several wear them
+
+    Returns:
+        German and English
+    """
     (german, english), kind = pick(rng, [(("mit", "with"), "hat"), (("in", "in"), "dress")])
     determiner = ("", "") if many else ("ein", "a")
     phrase = Phrase(determiner, pick(rng, adjectives_of(kind)[:4]), pick(rng, NOUNS[kind]), many)
@@ -264,7 +348,12 @@ def pick_subject(
     adjective: float = 0.4, # chance of one
     plain: bool = False # neither a group nor two nor clothes
 ) -> Subject:
-    "Who or what a sentence is about"
+    """Who or what a sentence is about
+
+    Args:
+        adjective: chance of one
+        plain: neither a group nor two nor clothes
+    """
     noun, chance, many = pick(rng, nouns), 1. if plain else rng.random(), rng.random() < 0.3
     if chance < 0.05:
         phrase = Phrase(("", ""), pick(rng, adjectives_of(noun.kind)), noun, True)
@@ -277,6 +366,12 @@ def pick_subject(
 
 # %% ../nbs/19_captions.ipynb #93734707
 class Predicate(NamedTuple):
+    """
+
+    Attributes:
+        german: between the verb and its particle
+        english: after the participle
+    """
     verb: Verb
     german: str # between the verb and its particle
     english: str # after the participle
@@ -287,7 +382,14 @@ def pick_place(
     places: list, # `PLACES` or `WAYS`
     who: Subject
 ) -> tuple[str, str]: # German and English
-    "Where it happens, or where somebody goes"
+    """Where it happens, or where somebody goes
+
+    Args:
+        places: `PLACES` or `WAYS`
+
+    Returns:
+        German and English
+    """
     german, english, case, noun = pick(rng, [p for p in places if who.is_person() or p[3].german not in PEOPLE_ONLY])
     phrase = Phrase(("der", "the"), None, noun) if rng.random() < 0.6 else pick_phrase(rng, noun, adjective=0.6)
     return after(german, phrase.german(case)), f"{english} {phrase.english()}"
@@ -298,7 +400,11 @@ def pick_object(
     verb: Verb,
     who: Subject # the subject: `his` must agree with it
 ) -> Phrase:
-    "What somebody does something with"
+    """What somebody does something with
+
+    Args:
+        who: the subject: `his` must agree with it
+    """
     noun = pick(rng, [n for n in NOUNS[pick(rng, verb.objects)] if n != who.noun])
     if noun.kind == "dress" and who.is_many():
         return Phrase(("", ""), pick(rng, adjectives_of("dress")[:4]), noun, True)
@@ -317,7 +423,11 @@ def pick_predicate(
     placed: bool = True, # whether it says where
     kinds: tuple[str, ...] = ("does", "does", "is", "moves")
 ) -> Predicate:
-    "What the subject does"
+    """What the subject does
+
+    Args:
+        placed: whether it says where
+    """
     kind = pick(rng, kinds)
     if kind == "moves": return Predicate(pick(rng, VERBS[kind]), *pick_place(rng, WAYS, who))
     verb = pick(rng, VERBS[f"{'person' if who.is_person() else 'animal'} {kind}"])
@@ -336,7 +446,11 @@ def main_clause(
     p: Predicate,
     first: str = "" # what stands before the verb in the place of the subject
 ) -> str:
-    "German, verb second"
+    """German, verb second
+
+    Args:
+        first: what stands before the verb in the place of the subject
+    """
     return words(first or who.german, who.does(p.verb), who.german if first else "", p.german, p.verb.particle)
 
 # %% ../nbs/19_captions.ipynb #031b0284
@@ -446,14 +560,22 @@ KINDS = [simple]*5 + [place_first]*3 + [meanwhile]*3 + [who_does]*3 + [because]*
 def draw(
     rng: random.Random
 ) -> tuple[str, str]: # German and English
-    "A sentence of any kind, of 5 to 22 tokens in either language, and its translation"
+    """A sentence of any kind, of 5 to 22 tokens in either language, and its translation
+
+    Returns:
+        German and English
+    """
     pair = tuple(text[0].upper() + text[1:] + "." for text in pick(rng, KINDS)(rng))
     return pair if all(5 <= len(re.findall(r"\w+|[,.]", text)) <= 22 for text in pair) else draw(rng)
 
 # %% ../nbs/19_captions.ipynb #29a55e17
 @cache
 def captions() -> list[tuple[str, str]]: # German and English
-    "The 6,000 pairs of the embedded corpus: no sentence twice"
+    """The 6,000 pairs of the embedded corpus: no sentence twice
+
+    Returns:
+        German and English
+    """
     rng, pairs = random.Random("captions 1"), dict[str, str]()
     while len(pairs) < 6_000: pairs.setdefault(*draw(rng))
     return list(pairs.items())

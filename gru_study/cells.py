@@ -24,7 +24,18 @@ from .base import CELL_NAMES, BadInput, find_path
 # %% ../nbs/03_cells.ipynb #2a0ef18f
 @dataclass(frozen=True)
 class Cell:
-    "A recurrent cell: its step function and what is needed to build, size and label a layer of it"
+    """A recurrent cell: its step function and what is needed to build, size and label a layer of it
+
+    Attributes:
+        step: step(wx, state, U, b) -> state; with `vectors`, step(wx, state, U, b, V)
+        gates: names, in the order in which the weights are stacked
+        states: how many tensors the state is made of
+        vectors: rows of V, the weight vectors of the size of the state
+        native: torch's own layer with the same equations and state dict
+        units: the size that the paper gave to it
+        recurrent: gates with recurrent weights, the first ones; default: all
+        initial: changes the first weights of a layer in place: W, U, b, b' and, with `vectors`, V
+    """
     step: Callable # step(wx, state, U, b) -> state; with `vectors`, step(wx, state, U, b, V)
     gates: tuple[str, ...] # names, in the order in which the weights are stacked
     states: int = 1 # how many tensors the state is made of
@@ -40,10 +51,20 @@ class Cell:
     def recurrent_gates(self) -> tuple[str, ...]: return self.gates[:self.recurrent]
     @property
     def place(self) -> str: # what `get_cell` finds it by: its name, "module:name" or "file.py:name"
+        """
+
+        Returns:
+            what `get_cell` finds it by: its name, "module:name" or "file.py:name"
+        """
         module = self.step.__module__
         if module in (*BUILT_IN, "__main__"): return self.name
         return f"{sys.modules[module].__file__ if module.startswith(FILE) else module}:{self.name}"
     def __call__(self, wx, state, *weights): # one step; a state is a tuple of `states` tensors, hidden state first
+        """
+
+        Args:
+            weights: one step; a state is a tuple of `states` tensors, hidden state first
+        """
         new = self.step(wx, state if self.states > 1 else state[0], *weights)
         return tuple(new) if self.states > 1 else (new,)
     def __reduce__(self): return get_cell, (self.place,)
@@ -58,7 +79,15 @@ def cell(
     *gates: str, # names of the gates, in the order of the stacked weights
     **facts # `states`, `vectors`, `native`, `units`, `recurrent`, `initial`, as in `Cell`
 ) -> Callable[[Callable], Cell]: # a decorator
-    "Register a step function under its own name; raises `BadInput` where that is a built-in cell's, or for wrong facts"
+    """Register a step function under its own name; raises `BadInput` where that is a built-in cell's, or for wrong facts
+
+    Args:
+        gates: names of the gates, in the order of the stacked weights
+        facts: `states`, `vectors`, `native`, `units`, `recurrent`, `initial`, as in `Cell`
+
+    Returns:
+        a decorator
+    """
     def register(step):
         if not gates: raise BadInput(f"rnn: {step.__name__} names no gate; allowed: @cell(\"state\") or more names")
         if step.__name__ in CELL_NAMES and step.__module__ not in BUILT_IN:
@@ -118,7 +147,11 @@ def begin(
     cell: Cell,
     layers: Iterable[Sequence[Tensor]] # W, U, b, b' and perhaps V of each
 ) -> None:
-    "Give layers the initial weights of their cell"
+    """Give layers the initial weights of their cell
+
+    Args:
+        layers: W, U, b, b' and perhaps V of each
+    """
     for weights in layers:
         if cell.initial and not weights[0].is_meta: cell.initial(*weights) # on meta there are sizes alone
 
@@ -128,7 +161,15 @@ def weight_shapes(
     n_in: int, # inputs a step
     units: int # size of the hidden state
 ) -> dict[str, tuple[int, ...]]: # name -> shape; empty where no gate is recurrent
-    "The weights of a layer, named and stacked as torch does: W, U, b, b' and, with `vectors`, V"
+    """The weights of a layer, named and stacked as torch does: W, U, b, b' and, with `vectors`, V
+
+    Args:
+        n_in: inputs a step
+        units: size of the hidden state
+
+    Returns:
+        name -> shape; empty where no gate is recurrent
+    """
     rows, back = (len(gates)*units for gates in (cell.gates, cell.recurrent_gates))
     shapes = dict(weight_ih=(rows, n_in), weight_hh=(back, units), bias_ih=(rows,), bias_hh=(back,))
     return shapes | (dict(weight_vh=(cell.vectors, units)) if cell.vectors else {})
@@ -142,6 +183,12 @@ class Recurrent(nn.Module):
         units: int, # size of the hidden state
         layers: int = 1
     ):
+        """
+
+        Args:
+            n_in: inputs a step
+            units: size of the hidden state
+        """
         super().__init__()
         self.cell, self.units, self.layers = cell, units, layers
         for k in range(layers):
@@ -153,7 +200,14 @@ class Recurrent(nn.Module):
     def layer(self,
         k: int # which layer, from 0
     ) -> list[Tensor]: # W, U, b, b' and, with peepholes, V; U and b' empty where no gate is recurrent
-        "The weights of a layer"
+        """The weights of a layer
+
+        Args:
+            k: which layer, from 0
+
+        Returns:
+            W, U, b, b' and, with peepholes, V; U and b' empty where no gate is recurrent
+        """
         W = getattr(self, f"weight_ih_l{k}")
         shapes = weight_shapes(self.cell, W.shape[1], self.units)
         return [getattr(self, f"{name}_l{k}") if shape[0] else W.new_empty(shape) for name, shape in shapes.items()]
@@ -162,7 +216,15 @@ class Recurrent(nn.Module):
         x: Tensor, # (batch, time, inputs)
         state: tuple[Tensor, ...] | None = None # each (layers, batch, units); default zeros
     ) -> tuple[Tensor, tuple[Tensor, ...]]: # hidden states (batch, time, units); last state, like `state`
-        "Run over all time steps"
+        """Run over all time steps
+
+        Args:
+            x: (batch, time, inputs)
+            state: each (layers, batch, units); default zeros
+
+        Returns:
+            hidden states (batch, time, units); last state, like `state`
+        """
         if state is None: state = x.new_zeros(self.cell.states, self.layers, len(x), self.units).unbind()
         ends = []
         for k in range(self.layers):
@@ -182,7 +244,15 @@ def recurrent(
     units: int, # size of the hidden state
     layers: int = 1
 ) -> "Recurrent | nn.RNNBase": # maps (batch, time, inputs) to (hidden states, last state)
-    "torch's own layer where the cell has one, else `Recurrent`"
+    """torch's own layer where the cell has one, else `Recurrent`
+
+    Args:
+        n_in: inputs a step
+        units: size of the hidden state
+
+    Returns:
+        maps (batch, time, inputs) to (hidden states, last state)
+    """
     if not cell.native: return Recurrent(cell, n_in, units, layers)
     net = cell.native(n_in, units, layers, batch_first=True)
     begin(cell, net.all_weights)
@@ -193,7 +263,16 @@ def unroll(
     x: Tensor, # (batch, time, inputs)
     state: tuple[Tensor, ...] | None = None # each (layers, batch, units); default zeros
 ) -> tuple[Tensor, tuple[Tensor, ...]]: # hidden states (batch, time, units); last state, like `state`
-    "Run over all time steps"
+    """Run over all time steps
+
+    Args:
+        rnn: what `recurrent` gave
+        x: (batch, time, inputs)
+        state: each (layers, batch, units); default zeros
+
+    Returns:
+        hidden states (batch, time, units); last state, like `state`
+    """
     if isinstance(rnn, Recurrent | nn.LSTM): return rnn(x, state)
     hidden, last = rnn(x, None if state is None else state[0])
     return hidden, (last,)
@@ -208,7 +287,11 @@ def paper_count(
     units: int,
     inputs: float = PAPER_INPUTS
 ) -> float: # weights of one recurrent layer, without biases
-    "The paper's count: recurrent layer alone, peepholes included, averaged over the inputs of its data sets"
+    """The paper's count: recurrent layer alone, peepholes included, averaged over the inputs of its data sets
+
+    Returns:
+        weights of one recurrent layer, without biases
+    """
     return units*(len(cell.gates)*inputs + len(cell.recurrent_gates)*units + cell.vectors)
 
 # %% ../nbs/03_cells.ipynb #9bf94a9c
@@ -219,7 +302,12 @@ def count_parameters(
     n_out: int = 88, # outputs of the read-out
     layers: int = 1
 ) -> int:
-    "All trained parameters: `layers` recurrent layers with both biases, and a linear read-out with its bias"
+    """All trained parameters: `layers` recurrent layers with both biases, and a linear read-out with its bias
+
+    Args:
+        n_in: inputs: the notes of a piano
+        n_out: outputs of the read-out
+    """
     inputs, back = n_in + (layers - 1)*units, len(cell.recurrent_gates)*(units + 1)
     return units*(len(cell.gates)*(inputs + layers) + layers*(back + cell.vectors)) + n_out*(units + 1)
 
@@ -233,7 +321,16 @@ def match_hidden(
     n_out: int = 88, # outputs of the read-out
     layers: int = 1
 ) -> int: # units
-    "The size at which `cell` is as large as the paper's GRU, of 46 units; raises `BadInput` for an unknown rule"
+    """The size at which `cell` is as large as the paper's GRU, of 46 units; raises `BadInput` for an unknown rule
+
+    Args:
+        match: "paper": the paper's count of its GRU; "total": all parameters of its GRU
+        n_in: inputs a step: 20 are samples of sound, for which the paper's GRU has 227 units
+        n_out: outputs of the read-out
+
+    Returns:
+        units
+    """
     if match not in MATCHES: raise BadInput.found("match", match, ", ".join(MATCHES))
     if match == "paper" and cell.units and n_in == 88: return cell.units
     inputs, gru_units = PAPER_SIZES.get(n_in, (n_in, 46))
@@ -247,7 +344,11 @@ def match_hidden(
 def load_file(
     path: str # a Python file, from the current folder or the study's home
 ) -> ModuleType:
-    "Run a Python file as a module, once as long as it is not changed; raises `FileNotFoundError`"
+    """Run a Python file as a module, once as long as it is not changed; raises `FileNotFoundError`
+
+    Args:
+        path: a Python file, from the current folder or the study's home
+    """
     file = find_path(path)
     spec = file and importlib.util.spec_from_file_location(f"{FILE}{file.stem}_{file.stat().st_mtime_ns}", file)
     if not spec or not spec.loader: raise FileNotFoundError("no such Python file")
@@ -263,14 +364,25 @@ TRUSTED: set[str] = {*BUILT_IN} # modules, and Python files by their absolute pa
 def trust(
     where: str # a module, or a Python file: from the current folder or the study's home
 ) -> None:
-    "Let cells be imported from there"
+    """Let cells be imported from there
+
+    Args:
+        where: a module, or a Python file: from the current folder or the study's home
+    """
     TRUSTED.add(str(find_path(where) or where) if where.endswith(".py") else where)
 
 # %% ../nbs/03_cells.ipynb #452b1128
 def trusted(
     where: str # a module or a Python file, as a run names it
 ) -> str | None: # what to import for it; None: nothing
-    "The trusted place that a name means"
+    """The trusted place that a name means
+
+    Args:
+        where: a module or a Python file, as a run names it
+
+    Returns:
+        what to import for it; None: nothing
+    """
     path = find_path(where) if where.endswith(".py") else None
     if (place := str(path or where)) in TRUSTED.union(c.step.__module__ for c in CELLS.values()): return place
     moved = where.endswith(".py") and not path
@@ -280,7 +392,11 @@ def trusted(
 def get_cell(
     rnn: str # a registered name, "module:name" or "file.py:name"
 ) -> Cell:
-    "Find a cell; raises `BadInput` where there is none of that name, or its module is not trusted or no module"
+    """Find a cell; raises `BadInput` where there is none of that name, or its module is not trusted or no module
+
+    Args:
+        rnn: a registered name, "module:name" or "file.py:name"
+    """
     importlib.import_module(BUILT_IN[1]) # the cells of the gallery are registered there
     if rnn in CELLS: return CELLS[rnn]
     where, _, name = rnn.rpartition(":")

@@ -36,19 +36,26 @@ from .music_task import MUSIC
 from .rolls import MusicData, sampled_set
 from .sets import to_npz
 
-
 # %% ../nbs/80_cli.ipynb #25c2774f
 def flags_of(
     kind: type[Experiment] # or `Search`
 ) -> type[BaseModel]:
-    "The flags of a command: the fields of all tasks"
+    """The flags of a command: the fields of all tasks
+
+    Args:
+        kind: or `Search`
+    """
     return create_model(f"{kind.__name__}Flags", __config__=ConfigDict(extra="forbid", allow_inf_nan=False),
         **of_any_task(kind))
 
 def given(
     flags: BaseModel
 ) -> dict[str, Any]: # field -> value
-    "What a person has said, without what is left to the defaults of the task"
+    """What a person has said, without what is left to the defaults of the task
+
+    Returns:
+        field -> value
+    """
     return {k: getattr(flags, k) for k in flags.model_fields_set}
 
 # %% ../nbs/80_cli.ipynb #1ea1bc95
@@ -66,7 +73,11 @@ class Train(flags_of(Experiment)): # type: ignore[misc]
 def epoch_bar(
     e: Experiment
 ) -> Iterator[Callable[[dict], None] | None]: # to be given to `fit`
-    "A progress bar over epochs; nothing where `verbose` prints each"
+    """A progress bar over epochs; nothing where `verbose` prints each
+
+    Returns:
+        to be given to `fit`
+    """
     from tqdm.auto import tqdm
     bar = None
     def watch(row):
@@ -104,7 +115,11 @@ TRUST: Any = Field([], description=
 def may_run(
     places: list[str] # Python files and modules
 ) -> None:
-    "Let cells be imported from there; raises `BadInput` where a file does not exist"
+    """Let cells be imported from there; raises `BadInput` where a file does not exist
+
+    Args:
+        places: Python files and modules
+    """
     for where in places:
         gone = where.endswith(".py") and not find_path(where)
         if gone: raise BadInput.found("trust", where, "a Python file that exists, or a module")
@@ -163,7 +178,14 @@ def translations(
     beam: int,
     alpha: float
 ) -> list[list]: # of Translations, for each line
-    "The best of each line, under a bar where it takes long"
+    """The best of each line, under a bar where it takes long
+
+    Args:
+        translator: as `load_translator` gives it
+
+    Returns:
+        of Translations, for each line
+    """
     from tqdm import tqdm
 
     from gru_study.beam import translate
@@ -214,7 +236,11 @@ class Translate(BaseModel):
 
 # %% ../nbs/80_cli.ipynb #c07f792d
 def standard_input() -> Iterator[str]: # lines
-    "The lines of standard input, as they come; raises `BadInput` naming the first that is not UTF-8"
+    """The lines of standard input, as they come; raises `BadInput` naming the first that is not UTF-8
+
+    Returns:
+        lines
+    """
     for i, line in enumerate(sys.stdin.buffer, 1):
         try: yield line.decode("utf-8-sig" if i == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError: raise BadInput(f"standard input: line {i} is not UTF-8") from None
@@ -224,7 +250,11 @@ def in_groups(
     items: Iterable[str],
     size: int # of a group
 ) -> Iterator[list[str]]:
-    "Some at a time"
+    """Some at a time
+
+    Args:
+        size: of a group
+    """
     items = iter(items)
     while group := list(islice(items, size)): yield group
 
@@ -233,7 +263,12 @@ def groups_given(
     text: str | None, # a sentence
     file: Path | None # where there is no sentence; default: standard input
 ) -> Iterator[list[str]]:
-    "What is to be translated, line by line only where a person types it"
+    """What is to be translated, line by line only where a person types it
+
+    Args:
+        text: a sentence
+        file: where there is no sentence; default: standard input
+    """
     size = 256 if file or not sys.stdin.isatty() else 1
     if text is not None: return in_groups([text], size)
     return in_groups(read_lines(file) if file else standard_input(), size)
@@ -287,7 +322,14 @@ class Sample(BaseModel):
 def load_any(
     name: str # of a data set of any task, or a path
 ) -> Any: # the data
-    "Load data, whatever the task; raises `BadInput` of the task that knows the name, or else of all"
+    """Load data, whatever the task; raises `BadInput` of the task that knows the name, or else of all
+
+    Args:
+        name: of a data set of any task, or a path
+
+    Returns:
+        the data
+    """
     unknown, faulty = [], []
     for task in all_tasks().values():
         try: known = task.named(name)
@@ -337,7 +379,11 @@ class Fetch(BaseModel):
 def got(
     name: str # "folder/name", one of `known_files`
 ) -> bool:
-    "Get a data file and say where it is, or why it could not be had"
+    """Get a data file and say where it is, or why it could not be had
+
+    Args:
+        name: "folder/name", one of `known_files`
+    """
     try: print(f"ok       {data_file(name)}")
     except BadInput as e: print(f"missing  {e}")
     else: return True
@@ -407,7 +453,11 @@ class Bench(BaseModel):
 def left_out(
     damaged: Iterable[str] # a sentence a run
 ) -> None:
-    "Name on standard error what a study has passed over"
+    """Name on standard error what a study has passed over
+
+    Args:
+        damaged: a sentence a run
+    """
     for sentence in damaged: print(f"gru-study: left out: {sentence}", file=sys.stderr)
 
 # %% ../nbs/80_cli.ipynb #19ee3dae
@@ -503,7 +553,11 @@ class GruStudy(BaseSettings):
 def join_grid(
     words: list[str] # of the command line
 ) -> list[str]:
-    "The words after each --grid, up to the next flag, as one JSON list"
+    """The words after each --grid, up to the next flag, as one JSON list
+
+    Args:
+        words: of the command line
+    """
     grid: list[str] = []
     rest: list[str] = []
     inside, at = False, None
@@ -519,7 +573,14 @@ def join_grid(
 def main(
     words: list[str] | None = None # of the command line; default: sys.argv
 ) -> int: # exit code
-    "The `gru-study` command: 0 done, 1 something failed, 2 what was given cannot be used, 130 interrupted"
+    """The `gru-study` command: 0 done, 1 something failed, 2 what was given cannot be used, 130 interrupted
+
+    Args:
+        words: of the command line; default: sys.argv
+
+    Returns:
+        exit code
+    """
     if words is None: # a process of its own
         gc.set_threshold(10_000)
         atexit.register(gc.freeze)
@@ -541,7 +602,14 @@ def complain(
     error: Exception | str,
     code: int # exit code
 ) -> int: # the same
-    "Say on one line of standard error what is wrong"
+    """Say on one line of standard error what is wrong
+
+    Args:
+        code: exit code
+
+    Returns:
+        the same
+    """
     if isinstance(error, ValidationError): text = explain(error)
     else: text = str(error).removeprefix("error parsing CLI: ").removeprefix("Error: ")
     print("gru-study: " + text.split("\nusage:")[0].strip().replace("\n", " "), file=sys.stderr)

@@ -32,7 +32,11 @@ CAME = "#C47400" # orange: the notes that came
 def colour(
     cell: str # its name
 ) -> str:
-    "The colour of a cell, the same in every figure"
+    """The colour of a cell, the same in every figure
+
+    Args:
+        cell: its name
+    """
     plain = cell.removesuffix("_paper")
     return COLOURS.get(plain) or OTHERS[sum(map(ord, plain)) % len(OTHERS)]
 
@@ -41,7 +45,11 @@ def dash(
     model: str, # its label
     cell: str
 ) -> str:
-    "The kind of line: a cell's own, and another for its paper's variant, another size, no attention"
+    """The kind of line: a cell's own, and another for its paper's variant, another size, no attention
+
+    Args:
+        model: its label
+    """
     if cell in LINES: return "dot" if "total" in model or "no attention" in model else LINES[cell]
     return "dash" if cell.endswith("_paper") or "no attention" in model else "dot" if "total" in model else "solid"
 
@@ -70,7 +78,15 @@ def fading(
     high: str, # r,g,b of the highest value
     low: str = "" # of the lowest, where nothing lies in between
 ) -> list[list]: # as plotly takes it
-    "A scale of colours for light and dark pages"
+    """A scale of colours for light and dark pages
+
+    Args:
+        high: r,g,b of the highest value
+        low: of the lowest, where nothing lies in between
+
+    Returns:
+        as plotly takes it
+    """
     lowest = [[0., f"rgb({low})"], [0.5, f"rgba({low},0)"], [0.5, f"rgba({high},0)"]]
     clear = lowest if low else [[0., f"rgba({high},0)"]]
     return [*clear, [1., f"rgb({high})"]]
@@ -83,5 +99,12 @@ SIGNS = {ord(c): f"&#{ord(c)};" for c in "&<>%$"} # to plotly the sign itself, a
 def in_figure(
     text: object # from outside: a name, a label, a message
 ) -> str: # what plotly is to be given
-    "Text that a figure shows as it is, whatever it holds"
+    """Text that a figure shows as it is, whatever it holds
+
+    Args:
+        text: from outside: a name, a label, a message
+
+    Returns:
+        what plotly is to be given
+    """
     return str(text).translate(SIGNS)

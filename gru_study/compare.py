@@ -31,7 +31,14 @@ def piece_scatter(
     a: Run,
     b: Run # on the same data
 ) -> go.Figure: # `customdata`: the number of each piece
-    "Each test piece by its NLL a frame under two models"
+    """Each test piece by its NLL a frame under two models
+
+    Args:
+        b: on the same data
+
+    Returns:
+        `customdata`: the number of each piece
+    """
     (x, y), (p, q) = [r.result["test_sequences"] for r in (a, b)], [title(r) for r in (a, b)]
     nll = lambda rows: [s["nll"]/s["frames"] for s in rows]
     line = [min(nll(x) + nll(y)) - 0.3, max(nll(x) + nll(y)) + 0.3]

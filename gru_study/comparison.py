@@ -22,7 +22,14 @@ from .study import GROUP, Study, as_the_paper, reported
 def sizes_table(
     cells: list[str] # names
 ) -> pd.DataFrame: # rule, cell, units, recurrent weights as the paper counts them, all parameters
-    "What the two rules of matching mean for some cells"
+    """What the two rules of matching mean for some cells
+
+    Args:
+        cells: names
+
+    Returns:
+        rule, cell, units, recurrent weights as the paper counts them, all parameters
+    """
     rows = [(rule, name, match_hidden(get_cell(name), rule)) for rule in ("paper", "total") for name in cells]
     return pd.DataFrame([{
         "sizes": rule, "cell": name, "units": n,
@@ -34,7 +41,14 @@ def sequence_scores(
     study: Study,
     runs: pd.DataFrame # of one model
 ) -> pd.DataFrame: # frames, nll; indexed by sequence
-    "The NLL of each test sequence, the mean over the runs of a model"
+    """The NLL of each test sequence, the mean over the runs of a model
+
+    Args:
+        runs: of one model
+
+    Returns:
+        frames, nll; indexed by sequence
+    """
     rows = study.sequences[study.sequences.run.isin(runs.run)]
     count = rows.groupby("run").cumcount() # sequences may share a name: their place tells them apart
     return rows.groupby([count, "sequence"])[["frames", "nll"]].mean()
@@ -43,14 +57,28 @@ def sequence_scores(
 def chosen(
     runs: pd.DataFrame # of `reported`
 ) -> pd.DataFrame: # some of them
-    "Where a model was trained at several rates without a search, those at the rate that is best on validation"
+    """Where a model was trained at several rates without a search, those at the rate that is best on validation
+
+    Args:
+        runs: of `reported`
+
+    Returns:
+        some of them
+    """
     return at_best_rate(runs, [c for c in GROUP if c != "lr"], "valid_nll")
 
 # %% ../nbs/59_comparison.ipynb #e69b106e
 def fair_pairs(
     runs: pd.DataFrame # of `chosen`, of one data set
 ) -> list[tuple[str, str]]: # labels
-    "Pairs of models of equal size and settings; GRU-46 is the same by both rules of matching"
+    """Pairs of models of equal size and settings; GRU-46 is the same by both rules of matching
+
+    Args:
+        runs: of `chosen`, of one data set
+
+    Returns:
+        labels
+    """
     models = {m: part.iloc[0] for m, part in runs.groupby("model", sort=False)}
     both = lambda r: (r.cell, r.units) == ("gru", 46) and r.sizes != "given"
     rules = lambda r: {r.sizes} | ({"paper", "total"} if both(r) else set())
@@ -63,7 +91,15 @@ def differences(
     data: str, # name of a data set
     pairs: Callable[[pd.DataFrame], list[tuple[str, str]]] = fair_pairs # of `chosen` runs: who is compared with whom
 ) -> pd.DataFrame: # a, b: labels; pieces, seeds: `Interval`; p, verdict
-    "Pairs of models on a data set: does one predict better?"
+    """Pairs of models on a data set: does one predict better?
+
+    Args:
+        data: name of a data set
+        pairs: of `chosen` runs: who is compared with whom
+
+    Returns:
+        a, b: labels; pieces, seeds: `Interval`; p, verdict
+    """
     runs, rows = chosen(reported(study)).query("data == @data"), []
     for a, b in pairs(runs):
         x, y = [runs[runs.model == m] for m in (a, b)]
@@ -82,7 +118,11 @@ def verdict(
     seeds: Interval,
     p: float # the larger of the two p, corrected for all comparisons of the table
 ) -> str:
-    "In words: within noise where p is above 0.05, at the border where the draws that p was counted in may decide"
+    """In words: within noise where p is above 0.05, at the border where the draws that p was counted in may decide
+
+    Args:
+        p: the larger of the two p, corrected for all comparisons of the table
+    """
     better, one = a if pieces.value < 0 else b, " on this test set, one seed"*bool(np.isnan(seeds.p))
     factor = p/max(np.fmax(pieces.p, seeds.p), 1e-300) # that p was multiplied by
     if pieces.error and np.fmax(pieces.p, seeds.p) == pieces.p and abs(p - 0.05) <= 3*factor*pieces.error:
@@ -93,7 +133,14 @@ def verdict(
 def readable_differences(
     table: pd.DataFrame # of `differences`
 ) -> pd.DataFrame: # of strings
-    "For print and page"
+    """For print and page
+
+    Args:
+        table: of `differences`
+
+    Returns:
+        of strings
+    """
     text = lambda i: "" if np.isnan(i.low) else f"{i.low:+.3f} to {i.high:+.3f}"
     chance = lambda p: "" if np.isnan(p) else "< 0.0001" if p < 0.0001 else f"{p:.4f}"
     return pd.DataFrame({
@@ -106,7 +153,11 @@ def readable_differences(
 def ranks(
     study: Study
 ) -> pd.DataFrame: # cell -> rank on each data set, and the mean; only where all three at the paper's sizes are there
-    "The place of each cell on each data set, by mean test NLL"
+    """The place of each cell on each data set, by mean test NLL
+
+    Returns:
+        cell -> rank on each data set, and the mean; only where all three at the paper's sizes are there
+    """
     runs = as_the_paper(study)
     plain = runs[runs.cell.isin(["tanh", "lstm", "gru"])]
     means = plain.groupby(["cell", "data"]).test_nll.mean().unstack("data")
@@ -117,7 +168,14 @@ def ranks(
 def chance_of_ranks(
     table: pd.DataFrame # of `ranks`
 ) -> float | None: # None with fewer than three data sets
-    "The p value of Friedman's test, exact"
+    """The p value of Friedman's test, exact
+
+    Args:
+        table: of `ranks`
+
+    Returns:
+        None with fewer than three data sets
+    """
     means = table.drop(columns="mean", errors="ignore")
     return friedman(means.to_numpy()) if means.shape[1] > 2 else None
 
@@ -126,7 +184,14 @@ def time_to(
     study: Study,
     data: str # name of a data set
 ) -> pd.DataFrame: # model, epoch, seconds: the mean over those seeds that get there; of
-    "The first epoch, and the seconds of training, at which validation reaches what the last of the models reaches"
+    """The first epoch, and the seconds of training, at which validation reaches what the last of the models reaches
+
+    Args:
+        data: name of a data set
+
+    Returns:
+        model, epoch, seconds: the mean over those seeds that get there; of
+    """
     runs = reported(study).query("data == @data")
     goal = float(np.ceil(runs.groupby("model").valid_nll.mean().max()*100)/100)
     rows = []

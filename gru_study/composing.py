@@ -38,7 +38,11 @@ def cut_music(
     train: int | None, # use only the first so many sequences; none: all
     valid: int | None
 ) -> MusicData:
-    "The first sequences of training and validation; raises `BadInput` where there are fewer than asked for"
+    """The first sequences of training and validation; raises `BadInput` where there are fewer than asked for
+
+    Args:
+        train: use only the first so many sequences; none: all
+    """
     def first(split, n):
         if n and n > len(data[split]):
             raise BadInput.found(f"{split}_subset", n, f"1 to {len(data[split])}, the sequences of {data.name}")
@@ -54,6 +58,11 @@ class Composing(FrameLearner):
     def parts(self, data: MusicData) -> Iterable[bytes]: return (r.tobytes() for r in (*data.train, *data.valid))
 
     def prepare(self, e: Experiment, data: MusicData) -> list[Tensor]: # sent once, so that no step waits for a copy
+        """
+
+        Returns:
+            sent once, so that no step waits for a copy
+        """
         return [torch.from_numpy(r).to(e.device) for r in data.train]
 
     def layout(self, e: Any) -> Layout:
@@ -92,7 +101,11 @@ class Composing(FrameLearner):
 def load_model(
     run: Run
 ) -> MusicLM: # on the CPU
-    "A trained model of music; raises `BadInput` where the run is of another task, and as `load_weights` does"
+    """A trained model of music; raises `BadInput` where the run is of another task, and as `load_weights` does
+
+    Returns:
+        on the CPU
+    """
     if run.experiment.task != MUSIC.name: raise BadInput.found("run", run.save_dir, f"a run of task {MUSIC.name}")
     load_weights(model := Composing().network(run.experiment), run)
     return model
@@ -102,7 +115,15 @@ def given_frames(
     s: Any, # the flags of the command
     run: Run # whose data the piece is of
 ) -> np.ndarray | None: # frames x 88; None where nothing is given
-    "The first frames of a piece, or all of it for the soprano; raises `BadInput` where it is not there, or too short"
+    """The first frames of a piece, or all of it for the soprano; raises `BadInput` where it is not there, or too short
+
+    Args:
+        s: the flags of the command
+        run: whose data the piece is of
+
+    Returns:
+        frames x 88; None where nothing is given
+    """
     field = "prime" if s.harmonise is None else "harmonise"
     if (which := getattr(s, field)) is None: return None
     piece = load_music(run.experiment.data).sequence(which, field)
@@ -118,7 +139,17 @@ def rendered(
     step: float, # quarter notes a frame
     tempo: float # quarter notes a minute
 ) -> Iterator[tuple[Path, bytes]]: # files and their content
-    "Pieces as files: x.mid, or x-1.mid, x-2.mid ... (from ten on x-01.mid), or all in x.npz"
+    """Pieces as files: x.mid, or x-1.mid, x-2.mid ... (from ten on x-01.mid), or all in x.npz
+
+    Args:
+        rolls: pieces
+        out: its ending says what is written: .mid, .wav or .npz
+        step: quarter notes a frame
+        tempo: quarter notes a minute
+
+    Returns:
+        files and their content
+    """
     if out.suffix.lower() == ".npz": return iter([(out, to_npz(sampled_set(rolls, step)))])
     make, n = to_midi if out.suffix.lower() == ".mid" else to_wav, len(rolls)
     place = lambda i: out if n == 1 else out.with_stem(f"{out.stem}-{i:0{len(str(n))}}")
@@ -129,7 +160,14 @@ def compose(
     run: Run,
     s: Any # the flags of `gru-study sample`
 ) -> tuple[Iterator[tuple[Path, bytes]], str]: # files and their content; a sentence
-    "Pieces by a trained network; raises `BadInput` for flags that do not go together, and as `given_frames` does"
+    """Pieces by a trained network; raises `BadInput` for flags that do not go together, and as `given_frames` does
+
+    Args:
+        s: the flags of `gru-study sample`
+
+    Returns:
+        files and their content; a sentence
+    """
     if s.out.suffix.lower() not in (".mid", ".wav", ".npz"):
         raise BadInput.found("out", str(s.out), "a file ending in .mid, .wav or .npz")
     for field, of in (("prime_frames", "prime"), ("particles", "harmonise")):

@@ -48,7 +48,14 @@ class Pairs:
 # %% ../nbs/20_corpora.ipynb #97964cbd
 @dataclass(frozen=True, eq=False)
 class TextData:
-    "A parallel corpus in splits, with one test set or several; raises `BadInput` where a split is empty"
+    """A parallel corpus in splits, with one test set or several; raises `BadInput` where a split is empty
+
+    Attributes:
+        name: what results call it
+        languages: source and target, as spaCy spells them
+        tests: by name; "test" means the first
+        notes: what was left out in reading, in words
+    """
     name: str # what results call it
     languages: tuple[str, str] # source and target, as spaCy spells them
     train: Pairs
@@ -76,11 +83,23 @@ MOST_LINES = 10_000_000
 def read_text(
     path: Path # a text file, or one compressed as .gz
 ) -> bytes: # its content, unpacked
-    "Read a file piece by piece; raises `BadInput` naming what is too large"
+    """Read a file piece by piece; raises `BadInput` naming what is too large
+
+    Args:
+        path: a text file, or one compressed as .gz
+
+    Returns:
+        its content, unpacked
+    """
     where, packed, pieces = f"data: {path}", path.suffix == ".gz", list[bytes]()
     most, unit = (LARGEST_UNPACKED, "bytes when unpacked") if packed else (LARGEST_TEXT, "bytes")
     size = lines = line = 0 # of what has been read; bytes of its last line
     def within(found, most, unit, what=where):
+        """
+
+        Args:
+            what: of what has been read; bytes of its last line
+        """
         if found > most: raise BadInput(f"{what}: found more than the {most:,} {unit} that are allowed")
     if not packed: at_most(where, path.stat().st_size, most)
     with gzip.open(path) if packed else path.open("rb") as f:
@@ -97,7 +116,14 @@ def read_text(
 def read_lines(
     path: Path # a text file, or one compressed as .gz
 ) -> list[str]: # without line ends
-    "The lines of a file; raises `BadInput` naming file and line where it is not UTF-8, and as `read_text` does"
+    """The lines of a file; raises `BadInput` naming file and line where it is not UTF-8, and as `read_text` does
+
+    Args:
+        path: a text file, or one compressed as .gz
+
+    Returns:
+        without line ends
+    """
     try: data = read_text(path)
     except (OSError, EOFError, zlib.error) as e:
         raise BadInput(f"data: {path} cannot be read ({type(e).__name__})") from None
@@ -113,7 +139,15 @@ def align(
     target: list[str],
     where: str # how to name them in a refusal
 ) -> tuple[Pairs, int]: # the pairs, and how many were left out since a side is empty
-    "Pair two texts; raises `BadInput` where one has more lines"
+    """Pair two texts; raises `BadInput` where one has more lines
+
+    Args:
+        source: lines as read
+        where: how to name them in a refusal
+
+    Returns:
+        the pairs, and how many were left out since a side is empty
+    """
     if len(source) != len(target):
         raise BadInput(f"data: {where}: found {len(source):,} source and {len(target):,} target lines, "
             "allowed: as many on either side")
@@ -127,7 +161,12 @@ def gather(
     languages: tuple[str, str],
     lines: Mapping[str, Sequence[list[str]]] # split -> source and target lines
 ) -> TextData:
-    "Pair the lines of all splits and note what was left out; raises `BadInput` as `align` and `TextData` do"
+    """Pair the lines of all splits and note what was left out; raises `BadInput` as `align` and `TextData` do
+
+    Args:
+        name: what results call the corpus
+        lines: split -> source and target lines
+    """
     pairs = {split: align(source, target, f"{name}: {split}") for split, (source, target) in lines.items()}
     notes = tuple(f"{split}: {n:,} pair(s) with an empty side left out" for split, (_, n) in pairs.items() if n)
     train, valid, *tests = pairs
@@ -140,7 +179,12 @@ def load_known(
     name: str, # of a row with files
     languages: tuple[str, str] # source and target, of those of the row
 ) -> TextData:
-    "A corpus from `$GRU_STUDY_DATA`, the cache or a download; raises `BadInput` as `data_file` does"
+    """A corpus from `$GRU_STUDY_DATA`, the cache or a download; raises `BadInput` as `data_file` does
+
+    Args:
+        name: of a row with files
+        languages: source and target, of those of the row
+    """
     row = ROWS[name]
     lines_of = lambda file: [read_lines(data_file(f"{row['folder']}/{file.format(l)}")) for l in languages]
     return gather("_".join([name, *languages]), languages, {s: lines_of(file) for s, file in row["splits"].items()})
@@ -151,7 +195,11 @@ TAGS = re.compile(r"\s*</?(doc|url|keywords|speaker|talkid|title|description|rev
 def read_tagged(
     path: Path # train.tags.*
 ) -> list[str]:
-    "The sentences of a training file of IWSLT; raises `BadInput` as `read_lines` does"
+    """The sentences of a training file of IWSLT; raises `BadInput` as `read_lines` does
+
+    Args:
+        path: train.tags.*
+    """
     return [line for line in read_lines(path) if not TAGS.match(line)]
 
 # %% ../nbs/20_corpora.ipynb #a0191989
@@ -160,7 +208,11 @@ LARGEST_XML = 2**26 # bytes
 def read_segments(
     path: Path # IWSLT17.TED.*.xml
 ) -> list[str]:
-    "The segments of a file of IWSLT; raises `BadInput` where it is not such XML"
+    """The segments of a file of IWSLT; raises `BadInput` where it is not such XML
+
+    Args:
+        path: IWSLT17.TED.*.xml
+    """
     from xml.etree import ElementTree
     at_most(f"data: {path}", path.stat().st_size, LARGEST_XML)
     try: segments = ElementTree.fromstring(path.read_bytes()).iter("seg")
@@ -179,7 +231,16 @@ def iwslt_files(
     languages: tuple[str, str], # source and target
     ending: str # "" or ".xml"
 ) -> list[Path]: # of either language; a file that is missing is left out
-    "Where the two files of a split are, under either order of the languages in their names"
+    """Where the two files of a split are, under either order of the languages in their names
+
+    Args:
+        stem: "train.tags" or "IWSLT17.TED.dev2010"
+        languages: source and target
+        ending: "" or ".xml"
+
+    Returns:
+        of either language; a file that is missing is left out
+    """
     orders = ("-".join(languages), "-".join(reversed(languages)))
     found = ([f for o in orders for f in sorted(iwslt_folder().rglob(f"{stem}.{o}.{l}{ending}"))] for l in languages)
     return [files[0] for files in found if files]
@@ -188,7 +249,14 @@ def iwslt_files(
 def iwslt_there(
     languages: tuple[str, str] # source and target
 ) -> dict[str, list[str]]: # such as IWSLT17.TED.tst2010 -> names of its files
-    "The XML files of a pair of languages, whatever year and whatever set"
+    """The XML files of a pair of languages, whatever year and whatever set
+
+    Args:
+        languages: source and target
+
+    Returns:
+        such as IWSLT17.TED.tst2010 -> names of its files
+    """
     a, b = languages
     form, found = re.compile(rf"(IWSLT.+)\.({a}-{b}|{b}-{a})\.({a}|{b})\.xml"), dict[str, list[str]]()
     for file in iwslt_folder().rglob("IWSLT*.xml"):
@@ -199,7 +267,11 @@ def iwslt_there(
 def load_iwslt(
     languages: tuple[str, str] # source and target
 ) -> TextData:
-    "IWSLT 2017 from the unpacked archive; raises `BadInput` where it is not there"
+    """IWSLT 2017 from the unpacked archive; raises `BadInput` where it is not there
+
+    Args:
+        languages: source and target
+    """
     train, valid = iwslt_files("train.tags", languages, ""), iwslt_files("IWSLT17.TED.dev2010", languages, ".xml")
     there = iwslt_there(languages)
     sets = [stem for stem in sorted(there) if stem.startswith("IWSLT17.TED.tst")]
@@ -220,7 +292,11 @@ def load_iwslt(
 def load_captions(
     languages: tuple[str, str] = ("de", "en") # source and target
 ) -> TextData:
-    "The embedded corpus: 5,000 pairs for training, 500 for validation, 500 for the test"
+    """The embedded corpus: 5,000 pairs for training, 500 for validation, 500 for the test
+
+    Args:
+        languages: source and target
+    """
     sides = dict(zip(("de", "en"), map(list, zip(*captions()))))
     pairs = Pairs(*(sides[l] for l in languages))
     name = "captions_" + "_".join(languages)
@@ -231,7 +307,15 @@ def own_files(
     path: str, # absolute, without languages and endings
     languages: tuple[str, str] # source and target
 ) -> dict[str, list[Path]]: # split, or "all" -> a TSV or a file for each language; empty where there is nothing
-    "The files of a person's own corpus; raises `BadInput` where some are missing"
+    """The files of a person's own corpus; raises `BadInput` where some are missing
+
+    Args:
+        path: absolute, without languages and endings
+        languages: source and target
+
+    Returns:
+        split, or "all" -> a TSV or a file for each language; empty where there is nothing
+    """
     there = lambda name: next((f for end in ("", ".gz") if (f := find_path(name + end)) and f.is_file()), None)
     names = {"all": [f"{path}.{l}" for l in languages]}
     if not any(map(there, names["all"])):
@@ -246,7 +330,11 @@ def own_files(
 def read_tsv(
     path: Path # a file of two columns
 ) -> tuple[list[str], list[str]]:
-    "Source and target lines; raises `BadInput` naming a line without exactly two columns"
+    """Source and target lines; raises `BadInput` naming a line without exactly two columns
+
+    Args:
+        path: a file of two columns
+    """
     rows = [line.split("\t") for line in read_lines(path)]
     for i, row in enumerate(rows, 1):
         if len(row) != 2:
@@ -257,7 +345,11 @@ def read_tsv(
 def split_pairs(
     pairs: Pairs
 ) -> dict[str, tuple[list[str], list[str]]]: # split -> source and target lines, in their order
-    "About 90% of the pairs for training, 5% each for validation and test"
+    """About 90% of the pairs for training, 5% each for validation and test
+
+    Returns:
+        split -> source and target lines, in their order
+    """
     order = sorted(set(pairs.source), key=lambda s: digest(s.encode()))
     n = -(-len(order)//20)
     of = dict.fromkeys(order[:n], "valid") | dict.fromkeys(order[n:2*n], "test")
@@ -269,7 +361,12 @@ def load_own(
     path: str, # absolute, without languages and endings
     languages: tuple[str, str] # source and target
 ) -> TextData:
-    "A person's own corpus; raises `BadInput` as the functions above do"
+    """A person's own corpus; raises `BadInput` as the functions above do
+
+    Args:
+        path: absolute, without languages and endings
+        languages: source and target
+    """
     stem = Path(path).name
     name = f"{'own ' if stem in ROWS else ''}{stem}_{'_'.join(languages)}"
     files = own_files(path, languages)
@@ -287,7 +384,11 @@ SHORT = {alias: spellings(name, row)[0] for name, row in ROWS.items() for alias 
 # %% ../nbs/20_corpora.ipynb #c9efdde2
 @cache
 def known_languages() -> set[str]: # empty where spaCy is not installed
-    "The languages whose words spaCy can split, found without importing it"
+    """The languages whose words spaCy can split, found without importing it
+
+    Returns:
+        empty where spaCy is not installed
+    """
     if not (spacy := find_spec("spacy")) or not spacy.origin: return set()
     return {d.name for d in (Path(spacy.origin).parent/"lang").iterdir() if (d/"__init__.py").is_file()}
 
@@ -295,7 +396,14 @@ def known_languages() -> set[str]: # empty where spaCy is not installed
 def corpus_name(
     data: str # a name of `CORPORA` or `SHORT`, or PATH_SOURCE_TARGET
 ) -> str: # the name, or the absolute path with the languages
-    "One spelling for a corpus; raises `BadInput` where there is none of that name"
+    """One spelling for a corpus; raises `BadInput` where there is none of that name
+
+    Args:
+        data: a name of `CORPORA` or `SHORT`, or PATH_SOURCE_TARGET
+
+    Returns:
+        the name, or the absolute path with the languages
+    """
     if data in CORPORA or data in SHORT: return SHORT.get(data, data)
     own = "PATH_de_en for your own PATH.de and PATH.en, PATH.tsv or folder PATH (any languages of spaCy)"
     allowed = f"{', '.join(CORPORA)}, or {own}"
@@ -313,7 +421,11 @@ def corpus_name(
 def load_text(
     data: str = "captions" # as `corpus_name` takes it
 ) -> TextData:
-    "Any parallel corpus; raises `BadInput` where it cannot be had"
+    """Any parallel corpus; raises `BadInput` where it cannot be had
+
+    Args:
+        data: as `corpus_name` takes it
+    """
     path, source, target = (name := corpus_name(data)).rsplit("_", 2)
     if name not in CORPORA: return load_own(path, (source, target))
     if path in (made := {"captions": load_captions, "iwslt": load_iwslt}): return made[path]((source, target))

@@ -25,14 +25,23 @@ def at_most(
     most: int,
     unit: str = "bytes"
 ) -> None:
-    "Refuse what is too large to be read; raises `BadInput`"
+    """Refuse what is too large to be read; raises `BadInput`
+
+    Args:
+        what: how to name it in a refusal
+        found: its size
+    """
     if not found <= most: raise BadInput(f"{what}: found {found:,.0f} {unit}, allowed: at most {most:,}")
 
 # %% ../nbs/02_datasets.ipynb #24905e1a
 def as_text(
     path: Path
 ) -> str: # where its bytes are no text, with replacement characters
-    "A path as it can be printed and kept"
+    """A path as it can be printed and kept
+
+    Returns:
+        where its bytes are no text, with replacement characters
+    """
     return os.fsencode(path).decode(errors="replace")
 
 # %% ../nbs/02_datasets.ipynb #4187cd01
@@ -41,7 +50,15 @@ def own_files(
     kind: str, # what they are, for a refusal: MIDI
     endings: tuple[str, ...] # in small letters: .mid
 ) -> list[Path]: # relative to the folder
-    "All files of a kind under a folder but hidden ones; raises `BadInput` where there are none"
+    """All files of a kind under a folder but hidden ones; raises `BadInput` where there are none
+
+    Args:
+        kind: what they are, for a refusal: MIDI
+        endings: in small letters: .mid
+
+    Returns:
+        relative to the folder
+    """
     of_kind = [f for f in folder.rglob("*") if f.suffix.lower() in endings and f.is_file()]
     found = sorted(f.relative_to(folder) for f in of_kind)
     files = [f for f in found if not any(part.startswith(".") for part in f.parts)]
@@ -56,7 +73,15 @@ def split_files(
     kind: str = "MIDI files", # what they are, for a refusal
     one: str = "piece"
 ) -> dict[str, list[Path]]: # split -> pieces
-    "Subfolders named like the splits, or valid and test a tenth each by hash of the name; raises `BadInput` for a mix"
+    """Subfolders named like the splits, or valid and test a tenth each by hash of the name; raises `BadInput` for a mix
+
+    Args:
+        files: or pieces in them, relative to their folder
+        kind: what they are, for a refusal
+
+    Returns:
+        split -> pieces
+    """
     given = {s: [f for f in files if f.parts[0] == s and len(f.parts) > 1] for s in SPLITS}
     if any(given.values()):
         if all(given.values()) and sum(map(len, given.values())) == len(files): return given
@@ -71,7 +96,14 @@ def split_files(
 # %% ../nbs/02_datasets.ipynb #b1ab030a
 @dataclass(frozen=True, eq=False)
 class Splits:
-    "Sequences in three splits; raises `BadInput` where a split is empty or a sequence is none"
+    """Sequences in three splits; raises `BadInput` where a split is empty or a sequence is none
+
+    Attributes:
+        name: what results call it
+        train: sequences, each an array whose first axis is time
+        names: split -> a name a sequence; default: their numbers
+        one: what a refusal calls it
+    """
     name: str # what results call it
     train: list[Any] # sequences, each an array whose first axis is time
     valid: list[Any]
@@ -83,7 +115,11 @@ class Splits:
         sequence: Any,
         where: str # how to name it in a refusal
     ) -> Any:
-        "A sequence as it is kept; a subclass raises `BadInput` for what is none"
+        """A sequence as it is kept; a subclass raises `BadInput` for what is none
+
+        Args:
+            where: how to name it in a refusal
+        """
         return sequence
 
     def __post_init__(self):
@@ -100,7 +136,12 @@ class Splits:
         which: str, # its name, or split:index such as test:3
         field: str = "" # how to name it in a refusal; default: what it is
     ) -> Any:
-        "One of all; of namesakes the first; raises `BadInput` where there is none"
+        """One of all; of namesakes the first; raises `BadInput` where there is none
+
+        Args:
+            which: its name, or split:index such as test:3
+            field: how to name it in a refusal; default: what it is
+        """
         found = dict[str, Any]()
         for s in SPLITS:
             for i, x in enumerate(self[s]):
@@ -113,30 +154,53 @@ class Splits:
 # %% ../nbs/02_datasets.ipynb #02287567
 @cache
 def datasets() -> dict[str, dict[str, dict[str, Any]]]: # task -> name -> its row
-    "All that is known of the data sets that have a name: files, hashes, source, licence, faults"
+    """All that is known of the data sets that have a name: files, hashes, source, licence, faults
+
+    Returns:
+        task -> name -> its row
+    """
     return json.loads(asset("datasets.json").read_text())
 
 def spellings(
     name: str, # of a row
     row: Mapping[str, Any]
 ) -> list[str]: # one, or one for each direction of a corpus
-    "What `data=` calls a data set"
+    """What `data=` calls a data set
+
+    Args:
+        name: of a row
+
+    Returns:
+        one, or one for each direction of a corpus
+    """
     return ["_".join([name, *pair]) for pair in row.get("languages", [[]])]
 
 # %% ../nbs/02_datasets.ipynb #e00e227d
 def file_rows() -> dict[str, tuple[str, dict[str, Any]]]: # "folder/name" -> address of its folder, what is known of it
-    "The data files of all rows"
+    """The data files of all rows
+
+    Returns:
+        "folder/name" -> address of its folder, what is known of it
+    """
     rows = [row for of_task in datasets().values() for row in of_task.values() if "files" in row]
     return {f"{row['folder']}/{name}": (row["source"], facts) for row in rows for name, facts in row["files"].items()}
 
 @cache
 def known_files() -> dict[str, str]: # "folder/name" -> SHA-256
-    "The data files that we know, with the hash that each must have"
+    """The data files that we know, with the hash that each must have
+
+    Returns:
+        "folder/name" -> SHA-256
+    """
     return {name: facts["sha256"] for name, (_, facts) in file_rows().items()}
 
 @cache
 def sources() -> dict[str, str]: # "folder/name" -> its public address
-    "Where the data files that we know come from"
+    """Where the data files that we know come from
+
+    Returns:
+        "folder/name" -> its public address
+    """
     at = lambda source, file: source + file*source.endswith("/") # the address of a folder, or of the file itself
     return {name: at(source, name.split("/")[1]) for name, (source, _) in file_rows().items()}
 
@@ -148,7 +212,16 @@ def archived(
     where: str, # how to name it in a refusal
     ending: str = ".wav" # of the files that count
 ) -> dict[str, bytes]: # name -> content, in the order of names
-    "The recordings in an archive; raises `BadInput` where it is damaged or too large"
+    """The recordings in an archive; raises `BadInput` where it is damaged or too large
+
+    Args:
+        content: of a .tar.gz
+        where: how to name it in a refusal
+        ending: of the files that count
+
+    Returns:
+        name -> content, in the order of names
+    """
     held, end = dict[str, bytes](), -1
     try:
         with gzip.open(io.BytesIO(content)) as packed: plain = packed.read(LARGEST_ARCHIVE + 1)
@@ -168,14 +241,28 @@ def archived(
 def digest_of_all(
     held: Mapping[str, bytes] # name -> content
 ) -> str: # 64 hexadecimal digits
-    "SHA-256 of what an archive holds, however it is packed"
+    """SHA-256 of what an archive holds, however it is packed
+
+    Args:
+        held: name -> content
+
+    Returns:
+        64 hexadecimal digits
+    """
     return digest(b"".join(hashlib.sha256(held[name]).digest() for name in sorted(held)))
 
 # %% ../nbs/02_datasets.ipynb #411e570b
 def find_file(
     name: str # "folder/name", one of `known_files`
 ) -> Path: # not yet checked, unless it was downloaded now
-    "Find or download a data file; raises `BadInput` where it is missing"
+    """Find or download a data file; raises `BadInput` where it is missing
+
+    Args:
+        name: "folder/name", one of `known_files`
+
+    Returns:
+        not yet checked, unless it was downloaded now
+    """
     if given := os.environ.get("GRU_STUDY_DATA"): path = absolute(given, "GRU_STUDY_DATA")/name
     else: path = cache_dir()/name
     if not path.is_file():
@@ -190,7 +277,15 @@ def fingerprint(
     name: str, # "folder/name", one of `known_files`
     path: Path # where it lies
 ) -> str: # SHA-256 of the file; of an archive, of what it holds
-    "By what a data file is known; raises `BadInput` for an archive that cannot be read"
+    """By what a data file is known; raises `BadInput` for an archive that cannot be read
+
+    Args:
+        name: "folder/name", one of `known_files`
+        path: where it lies
+
+    Returns:
+        SHA-256 of the file; of an archive, of what it holds
+    """
     content = path.read_bytes()
     return digest_of_all(archived(content, str(path))) if name.endswith(".tar.gz") else digest(content)
 
@@ -199,13 +294,26 @@ def check_known(
     path: Path, # where it lies
     sha: str # its `fingerprint`
 ) -> None:
-    "Refuse a file that is not the one we know; raises `BadInput`"
+    """Refuse a file that is not the one we know; raises `BadInput`
+
+    Args:
+        name: "folder/name", one of `known_files`
+        path: where it lies
+        sha: its `fingerprint`
+    """
     if sha != known_files()[name]: raise BadInput(f"{path}: its SHA-256 is {sha}, allowed: {known_files()[name]}")
 
 def data_file(
     name: str # "folder/name", one of `known_files`
 ) -> Path: # a file whose hash has been checked
-    "Find or download a data file; raises `BadInput` where it is missing or not the one we know"
+    """Find or download a data file; raises `BadInput` where it is missing or not the one we know
+
+    Args:
+        name: "folder/name", one of `known_files`
+
+    Returns:
+        a file whose hash has been checked
+    """
     path = find_file(name)
     check_known(name, path, fingerprint(name, path))
     return path
@@ -215,7 +323,12 @@ def download(
     name: str, # "folder/name", one of `known_files`
     path: Path # where it shall stand
 ) -> Path:
-    "Get a data file from its public source, with a progress bar; raises `BadInput` where that fails"
+    """Get a data file from its public source, with a progress bar; raises `BadInput` where that fails
+
+    Args:
+        name: "folder/name", one of `known_files`
+        path: where it shall stand
+    """
     import pooch
     from requests import RequestException
     address = sources()[name]

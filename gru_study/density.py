@@ -22,7 +22,15 @@ def mixture_nll(
     outputs: Tensor, # (..., K + 2*K*D): logits of the weights, D x K means, D x K numbers behind the deviations
     y: Tensor # (..., D), the samples that came
 ) -> Tensor: # (...), in nats
-    "NLL of each step under the mixture of Gaussians that the outputs describe"
+    """NLL of each step under the mixture of Gaussians that the outputs describe
+
+    Args:
+        outputs: (..., K + 2*K*D): logits of the weights, D x K means, D x K numbers behind the deviations
+        y: (..., D), the samples that came
+
+    Returns:
+        (...), in nats
+    """
     D = y.shape[-1]
     a, means, s = outputs.unflatten(-1, (1 + 2*D, -1)).split((1, D, D), -2)
     deviation = LEAST + nn.functional.softplus(s - LEAST)
@@ -33,7 +41,11 @@ def mixture_nll(
 # %% ../nbs/25_density.ipynb #4cdb79a9
 @dataclass(frozen=True)
 class SpeechScores(FrameScores):
-    "Those of sound"
+    """Those of sound
+
+    Attributes:
+        samples: of a frame
+    """
     metrics = SOUND_METRICS
     samples: int # of a frame
 
@@ -46,7 +58,16 @@ def evaluate_speech(
     signals: list[Signal], # a split
     device: str | torch.device = "cpu" # where the model is
 ) -> SpeechScores: # in the order of `signals`
-    "Score a model on a split; padding never counts"
+    """Score a model on a split; padding never counts
+
+    Args:
+        model: (batch, time, inputs) -> the outputs that `mixture_nll` takes, and a state
+        signals: a split
+        device: where the model is
+
+    Returns:
+        in the order of `signals`
+    """
     xs, ys = zip(*signals)
     nll = np.zeros(len(ys))
     model.eval()
@@ -65,6 +86,12 @@ class IndependentMixture:
         rounds: int = 200, # at most
         enough: int = 50_000 # rows to fit it on: of more, every second, third, ...
     ):
+        """
+
+        Args:
+            rounds: at most
+            enough: rows to fit it on: of more, every second, third, ...
+        """
         rows, total = np.concatenate([y[1:] for _, y in train]).astype(float), -np.inf
         rows = rows[::-(-len(rows)//enough)]
         K, loudness = min(components, len(rows)), np.argsort(np.argsort((rows**2).sum(1), kind="stable"))
@@ -76,21 +103,41 @@ class IndependentMixture:
             if total - before < 1e-4: break
 
     def maximise(self, rows, shares): # (rows, samples), (rows, components)
+        """
+
+        Args:
+            shares: (rows, samples), (rows, components)
+        """
         counts = shares.sum(0) + 1e-10
         self.weights, self.means = counts/counts.sum(), shares.T@rows/counts[:, None]
         self.variances = np.maximum(shares.T@rows**2/counts[:, None] - self.means**2, np.exp(2*LEAST))
 
     def joint(self, rows) -> np.ndarray: # (rows, components): log of each component's share of the density
+        """
+
+        Returns:
+            (rows, components): log of each component's share of the density
+        """
         p = 1/self.variances
         squares = rows**2@p.T - 2*rows@(self.means*p).T + (self.means**2*p).sum(1)
         return np.log(self.weights) - (squares + np.log(2*np.pi*self.variances).sum(1))/2
 
     @staticmethod
     def log_sum(joint) -> np.ndarray: # (rows, 1)
+        """
+
+        Returns:
+            (rows, 1)
+        """
         top = joint.max(1, keepdims=True)
         return top + np.log(np.exp(joint - top).sum(1, keepdims=True))
 
     def nll(self, x, y) -> np.ndarray: # of each row but the first
+        """
+
+        Returns:
+            of each row but the first
+        """
         return -self.log_sum(self.joint(np.asarray(y[1:], float)))[:, 0]
 
 # %% ../nbs/25_density.ipynb #7c8eeb3a
@@ -106,13 +153,28 @@ class LinearPrediction:
 
     @staticmethod
     def windows(x, y) -> np.ndarray: # (rows*samples, order + 1): each sample scored, after those before it
+        """
+
+        Returns:
+            (rows*samples, order + 1): each sample scored, after those before it
+        """
         signal = np.hstack([x[:-1], y[1:]]).astype(float)
         return np.lib.stride_tricks.sliding_window_view(signal, x.shape[1] + 1, 1).reshape(-1, x.shape[1] + 1)
 
     def residuals(self, x, y) -> np.ndarray: # (rows, samples)
+        """
+
+        Returns:
+            (rows, samples)
+        """
         return (self.windows(x, y)@np.append(-self.weights, 1)).reshape(-1, y.shape[1])
 
     def nll(self, x, y) -> np.ndarray: # of each row but the first
+        """
+
+        Returns:
+            of each row but the first
+        """
         each = (self.residuals(x, y)/self.sigma)**2/2 + np.log(self.sigma) + np.log(2*np.pi)/2
         return each.sum(1)
 
@@ -123,7 +185,12 @@ def speech_baselines(
     train: list[Signal], # fitted on
     test: list[Signal] # scored
 ) -> dict[str, SpeechScores]:
-    "The two baselines that stand in every table of sound"
+    """The two baselines that stand in every table of sound
+
+    Args:
+        train: fitted on
+        test: scored
+    """
     frames, samples = np.array([len(y) - 1 for _, y in test]), test[0][1].shape[1]
     sums = lambda model: np.array([model.nll(x, y).sum() for x, y in test])
     return {name: SpeechScores(frames, sums(kind(train)), samples) for name, kind in SPEECH_BASELINES.items()}

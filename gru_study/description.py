@@ -23,7 +23,11 @@ def said_number(
 def named_places(
     axis: Axis
 ) -> list[str]: # empty where places have numbers
-    "The names along an axis"
+    """The names along an axis
+
+    Returns:
+        empty where places have numbers
+    """
     return [*map(plain, axis.layout.get("ticktext") or (axis.names if axis.kind == "category" else ()))]
 
 # %% ../nbs/46_description.ipynb #7da04552
@@ -31,7 +35,11 @@ def said_axis(
     axis: Axis,
     what: str # "horizontal", "vertical"
 ) -> str:
-    "What an axis measures, and from where to where"
+    """What an axis measures, and from where to where
+
+    Args:
+        what: "horizontal", "vertical"
+    """
     name, words = plain(axis.layout.get("title")), named_places(axis)
     if len(words) > 8 and not axis.layout.get("ticktext"): ends = f"{words[0]} to {words[-1]}"
     elif words: ends = ", ".join(words)
@@ -44,7 +52,14 @@ def said_rows(
     columns: list[str],
     rows: list[str]
 ) -> str: # empty where rows or columns have no names, or are many
-    "Where each row of a heatmap is strongest"
+    """Where each row of a heatmap is strongest
+
+    Args:
+        z: rows x columns
+
+    Returns:
+        empty where rows or columns have no names, or are many
+    """
     if len(columns) != z.shape[1] or len(rows) != z.shape[0] or len(rows) > 40: return ""
     best = (int(np.nanargmax(np.abs(r))) if np.isfinite(r).any() else None for r in z)
     return "; strongest: " + ", ".join(f"{name} at {columns[i]}" for name, i in zip(rows, best) if i is not None)
@@ -54,7 +69,11 @@ def said_heatmap(
     figure: dict,
     t: dict # a heatmap
 ) -> str:
-    "What its values are; where each row is strongest, if rows and columns have names"
+    """What its values are; where each row is strongest, if rows and columns have names
+
+    Args:
+        t: a heatmap
+    """
     z = np.atleast_2d(values(t.get("z")).astype(float))
     if not np.isfinite(z).any(): return "an empty heatmap"
     title, (rows, columns) = shades(figure, t)[3], z.shape
@@ -68,7 +87,12 @@ def said_traces(
     traces: list[dict], # of one name and kind, in one panel
     measured: str # "x" or "y": the axis that is no category
 ) -> str:
-    "Some traces in words"
+    """Some traces in words
+
+    Args:
+        traces: of one name and kind, in one panel
+        measured: "x" or "y": the axis that is no category
+    """
     t, kind = traces[0], traces[0].get("type", "scatter")
     if kind == "heatmap": return said_heatmap(figure, t)
     name = plain(t.get("name")) or kind
@@ -90,7 +114,11 @@ def said_panel(
     figure: dict,
     names: tuple[str, str] # of its axes
 ) -> str:
-    "A panel in words: its title, its axes, its series"
+    """A panel in words: its title, its axes, its series
+
+    Args:
+        names: of its axes
+    """
     x, y = (axis_of(figure, name) for name in names)
     (left, right), (_, top) = (axis.layout.get("domain") or (0, 1) for axis in (x, y))
     above = lambda n: abs(n["y"] - top) < 0.01 and left - 0.01 <= n["x"] <= right + 0.01
@@ -108,7 +136,11 @@ def said_panel(
 def in_words(
     figure: dict # plotly's JSON
 ) -> str:
-    "What a figure shows: title, panels, axes, series and their ranges"
+    """What a figure shows: title, panels, axes, series and their ranges
+
+    Args:
+        figure: plotly's JSON
+    """
     told = [said_panel(figure, names) for names in panels(figure)]
     others = sorted({str(t.get("type")) for t in figure["data"] if not {"x", "y", "z"} & t.keys()})
     if others: told.append(f"{', '.join(others)}, which is not told in words")

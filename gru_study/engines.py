@@ -42,7 +42,16 @@ def batches(
     seed: int,
     epoch: int # from 1
 ) -> list[np.ndarray]: # indices; a pool's last batch may be smaller
-    "The order of an epoch: every sequence once, shuffled anew, like lengths together"
+    """The order of an epoch: every sequence once, shuffled anew, like lengths together
+
+    Args:
+        lengths: frames of each training sequence
+        bs: sequences a batch
+        epoch: from 1
+
+    Returns:
+        indices; a pool's last batch may be smaller
+    """
     rng = epoch_rng(seed, epoch)
     order = rng.permutation(len(lengths))
     if bs == 1: return np.split(order, len(order))
@@ -54,7 +63,11 @@ def batches(
 def in_float32(
     value: float # of the specification, not negative
 ) -> float:
-    "The same, or the largest that the weights' type can hold: training diverges there, and says so"
+    """The same, or the largest that the weights' type can hold: training diverges there, and says so
+
+    Args:
+        value: of the specification, not negative
+    """
     return min(value, float(np.finfo(np.float32).max))
 
 # %% ../nbs/37_engines.ipynb #54b49cc4
@@ -68,7 +81,11 @@ class GravesRMSprop(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None: # type: ignore[override]
-        "One update; there is no closure to call"
+        """One update; there is no closure to call
+
+        Returns:
+            type: ignore[override]
+        """
         for group in self.param_groups:
             for w in group["params"]:
                 if w.grad is None: continue
@@ -93,7 +110,11 @@ def make_optimizer(
 def gradient_norm(
     gradients: Iterable[Tensor]
 ) -> Tensor: # float64; float32 on mps, which has no other
-    "Euclidean norm of all gradients together"
+    """Euclidean norm of all gradients together
+
+    Returns:
+        float64; float32 on mps, which has no other
+    """
     wide = lambda g: torch.float32 if g.device.type == "mps" else torch.float64
     return torch.stack([torch.linalg.vector_norm(g, dtype=wide(g)) for g in gradients]).norm()
 
@@ -103,7 +124,14 @@ def descend(
     optimizer: torch.optim.Optimizer,
     clip: float # largest norm of the gradient; 0: no clipping
 ) -> Tensor: # norm of the gradient before clipping
-    "One step along the gradient that `backward` has left"
+    """One step along the gradient that `backward` has left
+
+    Args:
+        clip: largest norm of the gradient; 0: no clipping
+
+    Returns:
+        norm of the gradient before clipping
+    """
     norm = gradient_norm(w.grad for w in model.parameters() if w.grad is not None)
     nn.utils.clip_grads_with_norm_(model.parameters(), clip or torch.inf, norm)
     optimizer.step()
@@ -113,7 +141,11 @@ def descend(
 def products(
     e: Experiment
 ) -> torch.autocast: # a context
-    "Within the block torch computes products in the experiment's precision"
+    """Within the block torch computes products in the experiment's precision
+
+    Returns:
+        a context
+    """
     return torch.autocast(torch.device(e.device).type, torch.bfloat16, enabled=e.precision == "bf16")
 
 # %% ../nbs/37_engines.ipynb #175fa409
@@ -122,7 +154,11 @@ def noisy(
     weights: Mapping[str, Tensor],
     noise: Mapping[str, Tensor] # empty: nothing happens
 ) -> Iterator[None]:
-    "Within the block the weights carry noise; after it they are, bit for bit, as before"
+    """Within the block the weights carry noise; after it they are, bit for bit, as before
+
+    Args:
+        noise: empty: nothing happens
+    """
     clean = {k: weights[k].detach().clone() for k in noise}
     with torch.no_grad():
         for k, n in noise.items():
@@ -138,7 +174,13 @@ class Diverged(Failed):
 
 @dataclass(frozen=True)
 class Epoch:
-    "What an epoch of training tells"
+    """What an epoch of training tells
+
+    Attributes:
+        loss: objective, averaged over updates
+        nll: NLL, averaged over frames or words
+        grad_norm: before clipping, averaged over updates
+    """
     loss: float # objective, averaged over updates
     nll: float # NLL, averaged over frames or words
     grad_norm: float # before clipping, averaged over updates
@@ -151,7 +193,14 @@ def sum_up(
     frames: np.ndarray, # scored in each
     epoch: int
 ) -> Epoch:
-    "An epoch's averages; raises `Diverged` at the first update whose loss or gradient is not finite"
+    """An epoch's averages; raises `Diverged` at the first update whose loss or gradient is not finite
+
+    Args:
+        losses: objective of each update
+        nll: NLL of a frame or word in each
+        norms: of the gradient in each
+        frames: scored in each
+    """
     bad = ~(np.isfinite(losses) & np.isfinite(norms))
     if bad.any():
         at = bad.argmax()
@@ -161,7 +210,12 @@ def sum_up(
 
 # %% ../nbs/37_engines.ipynb #c89de20d
 class Engine(ABC):
-    "A network in training, as `fit` sees it"
+    """A network in training, as `fit` sees it
+
+    Attributes:
+        name: torch or fused
+        experiment: of the class of its task, as data and learner are
+    """
     name: str # torch or fused
     experiment: Any # of the class of its task, as data and learner are
     data: Any
@@ -171,7 +225,11 @@ class Engine(ABC):
     def train_epoch(self,
         epoch: int # from 1
     ) -> Epoch:
-        "All training sequences once; raises `Diverged` naming epoch and step"
+        """All training sequences once; raises `Diverged` naming epoch and step
+
+        Args:
+            epoch: from 1
+        """
 
     @abstractmethod
     def evaluate(self, split) -> Any:
@@ -189,7 +247,11 @@ class Engine(ABC):
     def load(self,
         state: dict # as `state` gives it; with weights alone, the optimizer stays
     ) -> None:
-        "Go on from a state"
+        """Go on from a state
+
+        Args:
+            state: as `state` gives it; with weights alone, the optimizer stays
+        """
 
 # %% ../nbs/37_engines.ipynb #26af470a
 class Scorer(ABC):
@@ -260,7 +322,11 @@ class Learner(Scorer):
 def learner_of(
     task: str # its name
 ) -> Learner:
-    "How a task is learned"
+    """How a task is learned
+
+    Args:
+        task: its name
+    """
     return resolve_name(find_task(task).learner)()
 
 # %% ../nbs/37_engines.ipynb #0cb43a96
@@ -268,7 +334,11 @@ def make_engine(
     e: Experiment,
     data # of the task
 ) -> Engine:
-    "The engine that `e.engine` names; raises `BadInput` where it cannot train this"
+    """The engine that `e.engine` names; raises `BadInput` where it cannot train this
+
+    Args:
+        data: of the task
+    """
     return learner_of(e.task).engine(e, data)
 
 # %% ../nbs/37_engines.ipynb #bf81d055
@@ -276,7 +346,14 @@ def on_device(
     model: nn.Module,
     device: str # as torch names it
 ) -> nn.Module: # the same, moved
-    "Move a model; raises `BadInput` where there is no such device"
+    """Move a model; raises `BadInput` where there is no such device
+
+    Args:
+        device: as torch names it
+
+    Returns:
+        the same, moved
+    """
     try: return model.to(device)
     except (RuntimeError, AssertionError) as e:
         raise BadInput(f"device: {device!r} cannot be used here ({str(e).splitlines()[0]})") from None
@@ -292,7 +369,11 @@ def check_precision(
     model: nn.Module, # on its device
     e: Experiment
 ) -> None:
-    "Refuse a precision in which torch cannot compute the model's layers here; raises `BadInput`"
+    """Refuse a precision in which torch cannot compute the model's layers here; raises `BadInput`
+
+    Args:
+        model: on its device
+    """
     for layer in model.modules() if e.precision != "float32" else ():
         if not isinstance(layer, nn.RNNBase): continue
         try:
@@ -314,7 +395,11 @@ def copy_weights(
 
 # %% ../nbs/37_engines.ipynb #d1ad0cb9
 class TorchEngine(Engine):
-    "Torch's autograd and optimizer, on any device; raises `BadInput` where the device cannot compute so"
+    """Torch's autograd and optimizer, on any device; raises `BadInput` where the device cannot compute so
+
+    Attributes:
+        prepared: by the learner: what the updates draw from
+    """
     name = "torch"
     model: Any
     prepared: Any # by the learner: what the updates draw from
@@ -323,6 +408,11 @@ class TorchEngine(Engine):
         experiment: Experiment,
         data # of its task
     ):
+        """
+
+        Args:
+            data: of its task
+        """
         e, self.experiment, self.data, self.learner = experiment, experiment, data, learner_of(experiment.task)
         on_device(nn.ParameterList([torch.zeros(1)]), e.device) # before data are sent there; a layer would draw numbers
         self.prepared = self.learner.prepare(e, data)
@@ -333,6 +423,11 @@ class TorchEngine(Engine):
 
     @cached_property # the compiled engine has its own, and torch takes a second to make one
     def optimizer(self) -> torch.optim.Optimizer:
+        """
+
+        Returns:
+            the compiled engine has its own, and torch takes a second to make one
+        """
         return make_optimizer(self.model.parameters(), self.experiment)
 
     def train_epoch(self, epoch: int) -> Epoch:
@@ -356,7 +451,11 @@ def load_weights(
     model: nn.Module, # of the run's shape
     run: Run
 ) -> None:
-    "Give a model the weights that were best on validation; raises `BadInput` where there are none or they are damaged"
+    """Give a model the weights that were best on validation; raises `BadInput` where there are none or they are damaged
+
+    Args:
+        model: of the run's shape
+    """
     from safetensors.torch import load
     path = run.path("model.safetensors")
     if (weights := run.read("model.safetensors")) is None: raise BadInput(f"{path}: there is no trained model")
@@ -370,7 +469,12 @@ def score_line(
     what: str, # is scored
     averages: dict[str, float] # name -> score
 ) -> str:
-    "Scores on one line"
+    """Scores on one line
+
+    Args:
+        what: is scored
+        averages: name -> score
+    """
     return f"{what:15} " + "  ".join(f"{k} {v:.4f}" for k, v in averages.items())
 
 # %% ../nbs/37_engines.ipynb #020ce0b1

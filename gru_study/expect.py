@@ -24,14 +24,22 @@ def read_model(
     name: str,
     stamp: int # of its weights: a model that was trained on is read anew
 ) -> MusicLM:
-    "A trained model of music, read once"
+    """A trained model of music, read once
+
+    Args:
+        stamp: of its weights: a model that was trained on is read anew
+    """
     return load_model(find_run(name))
 
 # %% ../nbs/69_expect.ipynb #46f167d9
 def network(
     name: str # of a run
 ) -> MusicLM:
-    "A trained model of music"
+    """A trained model of music
+
+    Args:
+        name: of a run
+    """
     return read_model(name, stamp_of(name))
 
 # %% ../nbs/69_expect.ipynb #aea32392
@@ -39,7 +47,11 @@ def expected_notes(
     run: Run,
     piece: int # of the test split
 ) -> go.Figure:
-    "What a run expects of a test piece"
+    """What a run expects of a test piece
+
+    Args:
+        piece: of the test split
+    """
     e, data = run.experiment, music(run.experiment.data)
     roll, told = data.test[piece], f"{data.names['test'][piece]} ({data.name}, test)"
     return piano_roll(roll, {title(run, e)[1]: predict(network(run.save_dir), roll)}, data.step, told)

@@ -34,7 +34,15 @@ def cell_name(
     rnn: str, # a name, "module:name" or "file.py:name"
     info: ValidationInfo # whether it was stored
 ) -> str: # the same, a file by its absolute path
-    "One spelling for a cell; raises `BadInput` where there is none of that name"
+    """One spelling for a cell; raises `BadInput` where there is none of that name
+
+    Args:
+        rnn: a name, "module:name" or "file.py:name"
+        info: whether it was stored
+
+    Returns:
+        the same, a file by its absolute path
+    """
     if info.context: return rnn # what a run has stored is read: its file may have moved, and nobody has asked to run it
     cells = sys.modules.get("gru_study.cells")
     if rnn in CELL_NAMES or (cells and rnn in cells.CELLS): return rnn
@@ -49,7 +57,14 @@ def cell_name(
 def find_watch(
     name: str # "module:function" or "file.py:function"
 ) -> Callable[[dict], object]: # to be called with the row of an epoch
-    "Look a function up, which runs its module; raises `BadInput` where there is none"
+    """Look a function up, which runs its module; raises `BadInput` where there is none
+
+    Args:
+        name: "module:function" or "file.py:function"
+
+    Returns:
+        to be called with the row of an epoch
+    """
     where, _, function = name.rpartition(":")
     allowed = "module:function or file.py:function"
     if not where: raise BadInput.found("watch", name, allowed)
@@ -64,7 +79,15 @@ def watch_name(
     watch: str, # "module:function" or "file.py:function"; empty: none
     info: ValidationInfo # whether it was stored
 ) -> str: # the same, a file by its absolute path; empty where it was stored
-    "One spelling for a function that exists; raises as `find_watch` does"
+    """One spelling for a function that exists; raises as `find_watch` does
+
+    Args:
+        watch: "module:function" or "file.py:function"; empty: none
+        info: whether it was stored
+
+    Returns:
+        the same, a file by its absolute path; empty where it was stored
+    """
     if info.context or not watch: return ""
     find_watch(watch)
     where, _, function = watch.rpartition(":")
@@ -74,13 +97,24 @@ def watch_name(
 def plain_name(
     path: str # a cell or a data set, perhaps a path
 ) -> str: # fit for a folder
-    "The last part of a path, without its ending: `cells/mine.py:leaky` is leaky, `rolls/mine.npz` mine"
+    """The last part of a path, without its ending: `cells/mine.py:leaky` is leaky, `rolls/mine.npz` mine
+
+    Args:
+        path: a cell or a data set, perhaps a path
+
+    Returns:
+        fit for a folder
+    """
     return Path(path.rpartition(":")[2]).stem
 
 def task_data_rnn(
     fields: dict[str, Any] # the validated fields before this one
 ) -> str:
-    "The default folder of a run"
+    """The default folder of a run
+
+    Args:
+        fields: the validated fields before this one
+    """
     return "/".join((fields["task"], folder_name(plain_name(fields["data"])), folder_name(plain_name(fields["rnn"]))))
 
 # %% ../nbs/31_experiment.ipynb #b917b0ca
@@ -89,14 +123,25 @@ SHIPPED = "pretrained" # what the names of shipped runs begin with
 def is_shipped(
     save_dir: str # of a run
 ) -> bool:
-    "Is it a run that comes with the package?"
+    """Is it a run that comes with the package?
+
+    Args:
+        save_dir: of a run
+    """
     return Path(save_dir).parts[:1] == (SHIPPED,)
 
 # %% ../nbs/31_experiment.ipynb #2929266f
 def inside_exp(
     save_dir: str # as a person typed it
 ) -> str: # the same without detours
-    "A folder that stays inside exp/, and none of those of the shipped models; raises `BadInput` for any other"
+    """A folder that stays inside exp/, and none of those of the shipped models; raises `BadInput` for any other
+
+    Args:
+        save_dir: as a person typed it
+
+    Returns:
+        the same without detours
+    """
     exp = absolute(study_home()/"exp", "exp")
     path = absolute(exp/save_dir, "save_dir")
     inside = path != exp and path.is_relative_to(exp) and ".." not in Path(save_dir).parts
@@ -123,7 +168,20 @@ else: TaskName, OptimName = Literal[tuple(TASKS)], Literal[tuple(OPTIMIZERS)]
 # %% ../nbs/31_experiment.ipynb #43650910
 @dataclass(frozen=True)
 class Task:
-    "What is learned: how it is asked for and told of, and where all else about it stands (as \"module:name\")"
+    """What is learned: how it is asked for and told of, and where all else about it stands (as "module:name")
+
+    Attributes:
+        name: as --task has it
+        title: in a sentence
+        facts: what result.json holds
+        named: one spelling for a data set; raises `BadInput` where there is none of that name
+        load: reads a data set by that name; raises `BadInput`
+        learner: its `engines.Learner`
+        study: its `runs.Studies`; none: runs are not compared
+        kept: files of a run folder beyond those of every run
+        sampler: (run, flags of `gru-study sample`) -> files and what to say of them; none: nothing is sampled
+        view: its `runs.View`: how the lab trains it; none: it does not
+    """
     name: str # as --task has it
     title: str # in a sentence
     spec: "type[Experiment]"
@@ -142,7 +200,11 @@ class Task:
 def find_task(
     name: str # one of `TASKS`
 ) -> Task:
-    "A task; raises `BadInput` where the package that brings it cannot be imported"
+    """A task; raises `BadInput` where the package that brings it cannot be imported
+
+    Args:
+        name: one of `TASKS`
+    """
     if (place := TASKS[name]) == OURS.get(name): return resolve_name(place)
     try: return resolve_name(place)
     except Exception as e:
@@ -150,7 +212,11 @@ def find_task(
             f"{type(e).__name__}: {e}") from e
 
 def all_tasks() -> dict[str, Task]: # by name; without those of packages that cannot be imported
-    "Every task"
+    """Every task
+
+    Returns:
+        by name; without those of packages that cannot be imported
+    """
     found = {}
     for name in TASKS:
         with suppress(BadInput): found[name] = find_task(name)
@@ -191,7 +257,12 @@ class Common(BaseModel):
 
 # %% ../nbs/31_experiment.ipynb #97072843
 class Experiment(Common):
-    "A training run; raises pydantic's `ValidationError` for a value that is not allowed"
+    """A training run; raises pydantic's `ValidationError` for a value that is not allowed
+
+    Attributes:
+        files: of the run folder: what was asked, what came
+        grows: fields that -c may make larger
+    """
     files: ClassVar[tuple[str, str]] = ("config.json", "result.json") # of the run folder: what was asked, what came
     grows: ClassVar[tuple[str, ...]] = ("epoch",) # fields that -c may make larger
     save_dir: Annotated[str, AfterValidator(inside_exp)] = Field(
@@ -230,10 +301,19 @@ class Experiment(Common):
 
     @property
     def units(self) -> int: # of each layer
-        "The size: `hidden`, or what `match` gives the cell"
+        """The size: `hidden`, or what `match` gives the cell
+
+        Returns:
+            of each layer
+        """
         return self.hidden or self.matched
     @property
     def matched(self) -> int: # what a task of its own may leave out
+        """
+
+        Returns:
+            what a task of its own may leave out
+        """
         raise BadInput.found("hidden", None, f"a number of units: the task {self.task} has no rule for equal sizes")
 
 # %% ../nbs/31_experiment.ipynb #2b4834a3
@@ -241,7 +321,14 @@ def again(
     field: str, # of `Experiment`
     default: Any
 ) -> Any: # what stands behind the field's name and type in a class
-    "A field as it was, with another default"
+    """A field as it was, with another default
+
+    Args:
+        field: of `Experiment`
+
+    Returns:
+        what stands behind the field's name and type in a class
+    """
     changed = copy(Experiment.model_fields[field])
     changed.default, changed.default_factory = default, None
     return changed
@@ -257,7 +344,11 @@ def not_given(
 
 # %% ../nbs/31_experiment.ipynb #53daa423
 class Search(Experiment):
-    "A search for the learning rate: what `Experiment` says but the rate, and how rates are tried; raises as it does"
+    """A search for the learning rate: what `Experiment` says but the rate, and how rates are tried; raises as it does
+
+    Attributes:
+        lr: type: ignore[assignment] # the one field it has not
+    """
     files: ClassVar[tuple[str, str]] = ("search.json", "search_result.json")
     grows: ClassVar[tuple[str, ...]] = ("trials", "seeds")
 
@@ -281,7 +372,11 @@ class Search(Experiment):
 
     @property
     def threads(self) -> int: # runs at a time
-        "`workers`, or the cores of this machine"
+        """`workers`, or the cores of this machine
+
+        Returns:
+            runs at a time
+        """
         return self.workers or cores()
 
     def run(self,
@@ -289,7 +384,11 @@ class Search(Experiment):
         lr: float,
         seed: int
     ) -> Experiment:
-        "One of its training runs"
+        """One of its training runs
+
+        Args:
+            name: of its folder inside the search's
+        """
         own = {"lr", "seed", "save_dir", "continue_training", "verbose"}
         fields = {k: getattr(self, k) for k in Experiment.of(vars(self)).model_fields.keys() - own}
         run = Experiment.stored(fields | dict(lr=lr, seed=seed, save_dir=f"{self.save_dir}/{name}")) # names are known
@@ -300,7 +399,12 @@ def searching(
     spec: type[Experiment], # of a task
     **defaults # of the search, where they differ
 ) -> type[Search]:
-    "The class of a task's searches"
+    """The class of a task's searches
+
+    Args:
+        spec: of a task
+        defaults: of the search, where they differ
+    """
     own = get_annotations(spec).keys() - get_annotations(Search).keys()
     fields = {k: f for k, f in spec.model_fields.items() if k in own}
     for k, default in defaults.items():
@@ -316,7 +420,11 @@ def no_such_field(
     field: str,
     spec: str # name of a class of specifications
 ) -> str:
-    "Say whose field it is, or which there are"
+    """Say whose field it is, or which there are
+
+    Args:
+        spec: name of a class of specifications
+    """
     kinds = [(t, kind.of(dict(task=t))) for kind in (Experiment, Search) for t in all_tasks()]
     here = next((t for t, k in kinds if k.__name__ == spec), Experiment().task)
     tasks = dict.fromkeys(t for t, k in kinds if field in k.model_fields)
@@ -327,7 +435,11 @@ def no_such_field(
 def explain(
     error: ValidationError
 ) -> str: # one line
-    "Say what is wrong with a specification"
+    """Say what is wrong with a specification
+
+    Returns:
+        one line
+    """
     def clause(e):
         if "error" in e.get("ctx", {}): return str(e["ctx"]["error"])
         field = str(e["loc"][-1])[:100] if e["loc"] else "experiment"
@@ -343,7 +455,12 @@ def make_experiment(
     kind: type[Experiment] = Experiment, # or `Search`
     **fields # of that kind
 ) -> Experiment:
-    "A specification, but a wrong value raises `BadInput` with one line"
+    """A specification, but a wrong value raises `BadInput` with one line
+
+    Args:
+        kind: or `Search`
+        fields: of that kind
+    """
     try: return kind(**fields)
     except ValidationError as e: raise BadInput(explain(e)) from None
 
@@ -352,14 +469,26 @@ def from_namespace(
     names: dict[str, Any], # `globals()` of a notebook
     kind: type[Experiment] = Experiment # or `Search`
 ) -> Experiment:
-    "The specification from those variables that are named like its fields; raises `BadInput`"
+    """The specification from those variables that are named like its fields; raises `BadInput`
+
+    Args:
+        names: `globals()` of a notebook
+        kind: or `Search`
+    """
     return make_experiment(kind, **{k: names[k] for k in kind.of(names).model_fields if names.get(k) is not None})
 
 # %% ../nbs/31_experiment.ipynb #c3a74097
 def joined(
     fields: dict[str, FieldInfo] # title of a task -> its field of one name
 ) -> tuple[Any, FieldInfo]: # its type, and the field
-    "One field for several tasks"
+    """One field for several tasks
+
+    Args:
+        fields: title of a task -> its field of one name
+
+    Returns:
+        its type, and the field
+    """
     first, *others = fields.values()
     if all(repr(f) == repr(first) for f in others): return first.annotation, first
     values = dict.fromkeys(value for f in fields.values() for value in get_args(f.annotation))
@@ -374,7 +503,14 @@ def joined(
 def of_any_task(
     kind: type[Experiment] # or `Search`
 ) -> dict[str, Any]: # name -> type and field, as pydantic's `create_model` takes them
-    "The fields of all tasks together"
+    """The fields of all tasks together
+
+    Args:
+        kind: or `Search`
+
+    Returns:
+        name -> type and field, as pydantic's `create_model` takes them
+    """
     specs = {task.title: kind.of(dict(task=name)).model_fields for name, task in all_tasks().items()}
     names = dict.fromkeys(name for fields in specs.values() for name in fields)
     of_all = {name: joined({title: f[name] for title, f in specs.items() if name in f}) for name in names}

@@ -72,5 +72,13 @@ def facts_of(
     kind: type[Experiment], # or `Search`
     task: str # one of `TASKS`
 ) -> TypeAdapter: # checks that the fields have their types; further ones may be there
-    "What came of a run, as a type"
+    """What came of a run, as a type
+
+    Args:
+        kind: or `Search`
+        task: one of `TASKS`
+
+    Returns:
+        checks that the fields have their types; further ones may be there
+    """
     return TypeAdapter(SearchFacts if kind is Search else find_task(task).facts)

@@ -22,7 +22,12 @@ def write_file(
     path: Path, # where the file shall stand; missing folders are made
     data: bytes | str # its whole content
 ) -> Path:
-    "Write `data` so that `path` is at every moment either as before or complete; raises `OSError` that names `path`"
+    """Write `data` so that `path` is at every moment either as before or complete; raises `OSError` that names `path`
+
+    Args:
+        path: where the file shall stand; missing folders are made
+        data: its whole content
+    """
     path, content = Path(path), data.encode() if isinstance(data, str) else data
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +51,14 @@ RESERVED = re.compile(r"(?i)$|\.|.*[. ]$|(con|prn|aux|nul|(com|lpt)[0-9¹²³]) 
 def folder_name(
     text: str # any
 ) -> str: # one part of a path, at most 100 bytes of UTF-8; another for every text
-    "A text as the name of a folder: itself where that is safe everywhere, else changed and marked"
+    """A text as the name of a folder: itself where that is safe everywhere, else changed and marked
+
+    Args:
+        text: any
+
+    Returns:
+        one part of a path, at most 100 bytes of UTF-8; another for every text
+    """
     name = "".join(c if c.isalnum() or c in " _=,+.-()" else "_" for c in unicodedata.normalize("NFC", text))
     if name == text and len(name.encode()) <= 100 and not RESERVED.match(name): return text
     mark = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
@@ -57,7 +69,15 @@ def check_place(
     path: Path, # a file or a folder that shall be written later
     field: str # how to name it in a refusal
 ) -> Path: # the same
-    "Refuse a place where nothing can be written, changing nothing; raises `BadInput`"
+    """Refuse a place where nothing can be written, changing nothing; raises `BadInput`
+
+    Args:
+        path: a file or a folder that shall be written later
+        field: how to name it in a refusal
+
+    Returns:
+        the same
+    """
     there = next(p for p in (path, *path.parents) if os.path.lexists(p))
     is_file, writable = there != path and not there.is_dir(), os.access(there, os.W_OK)
     if is_file: raise BadInput.found(field, str(path), f"a place in a folder; {there} is a file")
@@ -68,7 +88,11 @@ def check_place(
 def digest(
     data: bytes
 ) -> str: # 64 hexadecimal digits
-    "SHA-256 of `data`"
+    """SHA-256 of `data`
+
+    Returns:
+        64 hexadecimal digits
+    """
     return hashlib.sha256(data).hexdigest()
 
 # %% ../nbs/01_files.ipynb #0665ec1a
@@ -77,7 +101,13 @@ def parse_json(
     where: str, # how to name it in a refusal
     advice: str = "" # what to do about it
 ) -> dict[str, Any]:
-    "An object in JSON; raises `BadInput` for anything else, however it is nested"
+    """An object in JSON; raises `BadInput` for anything else, however it is nested
+
+    Args:
+        data: what should be JSON
+        where: how to name it in a refusal
+        advice: what to do about it
+    """
     try: content = json.loads(data)
     except (ValueError, RecursionError): content = None
     if isinstance(content, dict): return content
@@ -89,7 +119,11 @@ DIGESTS = "digests.json" # the list of a folder
 def read_digests(
     folder: Path
 ) -> dict[str, list[str]]: # file name -> SHA-256 of what it may hold; empty where there is no list
-    "The list of a folder; raises `BadInput` where it is damaged"
+    """The list of a folder; raises `BadInput` where it is damaged
+
+    Returns:
+        file name -> SHA-256 of what it may hold; empty where there is no list
+    """
     path, advice = folder/DIGESTS, "delete it to take the files beside it as they are, unchecked"
     try: content = parse_json(path.read_bytes(), str(path), advice)
     except FileNotFoundError: return {}
@@ -101,7 +135,12 @@ def write_checked(
     folder: Path, # of the list
     files: Mapping[Path, bytes | str | None] # content; None: the file stays, and is known from now on as it is
 ) -> None:
-    "Write files, each whole or not at all, and their digests"
+    """Write files, each whole or not at all, and their digests
+
+    Args:
+        folder: of the list
+        files: content; None: the file stays, and is known from now on as it is
+    """
     from filelock import FileLock
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder/f".{DIGESTS}.lock"):
@@ -121,7 +160,16 @@ def read_checked(
     path: Path, # of the file
     advice: str = "" # what to do where it is damaged
 ) -> bytes | None: # None where there is no file
-    "The content of a file; raises `BadInput` where it cannot be read, or is not what was written"
+    """The content of a file; raises `BadInput` where it cannot be read, or is not what was written
+
+    Args:
+        folder: of the list
+        path: of the file
+        advice: what to do where it is damaged
+
+    Returns:
+        None where there is no file
+    """
     for _ in range(3):
         try: data = path.read_bytes()
         except FileNotFoundError: return None

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['about_data', 'data_notes', 'data_table', 'fault_list', 'readme_data', 'noise_finding', 'data_finding',
-           'gating_finding', 'rate_findings', 'published_findings', 'in_short', 'findings', 'train_again',
-           'commands_of_best', 'readme_music']
+           'gating_finding', 'rate_findings', 'published_findings', 'best_and_luck', 'in_short', 'findings',
+           'train_again', 'commands_of_best', 'readme_music']
 
 # %% ../nbs/61_findings.ipynb #1b15138b
 import shlex
@@ -23,7 +23,11 @@ from .study import Study, as_the_paper, reported, study_table, tried_rates
 def about_data(
     data: str # name of a data set
 ) -> str:
-    "Where the figures of a data set may be set beside published ones, in plain words"
+    """Where the figures of a data set may be set beside published ones, in plain words
+
+    Args:
+        data: name of a data set
+    """
     row = ROWS.get(data, {})
     if "beside" in row: return f"{data}: {row['what']}. {row['beside']}"
     if published(data).empty: return f"{data}: nothing is published on this data set; these figures stand alone."
@@ -35,7 +39,11 @@ def about_data(
 def data_notes(
     study: Study
 ) -> list[str]: # in Markdown
-    "What a reader must know of the data sets of a study"
+    """What a reader must know of the data sets of a study
+
+    Returns:
+        in Markdown
+    """
     def note(name):
         plain = lambda text: in_markdown(text.removeprefix(f"{name}: "))
         faults = "; ".join(map(in_markdown, ROWS.get(name, {}).get("faults", ())))
@@ -46,7 +54,11 @@ def data_notes(
 
 # %% ../nbs/61_findings.ipynb #84b8bc3b
 def data_table() -> str: # Markdown
-    "Every data set that has a name: what it is, where it comes from, its licence"
+    """Every data set that has a name: what it is, where it comes from, its licence
+
+    Returns:
+        Markdown
+    """
     lines = ["| `data=` | what | where from | licence |", "| --- | --- | --- | --- |"]
     for name, row in [pair for rows in datasets().values() for pair in rows.items()]:
         where = row.get("where") or (
@@ -56,19 +68,34 @@ def data_table() -> str: # Markdown
     return "\n".join(lines)
 
 def fault_list() -> str: # Markdown
-    "What is known to be wrong with the data, a point each"
+    """What is known to be wrong with the data, a point each
+
+    Returns:
+        Markdown
+    """
     rows = [pair for of_task in datasets().values() for pair in of_task.items()]
     return "\n".join(f"- **{name}**: {fault}." for name, row in rows for fault in row.get("faults", ()))
 
 def readme_data() -> str: # Markdown
-    "The README's section on data"
+    """The README's section on data
+
+    Returns:
+        Markdown
+    """
     return f"## Data\n\n{data_table()}\n\nKnown faults, left as they are:\n\n{fault_list()}"
 
 # %% ../nbs/61_findings.ipynb #6aac3874
 def noise_finding(
     found: pd.DataFrame # of `differences`
 ) -> str: # Markdown, sentences
-    "Which differences are beyond noise, and how many are not"
+    """Which differences are beyond noise, and how many are not
+
+    Args:
+        found: of `differences`
+
+    Returns:
+        Markdown, sentences
+    """
     if found.empty: return "There is no pair of equal size to compare."
     best_first = lambda r: (r.a, r.b) if r.pieces.value < 0 else (r.b, r.a)
     said = lambda r: f"{' better than '.join(map(in_markdown, best_first(r)))} by {abs(r.pieces.value):.3f}"
@@ -85,7 +112,14 @@ def data_finding(
     study: Study,
     data: str # name of a data set
 ) -> str: # Markdown
-    "Order, baseline and clear differences on a data set"
+    """Order, baseline and clear differences on a data set
+
+    Args:
+        data: name of a data set
+
+    Returns:
+        Markdown
+    """
     table = study_table(study).query("data == @data")
     models = table[table.model.isin(chosen(reported(study)).model)]
     markov = table[table.model == "Markov baseline"]["test NLL"].item()
@@ -101,7 +135,11 @@ def data_finding(
 def gating_finding(
     study: Study
 ) -> list[str]: # Markdown
-    "Does gating help? The paper's question, over all data sets; nothing where the three cells are not all there"
+    """Does gating help? The paper's question, over all data sets; nothing where the three cells are not all there
+
+    Returns:
+        Markdown
+    """
     table = ranks(study)
     if table.empty: return []
     models, on_data = as_the_paper(study).drop_duplicates(["data", "model"]), []
@@ -112,6 +150,11 @@ def gating_finding(
             for r in differences(study, d).itertuples() if {r.a, r.b} <= {*name}]
     alone = table.shape[1] == 2 # one data set, of which there are no ranks to speak of
     def score(a, b): # verdicts on a against b: better, worse, noise
+        """
+
+        Args:
+            b: verdicts on a against b: better, worse, noise
+        """
         if alone: return f"{a} and {b}: {', '.join(verdict for pair, _, verdict in on_data if pair == {a, b})}"
         better = [best for pair, best, _ in on_data if pair == {a, b}]
         wins, losses = (better.count(m) for m in (a, b))
@@ -130,7 +173,11 @@ def gating_finding(
 def rate_findings(
     study: Study
 ) -> list[str]: # Markdown
-    "What the searches say beyond their winners: best rates at an edge, runs that diverged"
+    """What the searches say beyond their winners: best rates at an edge, runs that diverged
+
+    Returns:
+        Markdown
+    """
     tried, told = tried_rates(study), []
     edge = []
     for (data, model), part in tried[tried.state == "finished"].groupby(["data", "model"]):
@@ -150,7 +197,11 @@ def rate_findings(
 def published_findings(
     study: Study
 ) -> list[str]: # Markdown
-    "Where published figures and ours disagree"
+    """Where published figures and ours disagree
+
+    Returns:
+        Markdown
+    """
     told = []
     for name in compared(study):
         markov = study.baselines.query("data == @name and model == 'Markov'").nll.item()
@@ -166,11 +217,19 @@ def published_findings(
         if gap: told.append(f"**{name} beside the paper**: our test NLL less the paper's: {', '.join(gap)}.{note}")
     return told
 
-# %% ../nbs/61_findings.ipynb #39210a2d
-def in_short(
-    study: Study
+# %% ../nbs/61_findings.ipynb #ba1f4b72
+def best_and_luck(
+    study: Study,
+    what: str = "pieces" # that the test split is made of
 ) -> list[str]: # Markdown
-    "Three sentences: the best model of each data set, which differences are more than luck, and the baseline"
+    """The first two: the best model of each data set, and which differences are more than luck
+
+    Args:
+        what: that the test split is made of
+
+    Returns:
+        Markdown
+    """
     table = study_table(study)
     models = table[table.model.isin(chosen(reported(study)).model)]
     best = models.loc[models.groupby("data")["valid NLL"].idxmin()]
@@ -179,24 +238,39 @@ def in_short(
     verdicts = pd.concat(found).verdict if found else pd.Series(dtype=str)
     clear = verdicts.str.endswith(" better").sum()
     luck = ("There are no two models of equal size to compare." if verdicts.empty else
-        f"In {clear} of {len(verdicts)} pairs of models of equal size the difference is larger than other test pieces "
+        f"In {clear} of {len(verdicts)} pairs of models of equal size the difference is larger than other test {what} "
         "or other seeds would make by luck.")
     if (models.seeds == 1).all(): luck = "With one seed each nobody can say: other random weights may turn the order."
+    return [f"**Which is best on validation?** {'; '.join(on)}.", f"**Is that more than luck?** {luck}"]
+
+# %% ../nbs/61_findings.ipynb #39210a2d
+def in_short(
+    study: Study
+) -> list[str]: # Markdown
+    """Three sentences: the best model of each data set, which differences are more than luck, and the baseline
+
+    Returns:
+        Markdown
+    """
+    table = study_table(study)
+    models = table[table.model.isin(chosen(reported(study)).model)]
     markov = table[table.model == "Markov baseline"].set_index("data")["test NLL"]
     worse = models[models["test NLL"] >= models.data.map(markov)]
     names = ", ".join(in_markdown(f"{m} on {data}") for m, data in zip(worse.model, worse.data))
     learnt = (
         f"{len(models) - len(worse)} of {len(models)} models predict better than a table of how often a note goes on, "
         f"and how often it begins{names and f'; not so {names}'}.")
-    return [
-        f"**Which is best on validation?** {'; '.join(on)}.", f"**Is that more than luck?** {luck}",
-        f"**Is anything learnt?** {learnt}"]
+    return [*best_and_luck(study), f"**Is anything learnt?** {learnt}"]
 
 # %% ../nbs/61_findings.ipynb #ea86f42b
 def findings(
     study: Study
 ) -> list[str]: # Markdown, a point each
-    "All that is said in words"
+    """All that is said in words
+
+    Returns:
+        Markdown, a point each
+    """
     return [
         *(data_finding(study, d) for d in sorted(set(reported(study).data))),
         *gating_finding(study), *rate_findings(study), *published_findings(study)]
@@ -205,7 +279,14 @@ def findings(
 def train_again(
     run # a row of `reported`
 ) -> str: # for a terminal
-    "The command that trains a recorded run again"
+    """The command that trains a recorded run again
+
+    Args:
+        run: a row of `reported`
+
+    Returns:
+        for a terminal
+    """
     given = dict(word.split("=", 1) for word in run.settings.split())
     sizes = {"total": {"match": "total"}, "given": {"hidden": run.units}}.get(run.sizes, {})
     flags = dict(data=run.data, rnn=run.cell, lr=f"{run.lr:.7g}", seed=run.seed, epoch=int(run.epochs)) | sizes | given
@@ -214,7 +295,11 @@ def train_again(
 def commands_of_best(
     study: Study
 ) -> list[str]: # a command a data set
-    "For each data set the run of the paper's cells that is best on validation"
+    """For each data set the run of the paper's cells that is best on validation
+
+    Returns:
+        a command a data set
+    """
     runs = as_the_paper(study).query("cell in ['tanh', 'lstm', 'gru']")
     return [train_again(run) for run in runs.loc[runs.groupby("data").valid_nll.idxmin()].itertuples()]
 
@@ -222,7 +307,11 @@ def commands_of_best(
 def readme_music(
     study: Study
 ) -> str: # Markdown
-    "The README's section on the recorded study"
+    """The README's section on the recorded study
+
+    Returns:
+        Markdown
+    """
     runs = as_the_paper(study).query("cell in ['tanh', 'lstm', 'gru']")
     seeds = runs.groupby("data").seed.nunique()
     told = [f"{n} on {' and '.join(part.index)}" for n, part in seeds.groupby(seeds, sort=False)]

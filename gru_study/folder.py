@@ -20,27 +20,38 @@ from .experiment import SHIPPED, Experiment, Search, all_tasks, explain, find_ta
 from .facts import facts_of
 from .files import DIGESTS, check_place, digest, folder_name, parse_json, read_checked, write_checked
 
-
 # %% ../nbs/33_folder.ipynb #abc887bf
 def agree(
     config: dict, # of a result
     asked: Experiment
 ) -> bool:
-    "Is a result that of so many epochs, or trials and seeds, as are asked for?"
+    """Is a result that of so many epochs, or trials and seeds, as are asked for?
+
+    Args:
+        config: of a result
+    """
     return all(config.get(k) == getattr(asked, k) for k in asked.grows)
 
 # %% ../nbs/33_folder.ipynb #b74b26ab
 def advice(
     name: str # of a file of a run
 ) -> str:
-    "What to do where it is damaged"
+    """What to do where it is damaged
+
+    Args:
+        name: of a file of a run
+    """
     if name.startswith("checkpoint"): return "start anew with --overwrite, or in another --save_dir"
     return "delete it, and the command that made the run makes it anew"
 
 # %% ../nbs/33_folder.ipynb #f73e4e6b
 @dataclass(frozen=True)
 class RunFiles:
-    "The two folders of a run, and what is in them; of a shipped one they are the same, in the package"
+    """The two folders of a run, and what is in them; of a shipped one they are the same, in the package
+
+    Attributes:
+        save_dir: under exp/ and log/
+    """
     save_dir: str # under exp/ and log/
 
     @property
@@ -55,19 +66,37 @@ class RunFiles:
     def read(self,
         name: str # "result.json", "metrics.csv", ...
     ) -> bytes | None: # None where there is none
-        "The content of one of the run's files; raises `BadInput` where it is damaged"
+        """The content of one of the run's files; raises `BadInput` where it is damaged
+
+        Args:
+            name: "result.json", "metrics.csv", ...
+
+        Returns:
+            None where there is none
+        """
         return read_checked(self.exp, self.path(name), advice(name))
 
     def write(self,
         files: Mapping[str, bytes | str | None] # name -> content; None: as it is
     ) -> None:
-        "Write some of the run's files, and their digests"
+        """Write some of the run's files, and their digests
+
+        Args:
+            files: name -> content; None: as it is
+        """
         write_checked(self.exp, {self.path(name): content for name, content in files.items()})
 
     def read_json(self,
         name: str # "config.json" or "result.json"
     ) -> dict | None: # None where there is none
-        "Read one of the run's files; raises `BadInput` where it is damaged or no JSON"
+        """Read one of the run's files; raises `BadInput` where it is damaged or no JSON
+
+        Args:
+            name: "config.json" or "result.json"
+
+        Returns:
+            None where there is none
+        """
         if (data := self.read(name)) is None: return None
         return parse_json(data, str(self.path(name)), advice(name))
     def write_json(self, name: str, content: dict) -> None: self.write({name: json.dumps(content, indent=1) + "\n"})
@@ -78,7 +107,11 @@ class Run(RunFiles):
     def asked(self,
         kind: type[Experiment] = Experiment # or `Search`
     ) -> Experiment:
-        "The stored specification; raises `BadInput` where there is none"
+        """The stored specification; raises `BadInput` where there is none
+
+        Args:
+            kind: or `Search`
+        """
         if (config := self.read_json(kind.files[0])) is None:
             raise BadInput(f"{self.exp}: there is no {'search' if kind is Search else 'run'}")
         try: return kind.stored(config)
@@ -87,7 +120,14 @@ class Run(RunFiles):
     def outcome(self,
         kind: type[Experiment] = Experiment # or `Search`
     ) -> dict | None: # None as long as there is more to do
-        "What came of it, if it is finished; raises `BadInput` where the file is damaged"
+        """What came of it, if it is finished; raises `BadInput` where the file is damaged
+
+        Args:
+            kind: or `Search`
+
+        Returns:
+            None as long as there is more to do
+        """
         if (result := self.read_json(kind.files[1])) is None: return None
         try:
             facts_of(kind, (asked := self.asked(kind)).task).validate_python(result, strict=True)
@@ -102,6 +142,11 @@ class Run(RunFiles):
     def experiment(self) -> Experiment: return self.asked()
     @property
     def result(self) -> dict: # raises `BadInput` where the run is not finished
+        """
+
+        Returns:
+            raises `BadInput` where the run is not finished
+        """
         if found := self.outcome(): return found
         raise BadInput.found("run", self.save_dir, "one that is finished")
 
@@ -111,7 +156,12 @@ def finished(
     task: str | None = None, # default: all
     damaged: list[str] | None = None # gets a sentence for each that is left out
 ) -> Iterator[Run]:
-    "Those that are trained, of a task"
+    """Those that are trained, of a task
+
+    Args:
+        task: default: all
+        damaged: gets a sentence for each that is left out
+    """
     for run in runs:
         try:
             if run.outcome() and task in (None, run.experiment.task): yield run
@@ -122,7 +172,11 @@ def finished(
 def pack(
     run: Run
 ) -> bytes: # of a file that ends with .safetensors
-    "A finished run as one file; raises `BadInput` where it is not finished, damaged, or its own cell's file is gone"
+    """A finished run as one file; raises `BadInput` where it is not finished, damaged, or its own cell's file is gone
+
+    Returns:
+        of a file that ends with .safetensors
+    """
     from safetensors.numpy import load, save
     run.result # or a refusal
     names = ["config.json", "metrics.csv", *find_task(run.experiment.task).kept, "result.json"]
@@ -140,7 +194,14 @@ def pack(
 def unpacked(
     file: Path # that `pack` has written
 ) -> tuple[dict, bytes]: # the files' texts, the cell and the digests; the weights
-    "What a file holds, once all of it is as it was written; raises `BadInput`"
+    """What a file holds, once all of it is as it was written; raises `BadInput`
+
+    Args:
+        file: that `pack` has written
+
+    Returns:
+        the files' texts, the cell and the digests; the weights
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load, save
     try: weights = save(load(data := file.read_bytes()))
@@ -168,7 +229,12 @@ def unpack(
     file: Path, # that `pack` has written
     name: str | None = None # of its folder, before the digest; default: the file's
 ) -> Run:
-    "The run that a file holds, in a folder of its own; raises `BadInput` where it is damaged or holds something else"
+    """The run that a file holds, in a folder of its own; raises `BadInput` where it is damaged or holds something else
+
+    Args:
+        file: that `pack` has written
+        name: of its folder, before the digest; default: the file's
+    """
     content, weights = unpacked(file)
     mark = digest(json.dumps(content).encode())[:12]
     run = Run(f"{GIVEN}/{folder_name(name or file.stem)}-{mark}")
@@ -196,7 +262,11 @@ def unpack(
 def find_run(
     name: str # "task/data/rnn", "exp/task/data/rnn" or an absolute path of it; or a file that `pack` has written
 ) -> Run:
-    "An existing run; raises `BadInput` where there is none"
+    """An existing run; raises `BadInput` where there is none
+
+    Args:
+        name: "task/data/rnn", "exp/task/data/rnn" or an absolute path of it; or a file that `pack` has written
+    """
     if name.endswith(".safetensors") and (file := find_path(name)): return unpack(file)
     exp, package = absolute(study_home()/"exp", "exp"), asset(SHIPPED).parent.resolve()
     for root, path in ((exp, exp/name), (package, package/name), (exp, Path.cwd()/name), (exp, study_home()/name)):
@@ -210,7 +280,12 @@ def pretrained(
     task: str | None = None, # default: all
     damaged: list[str] | None = None # gets a sentence for each that is left out
 ) -> list[Run]:
-    "The trained models that ship with the package"
+    """The trained models that ship with the package
+
+    Args:
+        task: default: all
+        damaged: gets a sentence for each that is left out
+    """
     runs = [Run(f.parent.relative_to(asset(".")).as_posix()) for f in sorted(asset(SHIPPED).glob("*/*/config.json"))]
     return list(finished(runs, task, damaged))
 
@@ -219,7 +294,11 @@ def difference(
     asked: Experiment,
     stored: Experiment
 ) -> list[str]: # names of fields
-    "The fields in which two specifications differ, beyond where they compute"
+    """The fields in which two specifications differ, beyond where they compute
+
+    Returns:
+        names of fields
+    """
     a, b = asked.model_dump(), stored.model_dump()
     return [k for k in a if a[k] != b.get(k) and k not in ("engine", "device", "save_dir")]
 
@@ -241,7 +320,11 @@ def refuse_changes(
 def open_run(
     asked: Experiment
 ) -> tuple[Run, dict | None]: # the run; its result where it is finished
-    "Check a specification against what lies in its folder, changing nothing; raises `BadInput` where they do not fit"
+    """Check a specification against what lies in its folder, changing nothing; raises `BadInput` where they do not fit
+
+    Returns:
+        the run; its result where it is finished
+    """
     run = Run(asked.save_dir)
     kind = Search if isinstance(asked, Search) else Experiment
     if not (run.exp/kind.files[0]).is_file():

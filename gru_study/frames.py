@@ -57,6 +57,11 @@ class FrameScorer(Scorer):
         return {"valid_loss": batch_loss(valid, engine.experiment.bs), "valid_nll": valid.nll}
 
     def scores(self, engine: Engine) -> dict: # of the three splits, of each test sequence, and of the baselines
+        """
+
+        Returns:
+            of the three splits, of each test sequence, and of the baselines
+        """
         data, found = engine.data, {s: engine.evaluate(engine.data[s]) for s in SPLITS}
         test, names = found["test"], data.names["test"]
         each = [dict(name=n, frames=int(f), nll=float(x)) for n, f, x in zip(names, test.frames, test.nll_sum)]
@@ -90,6 +95,11 @@ class FrameLearner(FrameScorer, Learner):
         "A split as the kernels take it"
 
     def lengths(self, split: list) -> np.ndarray: # frames of each sequence, of which the first is not scored
+        """
+
+        Returns:
+            frames of each sequence, of which the first is not scored
+        """
         return np.array([len(sequence) for sequence in split])
 
     def layout(self, e: Experiment) -> Layout:
@@ -116,7 +126,11 @@ def batch_loss(
     scores: FrameScores,
     bs: int # sequences a batch
 ) -> float:
-    "The objective averaged over batches of `bs` sequences, in the order of the split"
+    """The objective averaged over batches of `bs` sequences, in the order of the split
+
+    Args:
+        bs: sequences a batch
+    """
     starts = range(0, len(scores.frames), bs)
     return float((np.add.reduceat(scores.nll_sum, starts)/np.add.reduceat(scores.frames, starts)).mean())
 
@@ -124,7 +138,11 @@ def batch_loss(
 def frame_learner(
     e: Experiment # of a task of frames
 ) -> FrameLearner:
-    "Its learner"
+    """Its learner
+
+    Args:
+        e: of a task of frames
+    """
     return cast(FrameLearner, learner_of(e.task))
 
 # %% ../nbs/38_frames.ipynb #088a2b89
@@ -134,7 +152,16 @@ def draw_noise(
     epoch: int,
     step: int # the update, from 1
 ) -> dict[str, Tensor]: # like `weights`
-    "The noise of one update, a pure function of (seed, epoch, step)"
+    """The noise of one update, a pure function of (seed, epoch, step)
+
+    Args:
+        e: of a task of frames: for its standard deviation, seed and network
+        weights: names and shapes
+        step: the update, from 1
+
+    Returns:
+        like `weights`
+    """
     lay = frame_learner(e).layout(e)
     noise = np.zeros(lay.size, np.float32)
     add_noise(noise, np.zeros_like(noise), np.full_like(noise, in_float32(e.weight_noise)), e.seed, epoch, step)
@@ -148,7 +175,17 @@ def update(
     epoch: int = 1, # decides the noise, with `step`
     step: int = 1 # the update in its epoch
 ) -> tuple[Tensor, Tensor, int]: # objective; norm of the gradient before clipping; scored frames
-    "One step of the optimizer"
+    """One step of the optimizer
+
+    Args:
+        engine: of a task of frames
+        sequences: a batch, as the learner prepares them
+        epoch: decides the noise, with `step`
+        step: the update in its epoch
+
+    Returns:
+        objective; norm of the gradient before clipping; scored frames
+    """
     e, model, learner = engine.experiment, engine.model, engine.learner
     weights, (x, y, mask) = dict(model.named_parameters()), learner.pad(sequences, e.device)
     frames = int(learner.lengths(sequences).sum()) - len(sequences)
@@ -163,7 +200,11 @@ def update(
 def no_kernel(
     e: Experiment
 ) -> str: # empty where there is one
-    "Why the fused engine cannot train this"
+    """Why the fused engine cannot train this
+
+    Returns:
+        empty where there is one
+    """
     if not hasattr(run_epoch, "signatures"): return "NUMBA_DISABLE_JIT is set, so nothing is compiled"
     try: trace(get_cell(e.rnn))
     except Untraceable as why: return f"{why}, so the cell cannot be compiled"
@@ -174,7 +215,14 @@ def no_kernel(
 def code_of(
     e: Experiment # that can be compiled
 ) -> dict[str, Callable]: # names for the reader -> functions for numba
-    "What has to be compiled for an experiment"
+    """What has to be compiled for an experiment
+
+    Args:
+        e: that can be compiled
+
+    Returns:
+        names for the reader -> functions for numba
+    """
     cell = get_cell(e.rnn)
     return {"the kernels": run_epoch, f"the cell {cell.name}": load_module(module_file(trace(cell))).run}
 
@@ -183,7 +231,12 @@ def compiling(
     functions: Mapping[str, Callable], # their names for the reader; for numba, compiled or not
     tell: Callable[[str], object] = say # is given a line when it takes time
 ) -> Iterator[None]:
-    "Within the block they are compiled, where they are not yet: by one process at a time, while the others wait"
+    """Within the block they are compiled, where they are not yet: by one process at a time, while the others wait
+
+    Args:
+        functions: their names for the reader; for numba, compiled or not
+        tell: is given a line when it takes time
+    """
     missing = lambda: [name for name, f in functions.items() if not is_compiled(f)]
     if not missing():
         yield
@@ -207,7 +260,15 @@ def to_optimizer(
     moments: np.ndarray, # the kernels' state, slots x size
     updates: int # done so far
 ) -> dict: # a state dict without the settings, which follow from the experiment
-    "The state as torch's optimizer would give it"
+    """The state as torch's optimizer would give it
+
+    Args:
+        moments: the kernels' state, slots x size
+        updates: done so far
+
+    Returns:
+        a state dict without the settings, which follow from the experiment
+    """
     row = OPTIMIZERS[e.optim]
     parts = {slot: unpack(lay, part) for slot, part in zip(row.slots, moments) if e.mtm or slot != "momentum_buffer"}
     count = lambda: {"step": torch.tensor(float(updates))} if row.counted else {} # to each weight one: torch adds to it
@@ -223,7 +284,15 @@ def from_optimizer(
     lay: Layout,
     moments: np.ndarray # filled
 ) -> int: # updates done so far
-    "The kernels' state from torch's"
+    """The kernels' state from torch's
+
+    Args:
+        state: a state dict of torch's optimizer
+        moments: filled
+
+    Returns:
+        updates done so far
+    """
     stored, moments[:] = state["state"], 0
     for slot, part in zip(OPTIMIZERS[e.optim].slots if stored else (), moments):
         if slot in stored[0]:
@@ -237,6 +306,11 @@ class KernelState:
         e: Experiment,
         template: TorchEngine # whose initial weights are taken
     ):
+        """
+
+        Args:
+            template: whose initial weights are taken
+        """
         self.experiment, self.torch, self.updates = e, template, 0
         self.lay = template.learner.layout(e)
         self.vector = pack(self.lay, template.model.state_dict())
@@ -247,14 +321,22 @@ class KernelState:
         return {k: torch.from_numpy(v) for k, v in unpack(self.lay, self.vector).items()}
 
     def state(self) -> dict: # in torch's own format
-        "A copy of weights and optimizer"
+        """A copy of weights and optimizer
+
+        Returns:
+            in torch's own format
+        """
         optimizer = to_optimizer(self.experiment, self.lay, self.moments, self.updates)
         return {"model": self.weights_now(), "optimizer": optimizer}
 
     def load(self,
         state: dict # as `state` gives it, of either engine; with weights alone, the optimizer stays
     ) -> None:
-        "Go on from a state"
+        """Go on from a state
+
+        Args:
+            state: as `state` gives it, of either engine; with weights alone, the optimizer stays
+        """
         self.vector[:] = pack(self.lay, state["model"])
         if "optimizer" in state:
             self.updates = from_optimizer(state["optimizer"], self.experiment, self.lay, self.moments)
@@ -264,7 +346,11 @@ def hyper(
     e: Experiment,
     updates: int # done before
 ) -> Hyper:
-    "The settings of the kernels' optimizers"
+    """The settings of the kernels' optimizers
+
+    Args:
+        updates: done before
+    """
     numbers = np.array([in_float32(e.lr), e.mtm, in_float32(e.wd), in_float32(e.clip) or np.inf], np.float32)
     return Hyper(list(OPTIMIZERS).index(e.optim), updates, *numbers)
 
@@ -277,6 +363,11 @@ class FusedEngine(KernelState, Engine):
         experiment: Experiment,
         data # of a task of frames
     ):
+        """
+
+        Args:
+            data: of a task of frames
+        """
         self.data, self.learner = data, frame_learner(experiment)
         e: Any = experiment
         if why := no_kernel(e): raise BadInput.found("engine", "fused", f"torch or auto, because {why}")
@@ -297,7 +388,11 @@ class FusedEngine(KernelState, Engine):
         return self.kept[id(split)][1]
 
     def run(self, order: list[np.ndarray], epoch: int) -> np.ndarray: # batches x 3: objective, gradient norm, frames
-        "Train on some batches"
+        """Train on some batches
+
+        Returns:
+            batches x 3: objective, gradient norm, frames
+        """
         e, out = self.experiment, np.zeros((len(order), 3))
         run_epoch(self.lay, self.arrays(self.data.train),
             np.concatenate([np.zeros(0, np.int64), *order]), np.cumsum([len(b) for b in order], dtype=np.int64),
@@ -321,7 +416,11 @@ LARGEST = {True: (3_000_000, 1_000_000), False: (8_000_000, 8_000_000)}
 def fuses(
     e: Experiment # of a task of frames
 ) -> bool:
-    "Is this trained by the compiled kernels?"
+    """Is this trained by the compiled kernels?
+
+    Args:
+        e: of a task of frames
+    """
     if e.engine != "auto": return e.engine == "fused"
     lay, native = frame_learner(e).layout(e), get_cell(e.rnn).native is not None
     return not no_kernel(e) and lay.recurrent*lay.n <= LARGEST[native][e.bs > 1]

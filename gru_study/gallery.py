@@ -94,7 +94,11 @@ def sru(wx, state, U, b, V):
 def standard(
     a: Tensor # (batch, units)
 ) -> Tensor:
-    "Mean 0 and variance 1 over the units"
+    """Mean 0 and variance 1 over the units
+
+    Args:
+        a: (batch, units)
+    """
     return (a - a.mean(-1, keepdim=True))/torch.sqrt(a.var(-1, keepdim=True, correction=0) + 1e-5)
 
 # %% ../nbs/04_gallery.ipynb #5a543558

@@ -18,7 +18,11 @@ from .notebooks import experiment_file
 def plain(
     value # of a parameter
 ): # what the notebook gets, and what is recorded
-    "A value as JSON keeps it; raises `BadInput` for one that it cannot hold"
+    """A value as JSON keeps it; raises `BadInput` for one that it cannot hold
+
+    Args:
+        value: of a parameter
+    """
     try: return json.loads(json.dumps(value, ensure_ascii=False).encode())
     except (TypeError, ValueError, RecursionError) as e:
         allowed = "text, numbers, True, False, None, lists and mappings of these"
@@ -29,7 +33,11 @@ def same(
     a, # plain
     b
 ) -> bool:
-    "Equal, and of equal types"
+    """Equal, and of equal types
+
+    Args:
+        a: plain
+    """
     return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
 
 # %% ../nbs/50_grids.ipynb #979cfa31
@@ -43,7 +51,12 @@ def typed(
     value, # of a grid
     text: bool = False # does the parameter hold text?
 ): # what the notebook gets
-    "A `Word` as the Python value that it looks like, a very long one as text; any other value as it is"
+    """A `Word` as the Python value that it looks like, a very long one as text; any other value as it is
+
+    Args:
+        value: of a grid
+        text: does the parameter hold text?
+    """
     if not isinstance(value, Word): return value
     if text or len(value) > 1000: return str(value)
     try: return plain(ast.literal_eval(value))
@@ -53,7 +66,11 @@ def typed(
 def holds_text(
     default: str # of a parameter, as it is written
 ) -> bool:
-    "Is the default a text?"
+    """Is the default a text?
+
+    Args:
+        default: of a parameter, as it is written
+    """
     try: return isinstance(ast.literal_eval(f"({default})"), str)
     except NO_LITERAL: return False
 
@@ -62,7 +79,15 @@ def as_word(
     value, # plain
     text: bool = False # does the parameter hold text?
 ) -> str: # another for every value
-    "What one would type for a value"
+    """What one would type for a value
+
+    Args:
+        value: plain
+        text: does the parameter hold text?
+
+    Returns:
+        another for every value
+    """
     word = value if isinstance(value, str) else repr(value)
     return word if "," not in word and same(typed(Word(word), text), value) else f"{word}\0{type(value).__name__}"
 
@@ -70,7 +95,14 @@ def as_word(
 def parse_grid(
     words: list[str] # such as "rnn=tanh,lstm,gru"
 ) -> dict[str, list[Word]]: # name -> values
-    "Read a grid; raises `BadInput` for a word of another form"
+    """Read a grid; raises `BadInput` for a word of another form
+
+    Args:
+        words: such as "rnn=tanh,lstm,gru"
+
+    Returns:
+        name -> values
+    """
     grid: dict[str, list[Word]] = {}
     for word in words:
         name, equals, values = word.partition("=")
@@ -86,7 +118,12 @@ def within(
     path: Path, # of the file
     **found: int # so many of what `LIMITS` names
 ) -> None:
-    "Refuse a file that is too large; raises `BadInput`"
+    """Refuse a file that is too large; raises `BadInput`
+
+    Args:
+        path: of the file
+        found: so many of what `LIMITS` names
+    """
     for what, n in found.items():
         if n <= LIMITS[what]: continue
         raise BadInput(f"grid: {path} comes to {n:,} {what} or more; allowed: at most {LIMITS[what]:,}")
@@ -96,7 +133,11 @@ def measure(
     path: Path,
     events # of its YAML
 ) -> None:
-    "Count values and levels of a YAML file, aliases as what they stand for; raises `BadInput` where there are too many"
+    """Count values and levels of a YAML file, aliases as what they stand for; raises `BadInput` where there are too many
+
+    Args:
+        events: of its YAML
+    """
     import yaml
     known: dict[str | None, tuple[int, int]] = {} # values and levels of each anchor
     around: list[list] = [] # the collections around: anchor, values before, levels inside
@@ -121,7 +162,14 @@ def measure(
 def load_grids(
     path: Path # a YAML file
 ) -> list[dict]: # grids, each name -> a list of values or a single one
-    "Read the grids of a file; raises `BadInput` where it holds something else"
+    """Read the grids of a file; raises `BadInput` where it holds something else
+
+    Args:
+        path: a YAML file
+
+    Returns:
+        grids, each name -> a list of values or a single one
+    """
     import yaml
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     without_dates = lambda rules: [r for r in rules if r[0] != "tag:yaml.org,2002:timestamp"]
@@ -148,7 +196,14 @@ def load_grids(
 def read_grids(
     words: list[str] # of the command line: name=value,value, or a YAML file
 ) -> list[dict[str, list]]: # grids to be run together
-    "The grids that some words mean; raises `BadInput`"
+    """The grids that some words mean; raises `BadInput`
+
+    Args:
+        words: of the command line: name=value,value, or a YAML file
+
+    Returns:
+        grids to be run together
+    """
     files = [w for w in words if w.endswith((".yaml", ".yml")) and "=" not in w]
     taken = parse_grid([w for w in words if w not in files])
     if not words or len(files) > 1:
@@ -174,7 +229,11 @@ MOST_JOBS = 10_000
 def combinations(
     grids: list[dict[str, list]]
 ) -> list[dict]: # name -> value
-    "All combinations of all grids; raises `BadInput` where they are too many to be meant"
+    """All combinations of all grids; raises `BadInput` where they are too many to be meant
+
+    Returns:
+        name -> value
+    """
     if (n := sum(math.prod(map(len, g.values())) for g in grids)) > MOST_JOBS:
         raise BadInput(f"grid: found {n:,} combinations, allowed: at most {MOST_JOBS:,}")
     return [dict(zip(g, values)) for g in grids for values in product(*g.values())]

@@ -20,20 +20,43 @@ class Independent(nn.Module):
         outputs: Tensor, # of the network (..., notes)
         chords: Tensor # frames that came (..., notes)
     ) -> Tensor: # (..., notes)
-        "The logit of each note"
+        """The logit of each note
+
+        Args:
+            outputs: of the network (..., notes)
+            chords: frames that came (..., notes)
+
+        Returns:
+            (..., notes)
+        """
         return outputs
 
     def draw(self,
         outputs: Tensor, # (rows, notes)
         threshold: Tensor # what a logit must exceed for its note to sound (rows, notes)
     ) -> tuple[Tensor, Tensor]: # frames (rows, notes), bool; the logits that their notes had
-        "A frame a row"
+        """A frame a row
+
+        Args:
+            outputs: (rows, notes)
+            threshold: what a logit must exceed for its note to sound (rows, notes)
+
+        Returns:
+            frames (rows, notes), bool; the logits that their notes had
+        """
         return outputs > threshold, outputs
 
     def chances(self,
         outputs: Tensor # (frames, notes)
     ) -> Tensor: # (frames, notes)
-        "How likely each note is"
+        """How likely each note is
+
+        Args:
+            outputs: (frames, notes)
+
+        Returns:
+            (frames, notes)
+        """
         return outputs.sigmoid()
 
 # %% ../nbs/22_heads.ipynb #45464f76
@@ -43,7 +66,17 @@ def climb(
     outputs: Tensor, # (rows, notes + units)
     threshold: Tensor # (rows, notes)
 ) -> tuple[Tensor, Tensor]: # chords (rows, notes), bool; the logits that their notes had
-    "Chords from low to high, a note that sounds at a time"
+    """Chords from low to high, a note that sounds at a time
+
+    Args:
+        W: (notes, units)
+        V: (notes, units)
+        outputs: (rows, notes + units)
+        threshold: (rows, notes)
+
+    Returns:
+        chords (rows, notes), bool; the logits that their notes had
+    """
     notes = len(W)
     b, a = outputs[:, :notes], outputs[:, notes:]
     keys, begin = torch.arange(notes, device=b.device), b.new_zeros(len(b), 1)
@@ -68,6 +101,11 @@ class Nade(nn.Module):
         notes: int = NOTES,
         units: int = 64 # of the hidden layer
     ):
+        """
+
+        Args:
+            units: of the hidden layer
+        """
         super().__init__()
         self.W, self.V = (nn.Parameter(torch.empty(notes, units)) for _ in range(2))
         nn.init.uniform_(self.W, -notes**-0.5, notes**-0.5)
@@ -77,7 +115,15 @@ class Nade(nn.Module):
         outputs: Tensor, # of the network (..., notes + units)
         chords: Tensor # frames that came (..., notes), floats of 0 and 1
     ) -> Tensor: # (..., notes)
-        "The logit of each note given those below it"
+        """The logit of each note given those below it
+
+        Args:
+            outputs: of the network (..., notes + units)
+            chords: frames that came (..., notes), floats of 0 and 1
+
+        Returns:
+            (..., notes)
+        """
         def some(part, chord):
             b, c = part.split([*self.W.shape], -1)
             heard = chord[..., None]*self.W
@@ -90,14 +136,30 @@ class Nade(nn.Module):
         outputs: Tensor, # (rows, notes + units)
         threshold: Tensor # what a logit must exceed for its note to sound (rows, notes)
     ) -> tuple[Tensor, Tensor]: # frames (rows, notes), bool; the logits that their notes had
-        "A frame a row"
+        """A frame a row
+
+        Args:
+            outputs: (rows, notes + units)
+            threshold: what a logit must exceed for its note to sound (rows, notes)
+
+        Returns:
+            frames (rows, notes), bool; the logits that their notes had
+        """
         return climb(self.W, self.V, outputs, threshold)
 
     def chances(self,
         outputs: Tensor, # (frames, notes + units)
         draws: int = 64 # chords a frame
     ) -> Tensor: # (frames, notes)
-        "How likely each note is, within a hundredth or so: a mean over chords, always the same"
+        """How likely each note is, within a hundredth or so: a mean over chords, always the same
+
+        Args:
+            outputs: (frames, notes + units)
+            draws: chords a frame
+
+        Returns:
+            (frames, notes)
+        """
         rng, found = torch.Generator(outputs.device).manual_seed(0), []
         for part in outputs.split(256):
             each = part.repeat_interleave(draws, 0)
@@ -110,5 +172,9 @@ def make_head(
     units: int, # of its hidden layer; 0: independent notes
     notes: int = NOTES
 ) -> Independent | Nade:
-    "A head of that size"
+    """A head of that size
+
+    Args:
+        units: of its hidden layer; 0: independent notes
+    """
     return Nade(notes, units) if units else Independent()

@@ -22,7 +22,14 @@ except ImportError: raise BadInput.lacks("hub: huggingface_hub is not installed"
 def table(
     rows: Iterable[Iterable[object]] # the first is the head
 ) -> str: # Markdown
-    "A table whose cells are text"
+    """A table whose cells are text
+
+    Args:
+        rows: the first is the head
+
+    Returns:
+        Markdown
+    """
     head, *rest = ["| " + " | ".join(map(in_markdown, row)) + " |" for row in rows]
     return "\n".join([head, "|" + " --- |"*(head.count(" |")), *rest])
 
@@ -45,7 +52,14 @@ OWN_CELL = "The cell is the author's own: its source lies in the file as text, a
 def model_card(
     run: Run # that is finished
 ) -> str: # Markdown under a header of YAML
-    "What a run's specification and scores say of it; raises `BadInput` where it is not finished"
+    """What a run's specification and scores say of it; raises `BadInput` where it is not finished
+
+    Args:
+        run: that is finished
+
+    Returns:
+        Markdown under a header of YAML
+    """
     e, facts = run.experiment, run.result
     header = ModelCardData(library_name="gru-study", tags=[e.task, "recurrent-neural-network"]).to_yaml()
     scores = {split: {k: v for k, v in facts[split].items() if isinstance(v, float)} for split in SPLITS}
@@ -73,7 +87,15 @@ class SharedRun(ModelHubMixin):
         save_directory: str | Path, # new, or empty
         **how # as the mixin has it
     ) -> str | None: # the address of the commit, with `push_to_hub=True`
-        "Write the file and the card into a folder; raises `BadInput` where something is there already"
+        """Write the file and the card into a folder; raises `BadInput` where something is there already
+
+        Args:
+            save_directory: new, or empty
+            how: as the mixin has it
+
+        Returns:
+            the address of the commit, with `push_to_hub=True`
+        """
         if (folder := Path(save_directory)).exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise BadInput.found("save_directory", str(folder), "a new folder, or an empty one")
         return super().save_pretrained(folder, **how)
@@ -86,7 +108,13 @@ class SharedRun(ModelHubMixin):
         name: str | Path, # "owner/name" of a repository, or a folder that has been saved
         **how # revision, token, cache_dir, ... as `hf_hub_download` has them
     ) -> "SharedRun":
-        "Get a run and unpack it; raises `BadInput` where it cannot be had, and as `unpack` does"
+        """Get a run and unpack it; raises `BadInput` where it cannot be had, and as `unpack` does
+
+        Args:
+            cls: type: ignore[override]
+            name: "owner/name" of a repository, or a folder that has been saved
+            how: revision, token, cache_dir, ... as `hf_hub_download` has them
+        """
         if (folder := Path(name)).is_dir(): file = folder/FILE
         else:
             try: file = Path(hf_hub_download(str(name), FILE, **how))

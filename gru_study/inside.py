@@ -28,7 +28,11 @@ from .rolls import LOWEST, check_roll
 def opened(
     model: FrameLM
 ) -> Recurrent: # over the same weights
-    "The recurrent layers of a model as step functions"
+    """The recurrent layers of a model as step functions
+
+    Returns:
+        over the same weights
+    """
     if isinstance(model.rnn, Recurrent): return model.rnn
     cell = next(c for c in CELLS.values() if type(model.rnn) is c.native)
     with torch.device("meta"): net = Recurrent(cell, model.rnn.input_size, model.rnn.hidden_size, model.rnn.num_layers)
@@ -40,7 +44,14 @@ def read(
     model: MusicLM,
     roll: np.ndarray # frames x 88
 ) -> Tensor: # (time, notes), of the model's type and on its device
-    "The frames of a piece as a model reads them"
+    """The frames of a piece as a model reads them
+
+    Args:
+        roll: frames x 88
+
+    Returns:
+        (time, notes), of the model's type and on its device
+    """
     weight = model.readout.weight
     return pad_rolls([roll], weight.device)[0][0].to(weight.dtype)
 
@@ -51,7 +62,16 @@ def cell_step(
     wx: Tensor, # the input's part (rows, gates*units)
     state: Tensor # (states, rows, units)
 ) -> Tensor: # the new state, alike
-    "A step of one layer"
+    """A step of one layer
+
+    Args:
+        k: layer
+        wx: the input's part (rows, gates*units)
+        state: (states, rows, units)
+
+    Returns:
+        the new state, alike
+    """
     _, U, _, *more = net.layer(k)
     return torch.stack(net.cell(wx, tuple(state), U, *more))
 
@@ -61,7 +81,15 @@ def step(
     x: Tensor, # frames (rows, notes)
     state: Tensor # (layers, states, rows, units)
 ) -> Tensor: # the new state, alike
-    "A step of all layers"
+    """A step of all layers
+
+    Args:
+        x: frames (rows, notes)
+        state: (layers, states, rows, units)
+
+    Returns:
+        the new state, alike
+    """
     new = []
     for k, s in enumerate(state):
         W, _, b, *_ = net.layer(k)
@@ -75,7 +103,14 @@ def states(
     net: Recurrent,
     x: Tensor # frames of a piece (time, notes)
 ) -> Tensor: # (layers, states, time + 1, units): zeros, then the state after each frame
-    "The state after every frame"
+    """The state after every frame
+
+    Args:
+        x: frames of a piece (time, notes)
+
+    Returns:
+        (layers, states, time + 1, units): zeros, then the state after each frame
+    """
     s = [x.new_zeros(net.layers, net.cell.states, 1, net.units)]
     for frame in x.split(1): s.append(step(net, frame, s[-1]))
     return torch.cat(s, 2)
@@ -100,7 +135,11 @@ def slope(
     y: Tensor,
     x: Tensor
 ) -> Tensor: # like x; zeros where y does not depend on it
-    "The gradient of the sum of `y`"
+    """The gradient of the sum of `y`
+
+    Returns:
+        like x; zeros where y does not depend on it
+    """
     if not y.requires_grad: return torch.zeros_like(x)
     return torch.autograd.grad(y.sum(), x, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
 
@@ -111,7 +150,16 @@ def listen(
     wx: Tensor, # the input's part (rows, gates*units)
     old: Tensor # states before (states, rows, units)
 ) -> tuple[dict[str, Tensor], Tensor]: # gates by name, in the cell's order; keep weights; each (rows, units)
-    "What a step does inside, for many rows at once"
+    """What a step does inside, for many rows at once
+
+    Args:
+        k: layer
+        wx: the input's part (rows, gates*units)
+        old: states before (states, rows, units)
+
+    Returns:
+        gates by name, in the cell's order; keep weights; each (rows, units)
+    """
     wx, old = wx.detach().requires_grad_(), old.detach().requires_grad_()
     found: dict[str, Tensor] = {}
     with torch.enable_grad(), Listen() as ear: new = cell_step(net, k, wx, old)
@@ -122,7 +170,14 @@ def listen(
 
 # %% ../nbs/30_inside.ipynb #eca94c62
 class Inside(NamedTuple):
-    "What a layer does while it reads a piece; every array is frames x units, row t belongs to the reading of frame t"
+    """What a layer does while it reads a piece; every array is frames x units, row t belongs to the reading of frame t
+
+    Attributes:
+        gates: by name, in the cell's order; without what is a state itself
+        states: after the frame: "hidden" and, where the cell keeps it, "cell"
+        keep: share of the old state that goes directly into the new one
+        memory: the state that this is about: the second where there are several, "cell"
+    """
     gates: dict[str, np.ndarray] # by name, in the cell's order; without what is a state itself
     states: dict[str, np.ndarray] # after the frame: "hidden" and, where the cell keeps it, "cell"
     keep: np.ndarray # share of the old state that goes directly into the new one
@@ -137,7 +192,12 @@ def look_inside(
     roll: np.ndarray, # the piece, frames x 88
     layer: int = -1 # which one, as Python counts; default the last
 ) -> Inside:
-    "Every gate and state at every frame of a piece; raises `BadInput` where there is no such layer"
+    """Every gate and state at every frame of a piece; raises `BadInput` where there is no such layer
+
+    Args:
+        roll: the piece, frames x 88
+        layer: which one, as Python counts; default the last
+    """
     net = opened(model)
     if not -net.layers <= layer < net.layers: raise BadInput.found("layer", layer, f"{-net.layers} to {net.layers - 1}")
     k = layer % net.layers
@@ -154,7 +214,14 @@ def look_inside(
 def time_constant(
     keep # share that a frame keeps, any shape
 ) -> np.ndarray: # frames, of the same shape
-    "The time in which what is kept falls to 1/e: 0 where nothing is kept, infinite where all is"
+    """The time in which what is kept falls to 1/e: 0 where nothing is kept, infinite where all is
+
+    Args:
+        keep: share that a frame keeps, any shape
+
+    Returns:
+        frames, of the same shape
+    """
     keep = np.clip(keep, 0, 1)
     with np.errstate(divide="ignore"): return np.where(keep == 1, np.inf, -1/np.log(keep))
 
@@ -162,7 +229,14 @@ def time_constant(
 def autocorrelation(
     values: Sequence[np.ndarray] # frames x units of each piece
 ) -> np.ndarray: # units; NaN where a unit never changes
-    "The correlation of each unit with itself one frame earlier, over all pieces"
+    """The correlation of each unit with itself one frame earlier, over all pieces
+
+    Args:
+        values: frames x units of each piece
+
+    Returns:
+        units; NaN where a unit never changes
+    """
     mean = np.concatenate(values).mean(0)
     away = [v - mean for v in values]
     with np.errstate(invalid="ignore"): return sum((v[1:]*v[:-1]).sum(0) for v in away)/sum((v**2).sum(0) for v in away)
@@ -174,7 +248,15 @@ def time_constants(
     # keeps anything directly
     by: str = "auto"
 ) -> np.ndarray: # of each unit, frames
-    "How long each unit remembers; raises `BadInput` for an unknown measure"
+    """How long each unit remembers; raises `BadInput` for an unknown measure
+
+    Args:
+        pieces: of one model
+        by: "gate": mean keep weight; "state": autocorrelation of the state that remembers; "auto": "gate" where the cell keeps anything directly
+
+    Returns:
+        of each unit, frames
+    """
     if by not in ("auto", "gate", "state"): raise BadInput.found("by", by, "auto, gate, state")
     keep = np.concatenate([p.keep for p in pieces]).mean(0)
     return time_constant(keep if by == "gate" or by == "auto"
@@ -186,7 +268,16 @@ def phrase_ends(
     step: float = 1., # quarter notes a frame
     beats: float = 2. # how long a chord must stay
 ) -> np.ndarray: # (frames,) bool: the first frame of a chord that ends a phrase
-    "Where phrases end, as far as a roll can tell: long chords, and the last one before silence or the end"
+    """Where phrases end, as far as a roll can tell: long chords, and the last one before silence or the end
+
+    Args:
+        roll: frames x 88
+        step: quarter notes a frame
+        beats: how long a chord must stay
+
+    Returns:
+        (frames,) bool: the first frame of a chord that ends a phrase
+    """
     starts = np.flatnonzero(np.append(True, (roll[1:] != roll[:-1]).any(1)))
     length, sounds = np.diff(starts, append=len(roll)), roll[starts].sum(1) > 0
     found = np.zeros(len(roll), bool)
@@ -198,7 +289,15 @@ def events(
     roll: np.ndarray, # frames x 88
     step: float = 1. # quarter notes a frame
 ) -> pd.DataFrame: # a row a frame, a column an event; NaN where it is undefined
-    "What happens in a piece, frame by frame; raises `BadInput` where `roll` is none"
+    """What happens in a piece, frame by frame; raises `BadInput` where `roll` is none
+
+    Args:
+        roll: frames x 88
+        step: quarter notes a frame
+
+    Returns:
+        a row a frame, a column an event; NaN where it is undefined
+    """
     now = check_roll(roll, "roll") > 0
     before = np.vstack([np.zeros_like(now[:1]), now[:-1]])
     notes = now.sum(1)
@@ -214,7 +313,15 @@ def correlations(
     values: Sequence[np.ndarray], # of a gate or state, frames x units of each piece
     happened: Sequence[pd.DataFrame] # `events` of the same pieces
 ) -> pd.DataFrame: # a row a unit, a column an event; NaN where one of them never changes
-    "The correlation of every unit with every event, where the event is defined"
+    """The correlation of every unit with every event, where the event is defined
+
+    Args:
+        values: of a gate or state, frames x units of each piece
+        happened: `events` of the same pieces
+
+    Returns:
+        a row a unit, a column an event; NaN where one of them never changes
+    """
     v, e = np.concatenate(values).astype(float), pd.concat(happened).to_numpy(float)
     def standard(a):
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -227,7 +334,14 @@ def correlations(
 def ordered(
     score # a number a unit
 ) -> np.ndarray: # unit numbers
-    "Units from the largest score to the smallest; NaN comes last, equals stay as they were"
+    """Units from the largest score to the smallest; NaN comes last, equals stay as they were
+
+    Args:
+        score: a number a unit
+
+    Returns:
+        unit numbers
+    """
     return np.argsort(-np.asarray(score, float), kind="stable")
 
 # %% ../nbs/30_inside.ipynb #15b9d75d
@@ -237,7 +351,16 @@ def around(
     marks: Sequence[np.ndarray | pd.Series],
     lags: int = 8 # frames before and after
 ) -> pd.DataFrame: # a row a lag: mean, error (standard error), n (events), overall (mean of all frames)
-    "The mean course of a gate or state about an event; what lies outside a piece does not count"
+    """The mean course of a gate or state about an event; what lies outside a piece does not count
+
+    Args:
+        values: (frames,) of each piece: a unit, or the mean of several
+        marks: (frames,) of each piece: where it happened, not 0; a column of `events`, say
+        lags: frames before and after
+
+    Returns:
+        a row a lag: mean, error (standard error), n (events), overall (mean of all frames)
+    """
     padded = [np.pad(np.asarray(v, float), lags, constant_values=np.nan) for v in values]
     windows = pd.DataFrame(np.concatenate([sliding_window_view(v, 2*lags + 1)[np.asarray(m) != 0]
         for v, m in zip(padded, marks)]), columns=range(-lags, lags + 1))
@@ -250,7 +373,15 @@ def gradient_norms(
     roll: np.ndarray, # the piece, frames x 88
     reach: int = 40 # the largest k
 ) -> np.ndarray: # (frames - 1, reach + 1, states): norm of the part of each state; NaN before the piece begins
-    "The norm of d loss_t/d state_(t-k) for every scored frame t and every k"
+    """The norm of d loss_t/d state_(t-k) for every scored frame t and every k
+
+    Args:
+        roll: the piece, frames x 88
+        reach: the largest k
+
+    Returns:
+        (frames - 1, reach + 1, states): norm of the part of each state; NaN before the piece begins
+    """
     net, x = opened(model), read(model, roll)
     old, scored = states(net, x)[:, :, :-1].requires_grad_(), len(x) - 1
     found = np.full((scored, reach + 1, net.cell.states), np.nan)
@@ -269,7 +400,15 @@ def gradient_flow(
     pieces: Sequence[np.ndarray], # `gradient_norms` of each piece
     part: int | None = None # 0: hidden state alone, 1: cell alone; default: the whole state
 ) -> pd.DataFrame: # a row for each k: median, low and high (quartiles), frames
-    "The norm at k as a share of that of the whole state at k = 0"
+    """The norm at k as a share of that of the whole state at k = 0
+
+    Args:
+        pieces: `gradient_norms` of each piece
+        part: 0: hidden state alone, 1: cell alone; default: the whole state
+
+    Returns:
+        a row for each k: median, low and high (quartiles), frames
+    """
     norms = np.concatenate(pieces)
     whole = np.linalg.norm(norms, axis=-1)
     with np.errstate(invalid="ignore"): share = pd.DataFrame((whole if part is None else norms[..., part])/whole[:, :1])

@@ -32,7 +32,12 @@ def sounds(
     data: str, # as `load_speech` takes it
     length: int # samples of a sequence
 ) -> SpeechData:
-    "A data set, read once"
+    """A data set, read once
+
+    Args:
+        data: as `load_speech` takes it
+        length: samples of a sequence
+    """
     return load_speech(data, length)
 
 # %% ../nbs/72_listen.ipynb #4eac0823
@@ -41,7 +46,12 @@ def read_speaker(
     name: str, # a run on sound
     stamp: int # of its weights, see `stamp_of`
 ) -> FrameLM:
-    "A trained model of sound, read once"
+    """A trained model of sound, read once
+
+    Args:
+        name: a run on sound
+        stamp: of its weights, see `stamp_of`
+    """
     return load_speaker(find_run(name))
 
 # %% ../nbs/72_listen.ipynb #12d1f6a2
@@ -51,7 +61,11 @@ def density_of(
     run: Run,
     sequence: int # of the test split
 ) -> go.Figure:
-    "A test sequence over the density that a run expected"
+    """A test sequence over the density that a run expected
+
+    Args:
+        sequence: of the test split
+    """
     e: Any = run.experiment
     data = sounds(e.data, e.length)
     heard = data.test[sequence][:SEEN]
@@ -83,7 +97,16 @@ def drawn_sound(
     rate: int, # samples a second
     c: dict # what the controls say
 ) -> np.ndarray: # samples
-    "The sound that the controls ask for; raises `BadInput`"
+    """The sound that the controls ask for; raises `BadInput`
+
+    Args:
+        recording: of which the beginning may be given
+        rate: samples a second
+        c: what the controls say
+
+    Returns:
+        samples
+    """
     samples, begin = round(c["length"]*rate), None
     if c["way"] == BEGINS[1]:
         if c["given"] >= 1000*c["length"]:
@@ -98,7 +121,13 @@ def give_wave(
     name: str, # of the file, without ending
     rate: int # samples a second
 ) -> None:
-    "Let a sound be heard, and kept as WAV, by a figure with milliseconds along its axis"
+    """Let a sound be heard, and kept as WAV, by a figure with milliseconds along its axis
+
+    Args:
+        signal: samples; full scale is 1
+        name: of the file, without ending
+        rate: samples a second
+    """
     wav = sound_to_wav(signal, rate)
     with plot.drawn.hold_sync():
         plot.drawn.clock, plot.drawn.music, plot.drawn.files = [0., 1000.], zlib.crc32(wav), {f"{name}.wav": wav}

@@ -29,7 +29,15 @@ def insides(
     name: str, # a run
     stamp: int # of its weights, see `stamp_of`
 ) -> tuple[list[Inside], list[pd.DataFrame], pd.DataFrame]: # of each piece; its events; how far the gradient reaches
-    "What a network does on the first test pieces of its data, worked out once"
+    """What a network does on the first test pieces of its data, worked out once
+
+    Args:
+        name: a run
+        stamp: of its weights, see `stamp_of`
+
+    Returns:
+        of each piece; its events; how far the gradient reaches
+    """
     net, data = read_model(name, stamp), music(find_run(name).experiment.data)
     inside, happened = [look_inside(net, r) for r in data.test[:20]], [events(r, data.step) for r in data.test[:20]]
     return inside, happened, gradient_flow([gradient_norms(net, r) for r in data.test[:5]])
@@ -41,7 +49,12 @@ def unit_order(
     sort: str, # "number", "time constant" or an event
     of: str # a gate or state
 ) -> tuple[np.ndarray | None, str]:
-    "The units from top to bottom, and in words by what"
+    """The units from top to bottom, and in words by what
+
+    Args:
+        sort: "number", "time constant" or an event
+        of: a gate or state
+    """
     if sort == "number": return None, "as numbered"
     if sort == "time constant": return ordered(time_constants(found)), "from the longest time constant to the shortest"
     r = correlations([i.panels[of] for i in found], happened)
@@ -51,7 +64,11 @@ def unit_order(
 def inside_controls(
     names: list[str] # of runs
 ) -> dict[str, Widget]:
-    "What `LookInside` is told"
+    """What `LookInside` is told
+
+    Args:
+        names: of runs
+    """
     happens = list(events(music("chorales").test[0]))
     return dict(
         run=Dropdown(options=names, description="model", layout=Layout(width="340px")),

@@ -29,7 +29,12 @@ def tag(
     content: str | None = None, # SVG; None: no content
     **attributes: object # with _ for -
 ) -> str:
-    "An SVG element"
+    """An SVG element
+
+    Args:
+        content: SVG; None: no content
+        attributes: with _ for -
+    """
     given = {k.rstrip("_").replace("_", "-"): brief_number(v) for k, v in attributes.items() if v is not None}
     own = "".join(f' {k}="{html.escape(v)}"' for k, v in given.items())
     return f"<{name}{own}/>" if content is None else f"<{name}{own}>{content}</{name}>"
@@ -53,7 +58,14 @@ def stroke(
     line: dict, # of a trace or shape
     default: str = INK
 ) -> dict[str, Any]: # attributes
-    "How a line is drawn"
+    """How a line is drawn
+
+    Args:
+        line: of a trace or shape
+
+    Returns:
+        attributes
+    """
     dashes = DASHES.get(str(line.get("dash")))
     return dict(stroke=line.get("color", default), stroke_width=line.get("width", 2.), stroke_dasharray=dashes)
 
@@ -62,7 +74,11 @@ def path(
     x: np.ndarray, # pixels
     y: np.ndarray
 ) -> str:
-    "A line through points, broken where one is missing"
+    """A line through points, broken where one is missing
+
+    Args:
+        x: pixels
+    """
     there, drawn, out = np.isfinite(x) & np.isfinite(y), False, []
     for a, b, ok in zip(x, y, there):
         if ok: out.append(f"{'L' if drawn else 'M'}{brief_number(float(a))} {brief_number(float(b))}")
@@ -76,7 +92,12 @@ def marker(
     size: float,
     kind: dict # of the trace
 ) -> str:
-    "A dot, a small square, a cross, an upright line"
+    """A dot, a small square, a cross, an upright line
+
+    Args:
+        x: pixels
+        kind: of the trace
+    """
     r, symbol, edge = size/2, str(kind.get("symbol") or "circle"), kind.get("line") or {}
     colour = kind["color"] if isinstance(kind.get("color"), str) else INK
     width = edge.get("width") or 1.5
@@ -95,7 +116,15 @@ def dots(
     x: np.ndarray, # pixels
     y: np.ndarray
 ) -> Iterator[str]: # SVG
-    "Its markers, each of its own size and kind where it says so"
+    """Its markers, each of its own size and kind where it says so
+
+    Args:
+        t: a trace
+        x: pixels
+
+    Returns:
+        SVG
+    """
     kind, line = t.get("marker") or {}, t.get("line") or {}
     each = lambda v, i: v[i % len(v)] if isinstance(v, tuple | list) and v else v
     for i in np.flatnonzero(np.isfinite(x) & np.isfinite(y)):
@@ -108,7 +137,14 @@ def scatter_marks(
     x: Axis,
     y: Axis
 ) -> Iterator[str]: # SVG
-    "Area, line, error bars, markers"
+    """Area, line, error bars, markers
+
+    Args:
+        t: a trace
+
+    Returns:
+        SVG
+    """
     n = max(len(values(t.get("x"))), len(values(t.get("y"))))
     a, b = (axis.at(axis.number(t.get(k, np.arange(n)))) for k, axis in (("x", x), ("y", y)))
     line, mode = t.get("line") or {}, str(t.get("mode") or "lines+markers")
@@ -125,7 +161,11 @@ def scatter_marks(
 def png(
     pixels: np.ndarray # height x width x 4, uint8
 ) -> bytes:
-    "An image file"
+    """An image file
+
+    Args:
+        pixels: height x width x 4, uint8
+    """
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     rows = b"".join(b"\0" + row.tobytes() for row in np.ascontiguousarray(pixels, np.uint8))
     head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 6, 0, 0, 0)
@@ -135,7 +175,14 @@ def png(
 def rgba(
     colour: str # #rrggbb, rgb(...), rgba(...)
 ) -> tuple[float, ...]: # 0 to 255 each
-    "A colour in numbers; grey where it is none of these"
+    """A colour in numbers; grey where it is none of these
+
+    Args:
+        colour: #rrggbb, rgb(...), rgba(...)
+
+    Returns:
+        0 to 255 each
+    """
     if re.fullmatch("#[0-9a-fA-F]{6}", colour): return *bytes.fromhex(colour[1:]), 255
     found = [float(v) for v in re.findall(r"[\d.]+", colour)]
     if not colour.startswith("rgb") or len(found) not in (3, 4): return 117, 117, 117, 255
@@ -146,7 +193,15 @@ def painted(
     shares: np.ndarray, # 0 to 1, not a number where nothing is
     scale: Any # plotly's: pairs of share and colour
 ) -> np.ndarray: # shape x 4, uint8
-    "The colours of values"
+    """The colours of values
+
+    Args:
+        shares: 0 to 1, not a number where nothing is
+        scale: plotly's: pairs of share and colour
+
+    Returns:
+        shape x 4, uint8
+    """
     stops, colours = [float(s) for s, _ in scale], np.array([rgba(c) for _, c in scale])
     found = np.stack([np.interp(np.nan_to_num(shares), stops, colours[:, i]) for i in range(4)], -1)
     found[np.isnan(shares)] = 0
@@ -161,7 +216,14 @@ def image(
     height: float,
     **attributes: Any
 ) -> str: # SVG
-    "Pixels, stretched over a part of a picture"
+    """Pixels, stretched over a part of a picture
+
+    Args:
+        pixels: height x width x 4, uint8
+
+    Returns:
+        SVG
+    """
     source = f"data:image/png;base64,{b64encode(png(pixels)).decode()}"
     size: dict[str, Any] = dict(width=width, height=height, preserveAspectRatio="none")
     return tag("image", x=x, y=y, **size, **attributes, href=source)
@@ -173,7 +235,14 @@ def heatmap_marks(
     x: Axis,
     y: Axis
 ) -> Iterator[str]: # SVG
-    "A picture in the picture"
+    """A picture in the picture
+
+    Args:
+        t: a trace
+
+    Returns:
+        SVG
+    """
     z = np.atleast_2d(values(t["z"]).astype(float))
     if not z.size: return
     low, high, scale, _ = shades(figure, t)
@@ -193,7 +262,14 @@ def box_marks(
     x: Axis,
     y: Axis
 ) -> Iterator[str]: # SVG
-    "Quartiles and median, and every point"
+    """Quartiles and median, and every point
+
+    Args:
+        t: a trace, lying
+
+    Returns:
+        SVG
+    """
     found, row = x.number(t["x"]), float(y.at(y.number([plain(t.get("name"))]))[0])
     found = found[np.isfinite(found)]
     if not len(found) or not math.isfinite(row): return
@@ -209,7 +285,14 @@ def bar_marks(
     x: Axis,
     y: Axis
 ) -> Iterator[str]: # SVG
-    "Bars from 0"
+    """Bars from 0
+
+    Args:
+        t: a trace, upright
+
+    Returns:
+        SVG
+    """
     b = values(t.get("y"))
     a, colour = x.number(t.get("x", np.arange(len(b)))), (t.get("marker") or {}).get("color")
     paint = colour if isinstance(colour, str) else INK
@@ -225,7 +308,14 @@ def marks(
     x: Axis,
     y: Axis
 ) -> list[str]: # SVG; empty for a kind that has no picture here
-    "A trace, drawn"
+    """A trace, drawn
+
+    Args:
+        t: a trace
+
+    Returns:
+        SVG; empty for a kind that has no picture here
+    """
     kind, ways = t.get("type", "scatter"), dict(scatter=scatter_marks, scattergl=scatter_marks, bar=bar_marks)
     if kind == "heatmap" and "z" in t: return [*heatmap_marks(figure, t, x, y)]
     if kind == "box" and "x" in t: return [*box_marks(t, x, y)]

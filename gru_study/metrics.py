@@ -22,7 +22,16 @@ from .models import Translator, output_loss, pad_rolls
 
 # %% ../nbs/24_metrics.ipynb #f872b1b9
 class Metric(NamedTuple):
-    "A score, for all that computes, keeps or shows it"
+    """A score, for all that computes, keeps or shows it
+
+    Attributes:
+        title: of its column in tables; empty: files alone have it
+        digits: behind the point
+        better: lower, or higher
+        what: a sentence
+        of: of `MusicScores`: its value; of sacrebleu.metrics and a tokenizer: its metric
+        new: studies that were recorded before it was added may lack it
+    """
     title: str # of its column in tables; empty: files alone have it
     digits: int # behind the point
     better: str # lower, or higher
@@ -73,7 +82,11 @@ SOUND_METRICS = { # by the name that files have
 def metric_table(
     metrics: dict[str, Metric]
 ) -> str: # Markdown
-    "Names, titles, which way is better, and what each is"
+    """Names, titles, which way is better, and what each is
+
+    Returns:
+        Markdown
+    """
     lines = [f"| `{name}` | {m.title} | {m.better} | {m.what} |" for name, m in metrics.items()]
     return "\n".join(["| in files | in tables | better | what |", "| --- | --- | --- | --- |", *lines])
 
@@ -82,7 +95,15 @@ def frame_nll(
     logits: Tensor, # (..., 88)
     frames: Tensor # (..., 88) of 0 and 1
 ) -> Tensor: # (...), in nats
-    "NLL of each frame, summed over the notes"
+    """NLL of each frame, summed over the notes
+
+    Args:
+        logits: (..., 88)
+        frames: (..., 88) of 0 and 1
+
+    Returns:
+        (...), in nats
+    """
     return bce(logits, frames, reduction="none").sum(-1)
 
 # %% ../nbs/24_metrics.ipynb #81e74670
@@ -90,18 +111,36 @@ def frame_nll_on(
     logits: Tensor, # (..., 88)
     frames: Tensor # (..., 88) of 0 and 1
 ) -> Tensor: # (...), in nats
-    "The partial sum of the original study code: the notes that sound, and nothing of the silent ones"
+    """The partial sum of the original study code: the notes that sound, and nothing of the silent ones
+
+    Args:
+        logits: (..., 88)
+        frames: (..., 88) of 0 and 1
+
+    Returns:
+        (...), in nats
+    """
     return (nn.functional.softplus(-logits)*frames).sum(-1)
 
 # %% ../nbs/24_metrics.ipynb #2e009251
 @dataclass(frozen=True)
 class FrameScores:
-    "Sums over the scored frames of each sequence, and the averages that tables show"
+    """Sums over the scored frames of each sequence, and the averages that tables show
+
+    Attributes:
+        frames: scored frames of each sequence
+        nll_sum: NLL summed over them, nats
+    """
     metrics: ClassVar[dict[str, Metric]] = {}
     frames: np.ndarray # scored frames of each sequence
     nll_sum: np.ndarray # NLL summed over them, nats
 
     def __getattr__(self, name: str) -> float: # one of `metrics`
+        """
+
+        Returns:
+            one of `metrics`
+        """
         if not (metric := type(self).metrics.get(name)) or not metric.of: raise AttributeError(name)
         return float(metric.of(self))
 
@@ -111,7 +150,14 @@ class FrameScores:
 
 @dataclass(frozen=True)
 class MusicScores(FrameScores):
-    "Those of music"
+    """Those of music
+
+    Attributes:
+        on_sum: `nll_on` summed over them, nats
+        hits: true positives
+        errors: false positives and false negatives
+        notes: that sound: true positives and false negatives
+    """
     metrics = FRAME_METRICS
     on_sum: np.ndarray # `nll_on` summed over them, nats
     hits: np.ndarray # true positives
@@ -123,7 +169,14 @@ def length_batches(
     rolls: list[np.ndarray],
     frames: int = 16_384 # at most, padding included, in a batch of more than one
 ) -> Iterator[list[int]]: # indices into `rolls`
-    "Batches of sequences of like length, shortest first"
+    """Batches of sequences of like length, shortest first
+
+    Args:
+        frames: at most, padding included, in a batch of more than one
+
+    Returns:
+        indices into `rolls`
+    """
     batch: list[int] = []
     for i in np.argsort([len(r) for r in rolls], kind="stable").tolist():
         if batch and (len(batch) + 1)*len(rolls[i]) > frames:
@@ -136,7 +189,14 @@ def length_batches(
 def sounding(
     rolls: list[np.ndarray] # a split
 ) -> np.ndarray: # whole numbers
-    "Notes in the scored frames of each sequence"
+    """Notes in the scored frames of each sequence
+
+    Args:
+        rolls: a split
+
+    Returns:
+        whole numbers
+    """
     return np.array([r[1:].sum(dtype=int) for r in rolls])
 
 @torch.no_grad()
@@ -145,7 +205,16 @@ def evaluate_music(
     rolls: list[np.ndarray], # a split
     device: str | torch.device = "cpu" # where the model is
 ) -> MusicScores: # in the order of `rolls`
-    "Score a model on a split; padding never counts"
+    """Score a model on a split; padding never counts
+
+    Args:
+        model: (batch, time, 88) -> what its head takes, without a head the logits; and a state
+        rolls: a split
+        device: where the model is
+
+    Returns:
+        in the order of `rolls`
+    """
     sums, head = np.zeros((5, len(rolls))), getattr(model, "head", Independent())
     model.eval()
     for batch in length_batches(rolls):
@@ -160,12 +229,21 @@ def evaluate_music(
 
 # %% ../nbs/24_metrics.ipynb #4792e23b
 class Unigram(nn.Module):
-    "Each note with its own frequency in the training split, add-one smoothed"
+    """Each note with its own frequency in the training split, add-one smoothed
+
+    Attributes:
+        p: (88,): how likely each note sounds
+    """
     p: Tensor # (88,): how likely each note sounds
 
     def __init__(self,
         train: list[np.ndarray] # rolls
     ):
+        """
+
+        Args:
+            train: rolls
+        """
         super().__init__()
         frames = torch.from_numpy(np.concatenate(train))
         self.register_buffer("p", (frames.sum(0) + 1.)/(len(frames) + 2))
@@ -174,12 +252,21 @@ class Unigram(nn.Module):
 
 # %% ../nbs/24_metrics.ipynb #24a2f4dc
 class Markov(nn.Module):
-    "Each note by whether it sounded in the frame before, add-one smoothed"
+    """Each note by whether it sounded in the frame before, add-one smoothed
+
+    Attributes:
+        p: (2, 88): how likely each note sounds after a frame without it, and after one with it
+    """
     p: Tensor # (2, 88): how likely each note sounds after a frame without it, and after one with it
 
     def __init__(self,
         train: list[np.ndarray] # rolls
     ):
+        """
+
+        Args:
+            train: rolls
+        """
         super().__init__()
         before, now = (torch.from_numpy(np.concatenate([r[cut] for r in train])).double()
             for cut in (slice(None, -1), slice(1, None)))
@@ -195,13 +282,24 @@ def baseline_scores(
     train: list[np.ndarray], # counted
     test: list[np.ndarray] # scored
 ) -> dict[str, MusicScores]:
-    "The two baselines that stand in every music table"
+    """The two baselines that stand in every music table
+
+    Args:
+        train: counted
+        test: scored
+    """
     return {name: evaluate_music(kind(train), test) for name, kind in BASELINES.items()}
 
 # %% ../nbs/24_metrics.ipynb #469d74d8
 @dataclass(frozen=True)
 class TokenScores:
-    "Sums over the scored words of a split"
+    """Sums over the scored words of a split
+
+    Attributes:
+        tokens: scored, ends of sentences included
+        nll_sum: over them, nats
+        loss: objective, averaged over them
+    """
     tokens: int # scored, ends of sentences included
     nll_sum: float # over them, nats
     loss: float # objective, averaged over them
@@ -225,7 +323,19 @@ def translation_loss(
     rng: torch.Generator | None = None, # of dropout; default none
     pad: int = 1 # index of padding
 ) -> tuple[Tensor, Tensor, int]: # objective, averaged over words; NLL, summed, nats; scored words
-    "Teacher forcing: every word of the target given those before it"
+    """Teacher forcing: every word of the target given those before it
+
+    Args:
+        source: words (batch, source)
+        lengths: (batch,)
+        target: words (batch, target), <bos> and <eos> included
+        smoothing: label smoothing
+        rng: of dropout; default none
+        pad: index of padding
+
+    Returns:
+        objective, averaged over words; NLL, summed, nats; scored words
+    """
     features, following = model(source, lengths, target[:, :-1], rng), target[:, 1:]
     scored = following != pad
     return *output_loss(features[scored], model.output_weight, model.bias, following[scored],
@@ -237,6 +347,11 @@ def evaluate_translator(
     batches: Iterable[tuple[Tensor, Tensor, Tensor]], # source, lengths, target
     smoothing: float = 0. # label smoothing, for the objective alone
 ) -> TokenScores:
-    "Score a translator; padding never counts"
+    """Score a translator; padding never counts
+
+    Args:
+        batches: source, lengths, target
+        smoothing: label smoothing, for the objective alone
+    """
     losses, nll, tokens = zip(*(translation_loss(model, *batch, smoothing) for batch in batches))
     return TokenScores(sum(tokens), float(sum(nll)), float(np.average([float(l) for l in losses], weights=tokens)))

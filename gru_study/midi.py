@@ -30,7 +30,16 @@ def to_midi(
     step: float = 1., # quarter notes a frame
     tempo: float = 96. # quarter notes a minute
 ) -> bytes: # the content of a MIDI file
-    "A roll as MIDI, played by a piano; raises `BadInput` for a step or tempo that MIDI cannot say"
+    """A roll as MIDI, played by a piano; raises `BadInput` for a step or tempo that MIDI cannot say
+
+    Args:
+        roll: frames x 88 of 0 and 1
+        step: quarter notes a frame
+        tempo: quarter notes a minute
+
+    Returns:
+        the content of a MIDI file
+    """
     from mido import Message, MetaMessage, MidiFile, MidiTrack, bpm2tempo
     for what, value, least, most in (("step", step, 0.01, 1000), ("tempo", tempo, 4, 10_000)):
         if not least <= value <= most: raise BadInput.found(what, value, f"{least} to {most:,}")
@@ -51,7 +60,14 @@ def write_midi(
     step: float = 1., # quarter notes a frame
     tempo: float = 96. # quarter notes a minute
 ) -> Path:
-    "Write a roll as a MIDI file; raises `BadInput` as `to_midi` does"
+    """Write a roll as a MIDI file; raises `BadInput` as `to_midi` does
+
+    Args:
+        roll: frames x 88 of 0 and 1
+        path: where to write
+        step: quarter notes a frame
+        tempo: quarter notes a minute
+    """
     return write_file(path, to_midi(roll, step, tempo))
 
 # %% ../nbs/14_midi.ipynb #8074dabc
@@ -59,7 +75,15 @@ def frame_of(
     tick: int, # when
     frame: float # ticks a frame
 ) -> int: # frames before it
-    "The frame nearest to a tick; half way between two, the later"
+    """The frame nearest to a tick; half way between two, the later
+
+    Args:
+        tick: when
+        frame: ticks a frame
+
+    Returns:
+        frames before it
+    """
     return math.floor(tick/frame + 0.5)
 
 # %% ../nbs/14_midi.ipynb #27fe5ef5
@@ -67,7 +91,15 @@ def pair(
     events: list[tuple[int, bool]], # of one key, in order: the tick, and whether it is a note-on
     end: int # tick at which the track ends
 ) -> tuple[list[tuple[int, int]], int]: # (onset, end) of each note; how many of them hang
-    "The notes of a key: first in, first out, as far as all are answered; then a note-off ends all that began before it"
+    """The notes of a key: first in, first out, as far as all are answered; then a note-off ends all that began before it
+
+    Args:
+        events: of one key, in order: the tick, and whether it is a note-on
+        end: tick at which the track ends
+
+    Returns:
+        (onset, end) of each note; how many of them hang
+    """
     notes, queue, settled = list[tuple[int, int]](), deque[int](), (0, 0)
     for i, (tick, on) in enumerate(events, 1):
         if on: queue.append(tick)
@@ -89,7 +121,14 @@ DRUMS = 9 # the channel that General MIDI keeps for them, counted from 0
 def track_notes(
     track # a mido track
 ) -> tuple[list[tuple[int, int, int]], list[int]]: # onset, end (ticks), MIDI number of each; numbers of those that hang
-    "The notes of a track, each key of each channel for itself"
+    """The notes of a track, each key of each channel for itself
+
+    Args:
+        track: a mido track
+
+    Returns:
+        onset, end (ticks), MIDI number of each; numbers of those that hang
+    """
     keys, now = defaultdict[tuple[int, int], list[tuple[int, bool]]](list), 0
     for m in track:
         now += m.time
@@ -123,7 +162,15 @@ def midi_pieces(
     path: Path, # a MIDI file
     step: float = 0.5 # quarter notes a frame
 ) -> list[tuple[np.ndarray, list[int]]]: # frames x 88, up to the end of the last note; the MIDI numbers of hung notes
-    "The pieces in a file: one, or each sequence of a type 2 file; raises `BadInput` where it cannot be read"
+    """The pieces in a file: one, or each sequence of a type 2 file; raises `BadInput` where it cannot be read
+
+    Args:
+        path: a MIDI file
+        step: quarter notes a frame
+
+    Returns:
+        frames x 88, up to the end of the last note; the MIDI numbers of hung notes
+    """
     midi = midi_file(path)
     frame, tracks = midi.ticks_per_beat*step, [track_notes(t) for t in midi.tracks]
     together = tracks if midi.type == 2 else [
@@ -137,7 +184,15 @@ def draw(
     notes: list[tuple[int, int, int]], # onset and end in ticks, MIDI number
     frame: float # ticks a frame
 ) -> np.ndarray: # frames x 88
-    "Notes as a roll, each from the frame of its onset to that of its end, in one at least; only the keys of a piano"
+    """Notes as a roll, each from the frame of its onset to that of its end, in one at least; only the keys of a piano
+
+    Args:
+        notes: onset and end in ticks, MIDI number
+        frame: ticks a frame
+
+    Returns:
+        frames x 88
+    """
     spans = [
         (start := frame_of(on, frame), max(frame_of(off, frame), start + 1), pitch - LOWEST)
         for on, off, pitch in notes]
@@ -150,7 +205,11 @@ def draw(
 def hanging(
     hung: dict[str, list[int]] # piece -> the MIDI numbers of its hung notes
 ) -> str:
-    "A sentence that names pieces and notes"
+    """A sentence that names pieces and notes
+
+    Args:
+        hung: piece -> the MIDI numbers of its hung notes
+    """
     named = [f"{piece} ({', '.join(note_name(n) for n in sorted({*notes}))})" for piece, notes in hung.items()]
     return f"notes without an end, which sound to the end of their track, in {', '.join(named)}"
 
@@ -159,7 +218,15 @@ def read_midi(
     path: Path, # a MIDI file of one piece
     step: float = 0.5 # quarter notes a frame
 ) -> np.ndarray: # frames x 88, up to the end of the last note
-    "Read one piece, with a warning where notes hang; raises `BadInput` where the file cannot be read or holds several"
+    """Read one piece, with a warning where notes hang; raises `BadInput` where the file cannot be read or holds several
+
+    Args:
+        path: a MIDI file of one piece
+        step: quarter notes a frame
+
+    Returns:
+        frames x 88, up to the end of the last note
+    """
     pieces = midi_pieces(path, step)
     if len(pieces) != 1:
         raise BadInput(f"data: {path}: found {len(pieces)} sequences of a type 2 file, "
@@ -172,7 +239,11 @@ def read_midi(
 def midi_files(
     folder: Path
 ) -> list[Path]: # relative to the folder
-    "All MIDI files under a folder but hidden ones; raises `BadInput` where there are none"
+    """All MIDI files under a folder but hidden ones; raises `BadInput` where there are none
+
+    Returns:
+        relative to the folder
+    """
     return own_files(folder, "MIDI", (".mid", ".midi"))
 
 # %% ../nbs/14_midi.ipynb #dc79af45
@@ -181,7 +252,15 @@ def read_folder(
     files: list[Path], # relative to it
     step: float # quarter notes a frame
 ) -> tuple[dict[Path, np.ndarray], dict[str, list[int]]]: # the roll of each piece; the MIDI numbers of its hung notes
-    "Read all files, with a progress bar; raises `BadInput` that names all that cannot be read"
+    """Read all files, with a progress bar; raises `BadInput` that names all that cannot be read
+
+    Args:
+        files: relative to it
+        step: quarter notes a frame
+
+    Returns:
+        the roll of each piece; the MIDI numbers of its hung notes
+    """
     from tqdm.auto import tqdm
     rolls, hung, refused, size = dict[Path, np.ndarray](), dict[str, list[int]](), list[str](), 0
     for f in tqdm(files, desc=f"MIDI files of {folder.name}", unit="file", disable=None, leave=False):
@@ -205,7 +284,13 @@ def midi_set(
     name: str, # what results call it
     step: float # quarter notes a frame
 ) -> MusicData:
-    "Read the files and share out the pieces; raises `BadInput` that names all files that cannot be read"
+    """Read the files and share out the pieces; raises `BadInput` that names all files that cannot be read
+
+    Args:
+        files: relative to it
+        name: what results call it
+        step: quarter notes a frame
+    """
     rolls, hung = read_folder(folder, files, step)
     short = [f for f, roll in rolls.items() if len(roll) < 2]
     if len(short) == len(rolls):
@@ -221,7 +306,14 @@ def midi_set(
 def content_of(
     path: Path # a MIDI file
 ) -> str: # SHA-256; empty where it is one of those that `midi_file` refuses before it reads them
-    "By what a file is known in the cache"
+    """By what a file is known in the cache
+
+    Args:
+        path: a MIDI file
+
+    Returns:
+        SHA-256; empty where it is one of those that `midi_file` refuses before it reads them
+    """
     try: return digest(path.read_bytes()) if path.stat().st_size <= LARGEST_MIDI else ""
     except OSError: return ""
 
@@ -231,7 +323,12 @@ def load_midi_folder(
     name: str | None = None, # what results call it; default: the folder's name
     step: float = 0.5 # quarter notes a frame
 ) -> MusicData:
-    "All MIDI files under a folder, cached by their contents; raises `BadInput` for no file and for all unreadable ones"
+    """All MIDI files under a folder, cached by their contents; raises `BadInput` for no file and for all unreadable ones
+
+    Args:
+        name: what results call it; default: the folder's name
+        step: quarter notes a frame
+    """
     files = midi_files(folder)
     key = "\n".join(f"{f} {content_of(folder/f)}" for f in files) + f"\n{step} midi 2"
     name = name or own_name(folder)

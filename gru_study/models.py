@@ -27,7 +27,14 @@ def pad_rolls(
     rolls: list[np.ndarray] | list[Tensor], # each frames x 88, uint8, or x any numbers
     device: str | torch.device = "cpu"
 ) -> tuple[Tensor, Tensor]: # (batch, time, 88) float32; (batch, time - 1) bool, True where a prediction is scored
-    "One batch of rolls and its mask"
+    """One batch of rolls and its mask
+
+    Args:
+        rolls: each frames x 88, uint8, or x any numbers
+
+    Returns:
+        (batch, time, 88) float32; (batch, time - 1) bool, True where a prediction is scored
+    """
     frames = [torch.as_tensor(r, device=device) for r in rolls]
     scored = [torch.ones(len(r) - 1, dtype=torch.bool, device=device) for r in rolls]
     pad = lambda sequences: nn.utils.rnn.pad_sequence(sequences, batch_first=True)
@@ -43,6 +50,13 @@ class FrameLM(nn.Module):
         inputs: int, # numbers of a frame
         outputs: int # numbers that describe the next
     ):
+        """
+
+        Args:
+            units: size of the hidden state
+            inputs: numbers of a frame
+            outputs: numbers that describe the next
+        """
         super().__init__()
         self.rnn = recurrent(cell, inputs, units, layers)
         self.readout = nn.Linear(units, outputs)
@@ -51,6 +65,15 @@ class FrameLM(nn.Module):
         x: Tensor, # frames (batch, time, inputs)
         state: tuple[Tensor, ...] | None = None # where an earlier call left off; default zeros
     ) -> tuple[Tensor, tuple[Tensor, ...]]: # of each next frame (batch, time, outputs); the last state
+        """
+
+        Args:
+            x: frames (batch, time, inputs)
+            state: where an earlier call left off; default zeros
+
+        Returns:
+            of each next frame (batch, time, outputs); the last state
+        """
         h, state = unroll(self.rnn, x, state)
         return self.readout(h), state
 
@@ -63,6 +86,12 @@ class MusicLM(FrameLM):
         notes: int = NOTES,
         head_units: int = 0 # of the hidden layer of a head that knows chords; 0: independent notes
     ):
+        """
+
+        Args:
+            units: size of the hidden state
+            head_units: of the hidden layer of a head that knows chords; 0: independent notes
+        """
         super().__init__(cell, units, layers, notes, notes + head_units)
         self.notes, self.head = notes, make_head(head_units, notes)
 
@@ -70,10 +99,17 @@ class MusicLM(FrameLM):
         outputs: Tensor, # as `forward` gives them
         frames: Tensor # that came (..., notes), of 0 and 1
     ) -> Tensor: # (...), in nats
-        "NLL of each frame, summed over the notes"
+        """NLL of each frame, summed over the notes
+
+        Args:
+            outputs: as `forward` gives them
+            frames: that came (..., notes), of 0 and 1
+
+        Returns:
+            (...), in nats
+        """
         logits = self.head.logits(outputs, frames)
         return nn.functional.binary_cross_entropy_with_logits(logits, frames, reduction="none").sum(-1)
-
 
 # %% ../nbs/23_models.ipynb #1e906204
 @torch.no_grad()
@@ -81,7 +117,14 @@ def predict(
     model: MusicLM,
     roll: np.ndarray # frames x 88
 ) -> np.ndarray: # frames x 88: row t is what was expected at t given the frames before it; row 0 given nothing is NaN
-    "The predicted probability of every note at every frame of a piece"
+    """The predicted probability of every note at every frame of a piece
+
+    Args:
+        roll: frames x 88
+
+    Returns:
+        frames x 88: row t is what was expected at t given the frames before it; row 0 given nothing is NaN
+    """
     outputs, _ = model(pad_rolls([roll], next(model.parameters()).device)[0][:, :-1])
     return np.vstack([np.full((1, roll.shape[1]), np.nan), model.head.chances(outputs[0]).cpu().numpy()])
 
@@ -90,7 +133,11 @@ def model_summary(
     model: FrameLM,
     steps: int = 64 # frames of the example it is run on
 ) -> str:
-    "Layers, output shapes, parameter counts and multiplications, by torchinfo"
+    """Layers, output shapes, parameter counts and multiplications, by torchinfo
+
+    Args:
+        steps: frames of the example it is run on
+    """
     from torchinfo import summary
     inputs = model.get_parameter("rnn.weight_ih_l0").shape[1]
     found = summary(model, (1, steps, inputs), col_names=("output_size", "num_params", "mult_adds"), verbose=0)
@@ -101,7 +148,15 @@ def reversal(
     lengths: Tensor, # of each sentence, (batch,)
     steps: int # padded length
 ) -> Tensor: # (batch, steps): where each position goes
-    "The index that turns each sentence round and leaves its padding"
+    """The index that turns each sentence round and leaves its padding
+
+    Args:
+        lengths: of each sentence, (batch,)
+        steps: padded length
+
+    Returns:
+        (batch, steps): where each position goes
+    """
     t = torch.arange(steps, device=lengths.device)
     return torch.where(t < lengths[:, None], lengths[:, None] - 1 - t, t)
 
@@ -111,7 +166,12 @@ def dropped(
     p: float, # share of the entries to set to zero, rounded to 1/256
     rng: torch.Generator | None # without one, `x` as it is
 ) -> Tensor:
-    "Dropout (Srivastava et al. 2014): what is left is scaled up, so that the mean stays"
+    """Dropout (Srivastava et al. 2014): what is left is scaled up, so that the mean stays
+
+    Args:
+        p: share of the entries to set to zero, rounded to 1/256
+        rng: without one, `x` as it is
+    """
     if not rng or not p: return x
     words = torch.empty(-(-x.numel()//8), dtype=torch.int64, device=x.device)
     bits = words.random_(-2**63, None, generator=rng).view(torch.uint8)
@@ -128,6 +188,12 @@ class Encoder(nn.Module):
         layers: int = 1,
         bidirectional: bool = True
     ):
+        """
+
+        Args:
+            n_in: size of the embeddings
+            units: of each direction
+        """
         super().__init__()
         self.units, ways = units, 1 + bidirectional
         both = lambda n: nn.ModuleList(recurrent(cell, n, units) for _ in range(ways))
@@ -138,6 +204,16 @@ class Encoder(nn.Module):
         lengths: Tensor, # (batch,)
         drop=lambda x: x # applied to the input of each layer
     ) -> tuple[Tensor, Tensor]: # hidden states (batch, source, ways*units); ends (batch, ways*units)
+        """
+
+        Args:
+            x: embeddings (batch, source, n_in)
+            lengths: (batch,)
+            drop: applied to the input of each layer
+
+        Returns:
+            hidden states (batch, source, ways*units); ends (batch, ways*units)
+        """
         turn = lambda x, index=reversal(lengths, x.shape[1])[..., None]: x.gather(1, index.expand_as(x))
         for ahead, *back in (ways.children() for ways in self.layers):
             x = drop(x)
@@ -147,12 +223,23 @@ class Encoder(nn.Module):
 
 # %% ../nbs/23_models.ipynb #7d1c4194
 class Memory(NamedTuple):
-    "What the decoder may look at"
+    """What the decoder may look at
+
+    Attributes:
+        values: (batch, source, ways*units); without attention (batch, 1, ways*units)
+        keys: (batch, source, units)
+        padding: (batch, 1, source), True where there is no word
+    """
     values: Tensor # (batch, source, ways*units); without attention (batch, 1, ways*units)
     keys: Tensor | None # (batch, source, units)
     padding: Tensor # (batch, 1, source), True where there is no word
 
     def repeat(self, n: int) -> "Memory": # each sentence n times
+        """
+
+        Returns:
+            each sentence n times
+        """
         times = lambda t: t.repeat_interleave(n, 0)
         return Memory(times(self.values), None if self.keys is None else times(self.keys), times(self.padding))
 
@@ -166,6 +253,13 @@ class Attention(nn.Module):
         units: int, # of the decoder, and of each direction of the encoder
         ways: int = 2 # directions
     ):
+        """
+
+        Args:
+            kind: one of `ATTENTIONS`
+            units: of the decoder, and of each direction of the encoder
+            ways: directions
+        """
         super().__init__()
         self.kind, self.ways = kind, ways
         if kind in ("general", "additive"): self.key = nn.Linear(ways*units, units, bias=False)
@@ -176,6 +270,13 @@ class Attention(nn.Module):
         ends: Tensor, # (batch, ways*units)
         lengths: Tensor # (batch,)
     ) -> Memory:
+        """
+
+        Args:
+            values: hidden states (batch, source, ways*units)
+            ends: (batch, ways*units)
+            lengths: (batch,)
+        """
         padding = (torch.arange(values.shape[1], device=values.device) >= lengths[:, None])[:, None]
         if self.kind == "none": return Memory(ends[:, None], None, padding)
         keys = values.unflatten(-1, (self.ways, -1)).sum(-2) if self.kind == "dot" else self.key(values)
@@ -185,6 +286,14 @@ class Attention(nn.Module):
         h: Tensor, # hidden states (batch, target, units)
         memory: Memory
     ) -> tuple[Tensor, Tensor | None]: # contexts (batch, target, ways*units); weights (batch, target, source)
+        """
+
+        Args:
+            h: hidden states (batch, target, units)
+
+        Returns:
+            contexts (batch, target, ways*units); weights (batch, target, source)
+        """
         if memory.keys is None: return memory.values.expand(-1, h.shape[1], -1), None
         if self.kind == "additive":
             # without gradient, a long sentence in parts
@@ -206,6 +315,13 @@ class Decoder(nn.Module):
         ways: int, # directions of the encoder
         attention: str # one of `ATTENTIONS`
     ):
+        """
+
+        Args:
+            emb: size of the embeddings
+            ways: directions of the encoder
+            attention: one of `ATTENTIONS`
+        """
         super().__init__()
         self.cell, self.attention = cell, Attention(attention, units, ways)
         self.layers = nn.ModuleList(recurrent(cell, units if k else emb, units) for k in range(layers))
@@ -217,6 +333,16 @@ class Decoder(nn.Module):
         memory: Memory,
         drop=lambda x: x # applied to the input of each layer and of the read-out
     ) -> tuple[Tensor, Tensor, Tensor | None]: # features (batch, target, emb); state; weights (batch, target, source)
+        """
+
+        Args:
+            h: embeddings (batch, target, emb)
+            state: (layers, states, batch, units)
+            drop: applied to the input of each layer and of the read-out
+
+        Returns:
+            features (batch, target, emb); state; weights (batch, target, source)
+        """
         new = []
         for layer, s in zip(self.layers, state):
             h, s = unroll(layer, drop(h), s[:, None].unbind())
@@ -238,6 +364,18 @@ class Translator(nn.Module):
         dropout: float = 0., # share of the inputs of every layer, of the encoder's results and of the features
         tied: bool = True # output weights are the target embeddings
     ):
+        """
+
+        Args:
+            words: in the vocabularies of source and target
+            units: of the decoder, and of each direction of the encoder
+            emb: size of the embeddings
+            layers: of encoder and decoder
+            bidirectional: encoder
+            attention: one of `ATTENTIONS`
+            dropout: share of the inputs of every layer, of the encoder's results and of the features
+            tied: output weights are the target embeddings
+        """
         super().__init__()
         ways, self.first, self.dropout = 1 + bidirectional, (layers, cell.states), dropout
         self.source, self.target = (nn.Embedding(n, emb) for n in words)
@@ -253,20 +391,40 @@ class Translator(nn.Module):
 
     # words (batch, source), lengths (batch,) -> memory; first state of the decoder
     def encode(self, source, lengths, rng=None) -> tuple[Memory, Tensor]:
+        """
+
+        Returns:
+            words (batch, source), lengths (batch,) -> memory; first state of the decoder
+        """
         drop = lambda x: dropped(x, self.dropout, rng)
         values, ends = (drop(x) for x in self.encoder(self.source(source), lengths, drop))
         state = torch.tanh(self.bridge(ends)).unflatten(-1, (*self.first, -1)).permute(1, 2, 0, 3)
         return self.decoder.attention.remember(values, ends, lengths), state.contiguous()
 
     def decode(self, target, state, memory, rng=None): # words (batch, target) -> as `Decoder`
+        """
+
+        Args:
+            rng: words (batch, target) -> as `Decoder`
+        """
         drop = lambda x: dropped(x, self.dropout, rng)
         features, state, weights = self.decoder(self.target(target), state, memory, drop)
         return drop(features), state, weights
 
     def logits(self, features: Tensor) -> Tensor: # (..., words)
+        """
+
+        Returns:
+            (..., words)
+        """
         return nn.functional.linear(features, self.output_weight, self.bias)
 
     def forward(self, source, lengths, target, rng=None) -> Tensor: # features (batch, target, emb); rng is of dropout
+        """
+
+        Returns:
+            features (batch, target, emb); rng is of dropout
+        """
         memory, state = self.encode(source, lengths, rng)
         return self.decode(target, state, memory, rng)[0]
 
@@ -311,7 +469,19 @@ def output_loss(
     smoothing: float = 0., # label smoothing
     logits: int = 2**20 # computed at a time
 ) -> tuple[Tensor, Tensor]: # objective, averaged over positions; NLL without smoothing, summed, nats
-    "Cross-entropy of a large vocabulary"
+    """Cross-entropy of a large vocabulary
+
+    Args:
+        features: of each position (positions, emb)
+        weight: (words, emb)
+        bias: (words,)
+        target: the words that come next (positions,)
+        smoothing: label smoothing
+        logits: computed at a time
+
+    Returns:
+        objective, averaged over positions; NLL without smoothing, summed, nats
+    """
     rows = max(1, logits//len(weight))
     return OutputLoss.apply(features, weight, bias, target, smoothing, rows, torch.is_grad_enabled())
 
@@ -322,7 +492,12 @@ def translator_count(
     match: str = "total", # or "paper": weights of the recurrent layers alone, without biases
     **shape # as in `Translator`: emb, layers, bidirectional, attention
 ) -> int:
-    "Parameters of a translator that depend on the cell"
+    """Parameters of a translator that depend on the cell
+
+    Args:
+        match: or "paper": weights of the recurrent layers alone, without biases
+        shape: as in `Translator`: emb, layers, bidirectional, attention
+    """
     with torch.device("meta"): model = Translator(cell, (0, 0), units, **shape)
     counted = lambda name: match == "total" or "weight_" in name # weight_ih, weight_hh, weight_vh
     return sum(p.numel() for name, p in model.named_parameters() if counted(name))
@@ -333,7 +508,14 @@ def match_translator(
     match: str = "total",
     **shape # as in `Translator`
 ) -> int: # units
-    "The size at which a translator is as large as one of 256 GRU units"
+    """The size at which a translator is as large as one of 256 GRU units
+
+    Args:
+        shape: as in `Translator`
+
+    Returns:
+        units
+    """
     if cell is CELLS["gru"]: return 256
     count = lambda c, n: translator_count(c, n, match, **shape)
     aim = count(CELLS["gru"], 256)
@@ -342,7 +524,11 @@ def match_translator(
 
 # %% ../nbs/23_models.ipynb #a52c493a
 class OneThread:
-    "Within the block torch and BLAS compute on one thread; blocks may overlap in several threads"
+    """Within the block torch and BLAS compute on one thread; blocks may overlap in several threads
+
+    Attributes:
+        limit: of BLAS, as long as a block is open
+    """
     lock, inside = threading.Lock(), 0
     limit: threadpool_limits # of BLAS, as long as a block is open
 

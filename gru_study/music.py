@@ -18,7 +18,6 @@ from .midi import load_midi_folder
 from .rolls import LOWEST, MusicData
 from .sets import ALIASES, DATASETS, ROWS, from_mat, from_npz, read_lists
 
-
 # %% ../nbs/15_music.ipynb #76d1f383
 CANONICAL = { # name: file
     name: f"{row['folder']}/{file}" for name, row in ROWS.items() for file in row.get("files", ())}
@@ -28,7 +27,11 @@ STEPS = {name: float(row["step"]) for name, row in ROWS.items()} # quarter notes
 def load_canonical(
     name: str # one of `CANONICAL`
 ) -> MusicData:
-    "A canonical set from `$GRU_STUDY_DATA`, the cache or a download; raises `BadInput` as `data_file` does"
+    """A canonical set from `$GRU_STUDY_DATA`, the cache or a download; raises `BadInput` as `data_file` does
+
+    Args:
+        name: one of `CANONICAL`
+    """
     return from_mat(data_file(CANONICAL[name]), name, STEPS[name])
 
 # %% ../nbs/15_music.ipynb #911869a3
@@ -44,7 +47,15 @@ def beat_hold(
     notes: list[tuple[Fraction, int]], # onset in steps and MIDI number, in order
     steps: int # length of the result
 ) -> list[int | None]: # MIDI number at each step; None before the first note
-    "What one voice shows at each step"
+    """What one voice shows at each step
+
+    Args:
+        notes: onset in steps and MIDI number, in order
+        steps: length of the result
+
+    Returns:
+        MIDI number at each step; None before the first note
+    """
     starts = {int(onset): pitch for onset, pitch in notes if onset.denominator == 1}
     shown: list[int | None] = []
     for t in range(steps): shown.append(starts.get(t, shown[-1] if shown else None))
@@ -54,7 +65,11 @@ def beat_hold(
 def score_file(
     piece: str # path in music21's corpus, mostly without its ending
 ) -> Path:
-    "The score inside the music21 package"
+    """The score inside the music21 package
+
+    Args:
+        piece: path in music21's corpus, mostly without its ending
+    """
     from music21.common import getCorpusFilePath
     return next(p for end in (".mxl", ".xml", ".krn", "") if (p := Path(getCorpusFilePath())/f"{piece}{end}").is_file())
 
@@ -64,7 +79,16 @@ def read_voice(
     step: Fraction, # quarter notes a step
     phase: Fraction # quarter notes before step 0
 ) -> tuple[list[tuple[Fraction, int]], Fraction]: # (onset in steps, MIDI number) of each note, and the end of the last
-    "The notes of one voice, without grace notes and chord symbols"
+    """The notes of one voice, without grace notes and chord symbols
+
+    Args:
+        part: a music21 part
+        step: quarter notes a step
+        phase: quarter notes before step 0
+
+    Returns:
+        (onset in steps, MIDI number) of each note, and the end of the last
+    """
     notes = [n for n in part.flatten().notes if not n.duration.isGrace and "ChordSymbol" not in n.classes]
     when = lambda quarters: (Fraction(quarters) - phase)/step
     end = max((when(Fraction(n.offset) + Fraction(n.quarterLength)) for n in notes), default=Fraction(0))
@@ -74,7 +98,14 @@ def read_voice(
 def chorale_roll(
     row: dict[str, str] # a row of chorales.csv
 ) -> np.ndarray: # frames x 88
-    "One chorale by the beat-hold rule: the last chord is held, then the segments are taken and joined"
+    """One chorale by the beat-hold rule: the last chord is held, then the segments are taken and joined
+
+    Args:
+        row: a row of chorales.csv
+
+    Returns:
+        frames x 88
+    """
     from music21 import converter
     parts = converter.parse(score_file(row["piece"]), forceSource=True, storePickle=False).getElementsByClass("Part")
     voices = [read_voice(parts[int(i)], Fraction(row["step"]), Fraction(row["phase"])) for i in row["parts"].split()]
@@ -89,7 +120,11 @@ def chorale_roll(
 def build_chorales(
     rows: list[dict[str, str]] # of chorales.csv, of all three splits
 ) -> MusicData:
-    "Read the scores of music21's corpus: half a minute for all 377, with a progress bar"
+    """Read the scores of music21's corpus: half a minute for all 377, with a progress bar
+
+    Args:
+        rows: of chorales.csv, of all three splits
+    """
     from tqdm.auto import tqdm
     rolls = [chorale_roll(row) for row in tqdm(rows, desc="chorales from music21's scores", unit="score")]
     of = lambda split, values: [v for row, v in zip(rows, values) if row["split"] == split]
@@ -110,7 +145,14 @@ READERS = {".mat": from_mat, ".json": read_lists, ".pickle": read_lists, ".pkl":
 def dataset_name(
     data: str # a name, an alias, or a path to a folder of MIDI files or a file
 ) -> str: # the name, or the absolute path
-    "One spelling for a data set; raises `BadInput` where there is none of that name"
+    """One spelling for a data set; raises `BadInput` where there is none of that name
+
+    Args:
+        data: a name, an alias, or a path to a folder of MIDI files or a file
+
+    Returns:
+        the name, or the absolute path
+    """
     if data in DATASETS or data in ALIASES: return ALIASES.get(data, data)
     path = find_path(data)
     if not data or not path or not (path.is_dir() or path.suffix in (".npz", *READERS)):
@@ -123,7 +165,12 @@ def load_music(
     data: str = "chorales", # as `dataset_name` takes it
     step: float | None = None # quarter notes a frame of data that does not say it; default: 0.5 for MIDI, else 1
 ) -> MusicData:
-    "Any data set; raises `BadInput` where it cannot be had, or says its step itself"
+    """Any data set; raises `BadInput` where it cannot be had, or says its step itself
+
+    Args:
+        data: as `dataset_name` takes it
+        step: quarter notes a frame of data that does not say it; default: 0.5 for MIDI, else 1
+    """
     name = dataset_name(data)
     path = Path(name)
     if step and (name in DATASETS or path.suffix == ".npz"):

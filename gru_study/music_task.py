@@ -22,7 +22,12 @@ def set_name(
     name: str, # of a data set, or a path
     info: ValidationInfo # whether it was stored
 ) -> str:
-    "One spelling for a music set; raises `BadInput` where there is none of that name"
+    """One spelling for a music set; raises `BadInput` where there is none of that name
+
+    Args:
+        name: of a data set, or a path
+        info: whether it was stored
+    """
     return name if info.context else dataset_name(name)
 
 # %% ../nbs/34_music_task.ipynb #1265fe06
@@ -44,7 +49,11 @@ class MusicExperiment(Experiment):
 
     @property
     def chord_units(self) -> int: # 0: independent notes
-        "The size of the head's hidden layer"
+        """The size of the head's hidden layer
+
+        Returns:
+            0: independent notes
+        """
         return self.head_units*(self.head == "nade")
     @property
     def matched(self) -> int:
@@ -64,7 +73,12 @@ class Averages(TypedDict):
 
 # %% ../nbs/34_music_task.ipynb #199015ea
 class MusicFacts(TrainedFacts):
-    "result.json of music"
+    """result.json of music
+
+    Attributes:
+        head_parameters: of the read-out and what is on top of it; results of old lack this
+        composed: by the names of `sampling.SAMPLE_METRICS`, and this
+    """
     train: Averages
     valid: Averages
     test: Averages

@@ -22,7 +22,15 @@ def experiment_file(
     name: str, # as a person typed it: a path, or the name of one of the study's own
     ending: str # that it must have, such as .ipynb
 ) -> Path | None: # absolute; None where there is none
-    "Look for a file from the current folder, in the study's home, then where the study came with it"
+    """Look for a file from the current folder, in the study's home, then where the study came with it
+
+    Args:
+        name: as a person typed it: a path, or the name of one of the study's own
+        ending: that it must have, such as .ipynb
+
+    Returns:
+        absolute; None where there is none
+    """
     own = f"nbs/experiments/{name.removesuffix(ending)}{ending}"
     places = (find_path(str(p)) for p in (name, own, project_file(name), project_file(own)))
     return next((p for p in places if p and p.suffix == ending and p.is_file()), None)
@@ -31,7 +39,14 @@ def experiment_file(
 def notebook_file(
     notebook: str # as a person typed it
 ) -> Path: # absolute
-    "Find a notebook; raises `BadInput` where there is none"
+    """Find a notebook; raises `BadInput` where there is none
+
+    Args:
+        notebook: as a person typed it
+
+    Returns:
+        absolute
+    """
     if not (path := experiment_file(notebook, ".ipynb")):
         own = sorted(f.stem for f in project_file("nbs/experiments").glob("*.ipynb"))
         raise BadInput.found("notebook", notebook, f"an .ipynb file, or one of the study's own: {', '.join(own)}")
@@ -42,7 +57,12 @@ def assigned(
     target: ast.expr, # left of the =
     value: ast.expr # right of it
 ) -> Iterator[tuple[str, ast.expr]]:
-    "The names that an assignment sets, each with its own part of the value where the parts are written out"
+    """The names that an assignment sets, each with its own part of the value where the parts are written out
+
+    Args:
+        target: left of the =
+        value: right of it
+    """
     if isinstance(target, ast.Name): yield target.id, value
     if isinstance(target, ast.Starred): yield from assigned(target.value, value)
     if not isinstance(target, ast.Tuple | ast.List): return
@@ -54,7 +74,11 @@ def assigned(
 def parameters_cell(
     notebook: Path
 ) -> str: # empty where it has none
-    "The source of the cell tagged parameters; raises `BadInput` where it is not a notebook"
+    """The source of the cell tagged parameters; raises `BadInput` where it is not a notebook
+
+    Returns:
+        empty where it has none
+    """
     try:
         if (size := notebook.stat().st_size) > 100_000_000:
             raise BadInput(f"notebook: {notebook} has {size:,} bytes; allowed: at most 100,000,000")
@@ -70,7 +94,11 @@ def parameters_cell(
 def notebook_parameters(
     notebook: Path
 ) -> dict[str, str]: # name -> default, as it is written there
-    "What a notebook's parameters cell sets, as Python itself reads it; raises `BadInput` where that cannot be"
+    """What a notebook's parameters cell sets, as Python itself reads it; raises `BadInput` where that cannot be
+
+    Returns:
+        name -> default, as it is written there
+    """
     from IPython.core.inputtransformer2 import TransformerManager
     cell = parameters_cell(notebook)
     try: body = ast.parse(source := TransformerManager().transform_cell(cell)).body
@@ -116,7 +144,12 @@ def run_notebook(
     a: dict, # notebook, parameters, title and code of the page
     partial: Path # written as it goes
 ) -> None:
-    "Run papermill and write the page; exits with one line where a cell fails or the kernel dies"
+    """Run papermill and write the page; exits with one line where a cell fails or the kernel dies
+
+    Args:
+        a: notebook, parameters, title and code of the page
+        partial: written as it goes
+    """
     import papermill
     from traitlets.config import Config
     try:
@@ -142,7 +175,13 @@ def started(
     home: Path,
     threads: int # for numeric libraries
 ) -> Iterator[subprocess.Popen]:
-    "The process of a job, which ends with the block"
+    """The process of a job, which ends with the block
+
+    Args:
+        arguments: of `notebook_process`
+        log: gets what it prints
+        threads: for numeric libraries
+    """
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     env = os.environ | limits | {"GRU_STUDY_HOME": str(home), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     if data := env.get("GRU_STUDY_DATA"): env["GRU_STUDY_DATA"] = str(absolute(data, "GRU_STUDY_DATA"))
@@ -170,7 +209,21 @@ def execute(
     code: bool = True, # show code on the page
     asked: float = float("inf") # seconds since 1970: what is younger was done by somebody else, and is kept
 ) -> str | None: # what went wrong; None: nothing
-    "Run a notebook by papermill in processes of its own; what failed is kept, as NAME.failed.ipynb and NAME.failed.log"
+    """Run a notebook by papermill in processes of its own; what failed is kept, as NAME.failed.ipynb and NAME.failed.log
+
+    Args:
+        executed: where the executed notebook shall stand
+        parameters: that its parameters cell gets
+        home: study home of whatever runs in it
+        threads: for numeric libraries
+        timeout: seconds
+        title: of an HTML page beside the executed notebook; default: no page
+        code: show code on the page
+        asked: seconds since 1970: what is younger was done by somebody else, and is kept
+
+    Returns:
+        what went wrong; None: nothing
+    """
     from filelock import FileLock, Timeout
     partial, log = (executed.with_name(f".{executed.stem}.{end}") for end in ("partial.ipynb", "log"))
     executed.parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +259,16 @@ def ended(
     log: Path, # what it prints
     timeout: float | None # seconds
 ) -> str | None: # what went wrong; None: nothing
-    "Wait for the end of a job, or until nobody waits for it any more"
+    """Wait for the end of a job, or until nobody waits for it any more
+
+    Args:
+        process: of a job
+        log: what it prints
+        timeout: seconds
+
+    Returns:
+        what went wrong; None: nothing
+    """
     last, wanted = time.monotonic() + (timeout or math.inf), still_wanted()
     while (code := process.poll()) is None:
         if not wanted(): return "nobody waits for it any more"
@@ -222,7 +284,12 @@ def keep(
     log: Path,
     error: str | None
 ) -> None:
-    "Give notebook and log of a job their names, and take away what an earlier failure of it left"
+    """Give notebook and log of a job their names, and take away what an earlier failure of it left
+
+    Args:
+        executed: the name it shall have if it has run to its end
+        partial: as far as the notebook came
+    """
     failed = executed.with_suffix(".failed.ipynb")
     for f in (failed, failed.with_suffix(".log")): f.unlink(missing_ok=True)
     if not error: log.unlink()
@@ -233,7 +300,14 @@ def keep(
 def papermill_facts(
     notebook: Path # executed
 ) -> dict: # parameters, duration, ...
-    "What papermill noted in a notebook; raises `BadInput` where it cannot be read"
+    """What papermill noted in a notebook; raises `BadInput` where it cannot be read
+
+    Args:
+        notebook: executed
+
+    Returns:
+        parameters, duration, ...
+    """
     try:
         facts = json.loads(notebook.read_bytes())["metadata"]["papermill"]
         if isinstance(facts["parameters"], dict) and 0 <= (facts["duration"] or 0) < 1e9: return facts
@@ -247,7 +321,12 @@ def glue(
     name: str, # of the scrap
     value # what JSON can hold
 ) -> None:
-    "Keep a value in the notebook that is being executed, unseen; raises `ValueError` for what JSON cannot hold"
+    """Keep a value in the notebook that is being executed, unseen; raises `ValueError` for what JSON cannot hold
+
+    Args:
+        name: of the scrap
+        value: what JSON can hold
+    """
     from IPython.display import publish_display_data
     data = json.loads(json.dumps(value, allow_nan=False))
     about = dict(name=name, data=True, display=False)
@@ -256,7 +335,14 @@ def glue(
 def scraps(
     notebook: Path # executed
 ) -> dict: # name -> value; of equal names the last
-    "What was kept in a notebook; raises `BadInput` where it cannot be read"
+    """What was kept in a notebook; raises `BadInput` where it cannot be read
+
+    Args:
+        notebook: executed
+
+    Returns:
+        name -> value; of equal names the last
+    """
     try:
         outputs = [o.get("data", {}) for c in json.loads(notebook.read_text())["cells"] for o in c.get("outputs", ())]
         return {o[SCRAP]["name"]: o[SCRAP]["data"] for o in outputs if SCRAP in o}

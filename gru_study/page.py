@@ -22,7 +22,12 @@ def styled(
     table: pd.DataFrame, # of strings
     sentences: tuple[str, ...] = () # columns of running text
 ): # a pandas Styler
-    "A table for the page: no index, words to the left, numbers to the right; its text is text, not HTML or maths"
+    """A table for the page: no index, words to the left, numbers to the right; its text is text, not HTML or maths
+
+    Args:
+        table: of strings
+        sentences: columns of running text
+    """
     texts = "data model sizes settings run state message a b verdict cell attention source note".split()
     words = [c for c in (*texts, *sentences) if c in table]
     space = lambda c: "normal" if c in ("message", "note", "settings", *sentences) else "nowrap"
@@ -37,7 +42,14 @@ def styled(
 def in_markdown(
     text: object # from outside: a name, a label, a message
 ) -> str: # Markdown, one line
-    "Text that Markdown shows as it is, whatever it holds"
+    """Text that Markdown shows as it is, whatever it holds
+
+    Args:
+        text: from outside: a name, a label, a message
+
+    Returns:
+        Markdown, one line
+    """
     reference = lambda m: f"<span>&#{ord(m[0])};</span>" if m[0] in "\\$" else f"&#{ord(m[0])};"
     return re.sub(r"[!-+./:-@\[-`{-~]|^-", reference, " ".join(str(text).split()))
 
@@ -47,7 +59,11 @@ SCRIPT = re.compile(r"<script(?! type=.application/json)[^>]*>(.*?)</script>", r
 def self_contained(
     nb, # an executed notebook, as nbformat reads it
 ) -> None:
-    "Turn stored plotly figures into HTML that the page's own scripts draw"
+    """Turn stored plotly figures into HTML that the page's own scripts draw
+
+    Args:
+        nb: an executed notebook, as nbformat reads it
+    """
     from plotly.io import from_json, to_json
     for output in [o for cell in nb.cells for o in cell.get("outputs", [])]:
         if figure := output.get("data", {}).get(MIME):
@@ -58,7 +74,14 @@ def self_contained(
 def policy(
     scripts: list[str] # that may run, as they stand in the page
 ) -> str: # an element for its head
-    "A page of these scripts and of pictures, sounds and styles that it holds itself; nothing else is run or loaded"
+    """A page of these scripts and of pictures, sounds and styles that it holds itself; nothing else is run or loaded
+
+    Args:
+        scripts: that may run, as they stand in the page
+
+    Returns:
+        an element for its head
+    """
     allowed = " ".join(sorted({f"'sha256-{b64encode(sha256(s.encode()).digest()).decode()}'" for s in scripts}))
     rules = {"default-src": "'none'", "script-src": allowed, "style-src": "'unsafe-inline'", "img-src": "data: blob:",
         "media-src": "data: blob:", "font-src": "data:", "base-uri": "'none'", "form-action": "'none'"}
@@ -72,7 +95,13 @@ def to_page(
     title: str,
     code: bool = True # show the cells' code
 ) -> Path:
-    "Write an executed notebook as one HTML file that needs no network, and in which no script runs but its own"
+    """Write an executed notebook as one HTML file that needs no network, and in which no script runs but its own
+
+    Args:
+        notebook: executed
+        page: the HTML file to write
+        code: show the cells' code
+    """
     import nbformat
     from nbconvert import HTMLExporter
     from plotly.offline import get_plotlyjs

@@ -51,7 +51,12 @@ def filled(
     shape: tuple[int, ...],
     order: str # C, by rows, or F
 ) -> Stored:
-    "An array in a pickle of protocol 5"
+    """An array in a pickle of protocol 5
+
+    Args:
+        content: numbers one after another
+        order: C, by rows, or F
+    """
     array = Stored()
     array.__setstate__((1, shape, kind, order == "F", content))
     return array
@@ -80,7 +85,14 @@ def read_pickle(
     content: bytes,
     path: Path # the file, for a refusal
 ) -> Any: # numbers, strings, lists, tuples, dicts
-    "What lies in a pickle, without running anything; raises `BadInput`"
+    """What lies in a pickle, without running anything; raises `BadInput`
+
+    Args:
+        path: the file, for a refusal
+
+    Returns:
+        numbers, strings, lists, tuples, dicts
+    """
     at_most(f"data: {path}", len(content), LARGEST_LISTS)
     try:
         for op, arg, _ in pickletools.genops(content):

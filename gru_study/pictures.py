@@ -39,7 +39,11 @@ def frame(
     x: Axis,
     y: Axis
 ) -> Iterator[str]: # SVG
-    "The two axes of a panel, with grid, ticks and titles"
+    """The two axes of a panel, with grid, ticks and titles
+
+    Returns:
+        SVG
+    """
     left, right, top, bottom = *sorted((x.start, x.end)), *sorted((y.start, y.end))
     on = lambda axis, part: axis.layout.get(part) is not False
     above, middle = x.layout.get("side") == "top", (top + bottom)/2
@@ -64,7 +68,14 @@ def place(
     ref: str | None, # paper, x2, y domain
     value: Any
 ) -> float: # pixels
-    "Where an annotation or a shape stands, along one axis"
+    """Where an annotation or a shape stands, along one axis
+
+    Args:
+        ref: paper, x2, y domain
+
+    Returns:
+        pixels
+    """
     name, _, domain = str(ref or "paper").partition(" ")
     if name == "paper": return page.left + value*page.width if ref == "paper" else math.nan
     axis = page.axis(figure, name)
@@ -75,7 +86,14 @@ def up(
     page: Page,
     share: float # of its height, from below
 ) -> float: # pixels
-    "A height of the page"
+    """A height of the page
+
+    Args:
+        share: of its height, from below
+
+    Returns:
+        pixels
+    """
     return page.top + (1 - share)*page.height
 
 # %% ../nbs/47_pictures.ipynb #53eff052
@@ -83,7 +101,11 @@ def shape_marks(
     figure: dict,
     page: Page
 ) -> Iterator[str]: # SVG
-    "The lines and areas of the layout"
+    """The lines and areas of the layout
+
+    Returns:
+        SVG
+    """
     for s in figure["layout"].get("shapes", ()):
         ref = s.get("yref", "paper")
         high = lambda v: up(page, v) if ref == "paper" else place(figure, page, ref, v)
@@ -97,7 +119,11 @@ def shape_marks(
 def legend(
     figure: dict
 ) -> list[dict]: # traces, one a name
-    "What needs a name"
+    """What needs a name
+
+    Returns:
+        traces, one a name
+    """
     if figure["layout"].get("showlegend") is False: return []
     kinds = ("scatter", "bar")
     shown = [t for t in figure["data"] if t.get("type", "scatter") in kinds and t.get("showlegend", True)]
@@ -109,7 +135,15 @@ def legend_marks(
     named: list[dict], # `legend`
     width: float # pixels
 ) -> tuple[list[str], float]: # SVG, from 0 down; its height
-    "Samples and names in rows"
+    """Samples and names in rows
+
+    Args:
+        named: `legend`
+        width: pixels
+
+    Returns:
+        SVG, from 0 down; its height
+    """
     out, x, y = list[str](), 0., 10.
     for t in named:
         name, kind = plain(t["name"]), t.get("marker") or {}
@@ -127,7 +161,11 @@ def bar_of_colours(
     figure: dict,
     page: Page
 ) -> Iterator[str]: # SVG
-    "What the colours of the heatmaps mean: a strip for each scale, at the right"
+    """What the colours of the heatmaps mean: a strip for each scale, at the right
+
+    Returns:
+        SVG
+    """
     heat = [(i, t) for i, t in enumerate(figure["data"]) if t.get("type") == "heatmap" and "z" in t]
     seen = {t.get("coloraxis", i): shades(figure, t) for i, t in heat}
     hidden = {k for k in seen if isinstance(k, str) and figure["layout"].get(k, {}).get("showscale") is False}
@@ -150,7 +188,14 @@ def panel(
     page: Page,
     names: tuple[str, str] # of its axes
 ) -> Iterator[str]: # SVG
-    "Axes, and what is drawn between them"
+    """Axes, and what is drawn between them
+
+    Args:
+        names: of its axes
+
+    Returns:
+        SVG
+    """
     x, y = (page.axis(figure, name) for name in names)
     yield from frame(x, y)
     size: dict[str, Any] = dict(width=abs(x.end - x.start) + 8, height=abs(y.end - y.start) + 8)
@@ -164,7 +209,14 @@ def panel(
 def picture(
     figure: dict # plotly's JSON
 ) -> str: # SVG
-    "A still picture of a figure"
+    """A still picture of a figure
+
+    Args:
+        figure: plotly's JSON
+
+    Returns:
+        SVG
+    """
     layout = figure["layout"]
     width, height = float(layout.get("width") or 900), float(layout.get("height") or 450)
     own = layout.get("margin") or {}
@@ -191,7 +243,14 @@ MIME = "application/vnd.plotly.v1+json"
 def still(
     figure: dict # plotly's JSON
 ) -> str: # HTML
-    "A figure as an image with a text"
+    """A figure as an image with a text
+
+    Args:
+        figure: plotly's JSON
+
+    Returns:
+        HTML
+    """
     source = b64encode(picture(figure).encode()).decode()
     alt = html.escape(in_words(figure))
     return f'<img style="max-width:100%" alt="{alt}" src="data:image/svg+xml;base64,{source}">'
@@ -200,14 +259,28 @@ def still(
 def outputs(
     figure: dict # plotly's JSON
 ) -> dict[str, Any]: # mime type -> content
-    "What a notebook keeps of a figure"
+    """What a notebook keeps of a figure
+
+    Args:
+        figure: plotly's JSON
+
+    Returns:
+        mime type -> content
+    """
     return {MIME: figure, "text/html": still(figure), "text/plain": in_words(figure)}
 
 # %% ../nbs/47_pictures.ipynb #b3846dc4
 def to_draw(
     figure: dict # plotly's JSON
 ) -> str: # HTML
-    "A figure as data in a page"
+    """A figure as data in a page
+
+    Args:
+        figure: plotly's JSON
+
+    Returns:
+        HTML
+    """
     layout, words = figure["layout"], html.escape(in_words(figure))
     caption = f"<figcaption>{html.escape(title)}</figcaption>" if (title := plain(layout.get("title"))) else ""
     height = float(layout.get("height") or 450)

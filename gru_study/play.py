@@ -29,7 +29,15 @@ def written(
     name: str, # of a run on music, and the stamp of its weights: trained on, it is another network
     weights: bytes | None = None # as `write_network` takes them
 ) -> str: # a script
-    "A network and its cell, for a page; raises `BadInput` for a damaged run, or a cell that has no trace"
+    """A network and its cell, for a page; raises `BadInput` for a damaged run, or a cell that has no trace
+
+    Args:
+        name: of a run on music, and the stamp of its weights: trained on, it is another network
+        weights: as `write_network` takes them
+
+    Returns:
+        a script
+    """
     run = find_run(name.rpartition(" ")[0])
     rnn = get_cell(run.experiment.rnn)
     try: return write_cells([rnn]) + write_network(run, name, weights)
@@ -42,7 +50,14 @@ LONGEST, MOST = 512, 40 # frames of a piece, pieces of a data set
 def pieces(
     data: str # as experiments name it
 ) -> str: # JSON
-    "Pieces of the test split, as the keys that sound in each frame; raises `BadInput` as `load_music` does"
+    """Pieces of the test split, as the keys that sound in each frame; raises `BadInput` as `load_music` does
+
+    Args:
+        data: as experiments name it
+
+    Returns:
+        JSON
+    """
     whole = music(data)
     shown = zip(whole.names["test"][:MOST], whole.test)
     keys = {name: [frame.nonzero()[0].tolist() for frame in roll[:LONGEST]] for name, roll in shown}
@@ -50,7 +65,13 @@ def pieces(
 
 # %% ../nbs/82_play.ipynb #83e1d2c2
 class Shelf(Widget):
-    "Networks of music, and the pieces that they can be given"
+    """Networks of music, and the pieces that they can be given
+
+    Attributes:
+        networks: of each: name, label, cell, colour, data
+        wanted: "network ..." or "music ...", and a time
+        brought: the two, what was found, and why nothing was
+    """
     networks: traitlets.List = traitlets.List().tag(sync=True) # of each: name, label, cell, colour, data
     wanted: traitlets.List = traitlets.List().tag(sync=True) # "network ..." or "music ...", and a time
     brought: traitlets.List = traitlets.List().tag(sync=True) # the two, what was found, and why nothing was
@@ -58,6 +79,11 @@ class Shelf(Widget):
     def __init__(self,
         runs: list[str] # names for `find_run`
     ):
+        """
+
+        Args:
+            runs: names for `find_run`
+        """
         super().__init__(networks=[self.told(name) for name in runs])
         self.observe(lambda _: self.bring(), "wanted")
 
@@ -83,7 +109,11 @@ class Shelf(Widget):
 PARTS = ("networks.js", "sound.js", "roll.js", "play.js")
 
 def page_module() -> str: # of JavaScript
-    "What a page runs"
+    """What a page runs
+
+    Returns:
+        of JavaScript
+    """
     text = lambda *names: "".join(asset(name).read_text() for name in names)
     return "\n".join([text("asked.js"), "if (!globalThis.gruStudy?.apps) {", text(*PARTS), "}", text("lab.js")])
 

@@ -18,12 +18,18 @@ from plotly.subplots import make_subplots
 from .colours import CAME, LINES, NOTES_SCALE, colour, in_figure
 from .rolls import LOWEST, note_name
 
-
 # %% ../nbs/53_plots.ipynb #601503fc
 def keys_used(
     rolls: list[np.ndarray] # frames x 88
 ) -> slice: # columns
-    "The range of keys that sound, with two keys of margin"
+    """The range of keys that sound, with two keys of margin
+
+    Args:
+        rolls: frames x 88
+
+    Returns:
+        columns
+    """
     used = np.flatnonzero(np.concatenate(rolls).any(0))
     keys = rolls[0].shape[1]
     return slice(max(0, used[0] - 2), min(keys, used[-1] + 3)) if len(used) else slice(0, keys)
@@ -35,7 +41,14 @@ def roll_trace(
     step: float, # quarter notes a frame
     what: str # of the value, in the hover
 ) -> go.Heatmap:
-    "A roll, or probabilities, as a heatmap with note names and beats"
+    """A roll, or probabilities, as a heatmap with note names and beats
+
+    Args:
+        values: frames x keys, of 0 to 1
+        keys: columns shown
+        step: quarter notes a frame
+        what: of the value, in the hover
+    """
     names = [note_name(LOWEST + k) for k in range(keys.start, keys.stop)]
     beats = 1 + step*np.arange(len(values))
     return go.Heatmap(z=np.round(values[:, keys].T, 3), x=beats, y=names, zmin=0, zmax=1, coloraxis="coloraxis",
@@ -47,7 +60,13 @@ def came_trace(
     keys: slice, # columns shown
     step: float # quarter notes a frame
 ) -> go.Scatter:
-    "The notes that really came, as small squares"
+    """The notes that really came, as small squares
+
+    Args:
+        roll: frames x 88
+        keys: columns shown
+        step: quarter notes a frame
+    """
     t, k = roll[1:, keys].nonzero()
     notes = [note_name(LOWEST + keys.start + i) for i in k]
     return go.Scatter(
@@ -62,7 +81,14 @@ def piano_roll(
     title: str = "Piano roll",
     height: int = 270 # pixels a panel
 ) -> go.Figure:
-    "A piece, and below it what models expected: note names on the axis, beats, zoom shared by all panels"
+    """A piece, and below it what models expected: note names on the axis, beats, zoom shared by all panels
+
+    Args:
+        roll: the piece, frames x 88
+        expected: label -> probabilities, frames x 88
+        step: quarter notes a frame
+        height: pixels a panel
+    """
     expected, keys = expected or {}, keys_used([roll])
     rows = 1 + len(expected)
     titles = ["The piece", *(f"Expected by {in_figure(label)}" for label in expected)]
@@ -92,7 +118,18 @@ def curve_traces(
     measure: str, # "nll" or "loss"
     repeat: int = 0 # how many runs of the same cell came before: another dash and a thinner line
 ) -> list[go.Scatter]: # training, validation
-    "The two curves of a run"
+    """The two curves of a run
+
+    Args:
+        label: of the run
+        cell: its name, for the colour
+        history: columns of metrics.csv
+        measure: "nll" or "loss"
+        repeat: how many runs of the same cell came before: another dash and a thinner line
+
+    Returns:
+        training, validation
+    """
     label = in_figure(label)
     def trace(split, dash, name):
         hover = (
@@ -114,7 +151,14 @@ def curve_traces(
 def by_epoch_or_seconds(
     values: Callable[[str], list] # what the traces have in a column, each a list
 ) -> dict: # a menu, as plotly takes it
-    "Two buttons for the axis below both panels"
+    """Two buttons for the axis below both panels
+
+    Args:
+        values: what the traces have in a column, each a list
+
+    Returns:
+        a menu, as plotly takes it
+    """
     def button(text, column, axis):
         titles = {"xaxis.title.text": axis, "xaxis2.title.text": axis}
         return dict(label=text, method="update", args=[{"x": values(column)}, titles])
@@ -128,7 +172,12 @@ def curves(
     title: str = "Learning curves",
     per: str = "frame" # what NLL is counted by: in translation a word
 ) -> go.Figure:
-    "NLL and loss of any number of runs, by epoch or by seconds of training"
+    """NLL and loss of any number of runs, by epoch or by seconds of training
+
+    Args:
+        runs: label -> (cell, columns of metrics.csv)
+        per: what NLL is counted by: in translation a word
+    """
     loss = "Loss: with label smoothing" if per == "word" else "Loss: mean over batches"
     fig = make_subplots(1, 2, subplot_titles=(f"NLL: {per}s pooled", loss), horizontal_spacing=0.1)
     seen = Counter[str]()
@@ -151,7 +200,13 @@ def attention_map(
     weights: np.ndarray, # attention (translation, source)
     title: str = "Where the decoder looked"
 ) -> go.Figure:
-    "Attention as a heatmap, the source above, the translation from top to bottom"
+    """Attention as a heatmap, the source above, the translation from top to bottom
+
+    Args:
+        source: tokens
+        translation: tokens
+        weights: attention (translation, source)
+    """
     longest = max(map(len, (*source, "source")))
     source, translation = ([*map(in_figure, words)] for words in (source, translation))
     said = lambda t, row: [f"<b>{t}</b> looked at <b>{s}</b>: {w:.1%}" for s, w in zip(source, row)]
@@ -173,7 +228,14 @@ def attention_map(
 def notebook_progress(
     epochs: int # in all
 ) -> Callable[[dict], None]: # to be given to `fit`
-    "A line that follows a run: epochs done, NLL, time"
+    """A line that follows a run: epochs done, NLL, time
+
+    Args:
+        epochs: in all
+
+    Returns:
+        to be given to `fit`
+    """
     import time
     from IPython.display import HTML, display
     best, shown, handle = [math.inf, 0], [0.], display(HTML(""), display_id=True)

@@ -38,7 +38,15 @@ class OneStep(nn.Module):
         frame: Tensor, # (batch, inputs)
         *state: Tensor # each (layers, batch, units), hidden state first
     ) -> tuple[Tensor, ...]: # (batch, outputs), then the new state
-        "What is expected of the next frame"
+        """What is expected of the next frame
+
+        Args:
+            frame: (batch, inputs)
+            state: each (layers, batch, units), hidden state first
+
+        Returns:
+            (batch, outputs), then the new state
+        """
         h, new = self.rnn(frame[:, None], state)
         return self.readout(h[:, 0]), *new
 
@@ -56,7 +64,11 @@ def quietly() -> Iterator[None]:
 def step_model(
     model: FrameLM
 ) -> "ModelProto": # frame, state_0, ... -> outputs, new_state_0, ...
-    "One step, as torch's exporter writes it; raises `BadInput` where it cannot"
+    """One step, as torch's exporter writes it; raises `BadInput` where it cannot
+
+    Returns:
+        frame, state_0, ... -> outputs, new_state_0, ...
+    """
     net, batch = OneStep(model).eval(), torch.export.Dim("batch")
     cell, W = net.rnn.cell, net.rnn.layer(0)[0]
     state = W.new_zeros(cell.states, net.rnn.layers, 2, net.rnn.units).unbind()
@@ -79,7 +91,14 @@ def over_time(
     value: "ValueInfoProto", # (batch, numbers)
     name: str
 ) -> "ValueInfoProto": # (batch, time, numbers)
-    "A value of each step as one of a sequence"
+    """A value of each step as one of a sequence
+
+    Args:
+        value: (batch, numbers)
+
+    Returns:
+        (batch, time, numbers)
+    """
     from onnx.helper import make_tensor_value_info
     batch, numbers = value.type.tensor_type.shape.dim
     return make_tensor_value_info(name, value.type.tensor_type.elem_type, [batch.dim_param, "time", numbers.dim_value])
@@ -88,7 +107,14 @@ def over_time(
 def sequence_model(
     step: "ModelProto" # of `step_model`
 ) -> "ModelProto": # frames, state_0, ... -> outputs, new_state_0, ...
-    "The step in a loop over the frames of a batch of sequences"
+    """The step in a loop over the frames of a batch of sequences
+
+    Args:
+        step: of `step_model`
+
+    Returns:
+        frames, state_0, ... -> outputs, new_state_0, ...
+    """
     from onnx.compose import add_prefix_graph
     from onnx.helper import make_graph, make_model, make_node
     (frame, *state), (outputs, *new) = step.graph.input, step.graph.output
@@ -106,7 +132,11 @@ def sequence_model(
 def metadata(
     run: Run # that is finished
 ) -> dict[str, str]:
-    "What the file says of itself; scores and specification as JSON"
+    """What the file says of itself; scores and specification as JSON
+
+    Args:
+        run: that is finished
+    """
     facts, told = run.result, ("cell", "units", "parameters", "data")
     scores = {k: v for k, v in facts["test"].items() if isinstance(v, float)}
     return {k: str(facts[k]) for k in told} | dict(task=run.experiment.task, layers=str(run.experiment.layers),
@@ -118,7 +148,14 @@ def to_onnx(
     run: Run,
     loop: bool = True # over a sequence; else one step, for runtimes that have no `Scan`
 ) -> bytes: # of a file that ends with .onnx
-    "The network of a finished run; raises `BadInput` where it is none of frames, or torch's exporter cannot write it"
+    """The network of a finished run; raises `BadInput` where it is none of frames, or torch's exporter cannot write it
+
+    Args:
+        loop: over a sequence; else one step, for runtimes that have no `Scan`
+
+    Returns:
+        of a file that ends with .onnx
+    """
     if missing := [name for name in ("onnx", "onnxscript") if not find_spec(name)]:
         raise BadInput.lacks(f"onnx: {' and '.join(missing)} not installed", "onnx")
     from onnx import TensorProto

@@ -24,21 +24,36 @@ AVERAGES = (
 def published(
     data: str # name of a data set
 ) -> pd.DataFrame: # model, split, metric, value, source, note
-    "Published figures on a data set; empty where there are none"
+    """Published figures on a data set; empty where there are none
+
+    Args:
+        data: name of a data set
+
+    Returns:
+        model, split, metric, value, source, note
+    """
     rows = pd.read_csv(asset("published.csv"))
     return rows[rows.dataset == data].drop(columns="dataset")
 
 def compared(
     study: Study
 ) -> list[str]: # in the order of `DATASETS`
-    "Its data sets on which others have published"
+    """Its data sets on which others have published
+
+    Returns:
+        in the order of `DATASETS`
+    """
     return [name for name in DATASETS if name in set(study.runs.data) and len(published(name))]
 
 # %% ../nbs/60_published.ipynb #eeb2210f
 def beside_published(
     study: Study
 ) -> pd.DataFrame: # of strings; empty where nothing is published on any of its data
-    "Our table 2: each model on each canonical data set, beside what others report, each in the same measure"
+    """Our table 2: each model on each canonical data set, beside what others report, each in the same measure
+
+    Returns:
+        of strings; empty where nothing is published on any of its data
+    """
     rows = []
     for name in compared(study):
         table, others = study_table(study).query("data == @name"), published(name)
@@ -67,7 +82,11 @@ def beside_published(
 def readme_table(
     study: Study
 ) -> str: # Markdown
-    "Test NLL of the three cells at the paper's sizes, over frames and pieces (the paper's in brackets), and Markov's"
+    """Test NLL of the three cells at the paper's sizes, over frames and pieces (the paper's in brackets), and Markov's
+
+    Returns:
+        Markdown
+    """
     cells = {"tanh": "tanh, 100 units", "lstm": "LSTM, 36 units", "gru": "GRU, 46 units"}
     lines = [f"| data | {' | '.join(cells.values())} | Markov |", "| --- | ---: | ---: | ---: | ---: |"]
     made = [(optim, as_the_paper(study, optim)) for optim in ("rmsprop", "rmsprop_graves")]

@@ -15,12 +15,15 @@ from .music_task import MUSIC
 from .notebooks import execute, notebook_file
 from .runs import finished_runs, recorded_places, studies_of
 
-
 # %% ../nbs/63_report.ipynb #1ca8ae75
 def recorded_files(
     task: str
 ) -> list[Path]: # none where nothing is recorded
-    "The recorded study of a task"
+    """The recorded study of a task
+
+    Returns:
+        none where nothing is recorded
+    """
     places = recorded_places(studies_of(task).recorded)
     return next((files for place in places if (files := sorted(place.glob("*")))), [])
 
@@ -30,7 +33,11 @@ def fingerprint(
     under: str | None, # as for `make_report`
     task: str = MUSIC.name
 ) -> str:
-    "A hash of all that a report depends on"
+    """A hash of all that a report depends on
+
+    Args:
+        under: as for `make_report`
+    """
     files, damaged = [notebook, asset("published.csv")], list[str]()
     if under is None: files += recorded_files(task)
     for r in finished_runs(under, task, damaged) if under is not None else ():
@@ -44,7 +51,15 @@ def make_report(
     notebook: str | None = None, # default: the summary notebook of the task
     task: str = MUSIC.name
 ) -> Path: # the HTML page
-    "Run the summary notebook, write its page, if anything changed; raises `BadInput` without runs, or else `Failed`"
+    """Run the summary notebook, write its page, if anything changed; raises `BadInput` without runs, or else `Failed`
+
+    Args:
+        under: only runs in this folder under exp/; default: all; None: the recorded study
+        notebook: default: the summary notebook of the task
+
+    Returns:
+        the HTML page
+    """
     source = notebook_file(notebook or studies_of(task).notebook)
     if not (recorded_files(task) if under is None else finished_runs(under, task)):
         todo = f"train one first, for instance with gru-study train --task {task}"

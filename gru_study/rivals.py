@@ -31,7 +31,16 @@ def usual_loop(
     nll: Callable, # of outputs and targets: that of each step
     lr: float = 1e-3
 ) -> Callable[[], np.ndarray]: # trains an epoch; the loss before each update
-    "An epoch of torch.nn and torch.optim: rmsprop, gradient norm clipped to 1"
+    """An epoch of torch.nn and torch.optim: rmsprop, gradient norm clipped to 1
+
+    Args:
+        network: inputs -> outputs, and a state
+        batches: inputs (batch, time, ...), targets, and True where a step is scored
+        nll: of outputs and targets: that of each step
+
+    Returns:
+        trains an epoch; the loss before each update
+    """
     weights = [*network.parameters()]
     optimizer = torch.optim.RMSprop(weights, lr=lr)
     def epoch():
@@ -54,7 +63,16 @@ def usual_epoch(
     bs: int = 1, # sequences a batch
     layers: int = 1
 ) -> Callable[[], np.ndarray]: # as `usual_loop` gives it
-    "An epoch of music"
+    """An epoch of music
+
+    Args:
+        name: tanh, gru or lstm
+        rolls: training sequences
+        bs: sequences a batch
+
+    Returns:
+        as `usual_loop` gives it
+    """
     padded = (pad_rolls(rolls[i:i + bs]) for i in range(0, len(rolls), bs))
     batches = [(x[:, :-1], x[:, 1:], scored) for x, scored in padded]
     return usual_loop(MusicLM(CELLS[name], units, layers), batches, frame_nll)
@@ -66,7 +84,15 @@ def usual_speech(
     order: list[np.ndarray], # indices of the sequences of each batch
     weights: dict[str, torch.Tensor] # to begin with
 ) -> Callable[[], np.ndarray]: # as `usual_loop` gives it
-    "An epoch of raw sound"
+    """An epoch of raw sound
+
+    Args:
+        order: indices of the sequences of each batch
+        weights: to begin with
+
+    Returns:
+        as `usual_loop` gives it
+    """
     learner = Speaking()
     network = learner.network(e)
     network.load_state_dict(weights)
@@ -77,7 +103,11 @@ def usual_speech(
 def engine_epoch(
     engine: FusedEngine | TorchEngine
 ) -> Callable[[], object]: # trains an epoch
-    "One of our engines, epoch after epoch"
+    """One of our engines, epoch after epoch
+
+    Returns:
+        trains an epoch
+    """
     count = iter(range(1, 10**9))
     return lambda: engine.train_epoch(next(count))
 
@@ -87,7 +117,13 @@ def jax_loss(
     x, # frames (time + 1, 88)
     scored # (time,), 1 where a prediction counts, 0 in padding
 ): # a number
-    "The objective of a GRU on one sequence"
+    """The objective of a GRU on one sequence
+
+    Args:
+        weights: those of torch.nn.GRU and the read-out, in their order
+        x: frames (time + 1, 88)
+        scored: (time,), 1 where a prediction counts, 0 in padding
+    """
     import jax
     from jax import numpy as jnp
     W, U, b, c, R, d = weights
@@ -103,7 +139,12 @@ def jax_update(
     state, # weights; mean squares of their gradients
     sequence # as `jax_loss` takes it
 ): # the new state; the loss before it
-    "RMSProp 1e-3, gradient norm clipped to 1"
+    """RMSProp 1e-3, gradient norm clipped to 1
+
+    Args:
+        state: weights; mean squares of their gradients
+        sequence: as `jax_loss` takes it
+    """
     import jax
     from jax import numpy as jnp
     (weights, squares), clip = state, lambda norm: jnp.minimum(1, 1/(norm + 1e-6))
@@ -120,7 +161,14 @@ def jax_sequence(
     roll: np.ndarray,
     multiple: int # of frames, to which it is padded
 ) -> tuple: # frames; which predictions count
-    "A sequence as `jax_loss` takes it"
+    """A sequence as `jax_loss` takes it
+
+    Args:
+        multiple: of frames, to which it is padded
+
+    Returns:
+        frames; which predictions count
+    """
     from jax import numpy as jnp
     steps = len(roll) - 1
     more = -steps % multiple
@@ -130,7 +178,15 @@ def jax_epoch(
     weights: list[np.ndarray], # to begin with
     calls: list # what is trained on in a call: a sequence, or groups of sequences of one length
 ) -> Callable[[], np.ndarray]: # trains an epoch; the loss of each sequence
-    "An epoch of JAX"
+    """An epoch of JAX
+
+    Args:
+        weights: to begin with
+        calls: what is trained on in a call: a sequence, or groups of sequences of one length
+
+    Returns:
+        trains an epoch; the loss of each sequence
+    """
     import jax
     from jax import numpy as jnp
     def groups(state, sequences):
@@ -156,7 +212,14 @@ def jax_groups(
     rolls: list[np.ndarray],
     multiple: int # of frames, to which they are padded
 ) -> list[tuple]: # those of one length together
-    "Sequences as `jax_epoch` takes them in one call"
+    """Sequences as `jax_epoch` takes them in one call
+
+    Args:
+        multiple: of frames, to which they are padded
+
+    Returns:
+        those of one length together
+    """
     from jax import numpy as jnp
     frames = lambda sequence: len(sequence[0])
     padded = sorted((jax_sequence(r, multiple) for r in rolls), key=frames)
@@ -168,7 +231,16 @@ def usual_sampling(
     steps: int, # frames of a piece
     n: int # pieces side by side
 ) -> Callable[[], torch.Tensor]: # (n, steps, 88)
-    "A loop over torch.nn's layer"
+    """A loop over torch.nn's layer
+
+    Args:
+        model: of torch's own layer
+        steps: frames of a piece
+        n: pieces side by side
+
+    Returns:
+        (n, steps, 88)
+    """
     @torch.inference_mode()
     def sample():
         x, state, frames = torch.zeros(n, 1, NOTES), None, []
@@ -187,6 +259,11 @@ class CopiedTranslator(nn.Module):
         emb: int = 256,
         units: int = 512
     ):
+        """
+
+        Args:
+            words: in the vocabularies of source and target
+        """
         super().__init__()
         self.source, self.target = (nn.Embedding(n, emb) for n in words)
         self.encoder, self.decoder = nn.GRU(emb, units, batch_first=True, bidirectional=True), nn.GRU(emb + 2*units,
@@ -197,6 +274,11 @@ class CopiedTranslator(nn.Module):
 
     # words (batch, source), (batch,), (batch, target) -> logits (batch, target, words)
     def forward(self, source, lengths, target) -> torch.Tensor:
+        """
+
+        Returns:
+            words (batch, source), (batch,), (batch, target) -> logits (batch, target, words)
+        """
         packed = nn.utils.rnn.pack_padded_sequence(self.source(source), lengths, batch_first=True, enforce_sorted=False)
         states, last = self.encoder(packed)
         states, h = nn.utils.rnn.pad_packed_sequence(states,
@@ -217,7 +299,14 @@ def trainer(
     logits: Callable, # (source, lengths, target without its last word) -> logits (batch, target, words)
     batches: list[tuple]
 ) -> Callable[[], None]: # trains on all of them
-    "Adam, gradient norm clipped to 1, torch's cross-entropy"
+    """Adam, gradient norm clipped to 1, torch's cross-entropy
+
+    Args:
+        logits: (source, lengths, target without its last word) -> logits (batch, target, words)
+
+    Returns:
+        trains on all of them
+    """
     optimizer = torch.optim.Adam(model.parameters())
     def run():
         for source, lengths, target in batches:
@@ -231,7 +320,11 @@ def trainer(
 def step_by_step(
     model: Translator
 ) -> Callable: # as `trainer` takes it
-    "Our own translator, a word at a time"
+    """Our own translator, a word at a time
+
+    Returns:
+        as `trainer` takes it
+    """
     def logits(source, lengths, target):
         (memory, state), said = model.encode(source, lengths), []
         for t in range(target.shape[1]):

@@ -20,7 +20,14 @@ LOWEST = 21 # MIDI number of the lowest key, A0
 def note_name(
     note: int # MIDI number
 ) -> str: # with octave: 60 is C4
-    "The name of a note"
+    """The name of a note
+
+    Args:
+        note: MIDI number
+
+    Returns:
+        with octave: 60 is C4
+    """
     return ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")[note % 12] + str(note//12 - 1)
 
 # %% ../nbs/12_rolls.ipynb #368196f5
@@ -34,7 +41,17 @@ def check_frames(
     values: tuple[int, ...] = (0, 1), # its entries
     least: int = 1 # frames
 ) -> np.ndarray: # int8
-    "Refuse what is no array of frames; raises `BadInput`"
+    """Refuse what is no array of frames; raises `BadInput`
+
+    Args:
+        frames: what should be frames x notes
+        field: how to name it in a refusal
+        values: its entries
+        least: frames
+
+    Returns:
+        int8
+    """
     frames = np.asarray(frames)
     if frames.ndim != 2 or frames.shape[1] != notes:
         raise BadInput(f"{field}: found an array of shape {frames.shape}, allowed: frames x {notes}")
@@ -50,14 +67,29 @@ def check_roll(
     roll: np.ndarray, # what should be frames x 88 of 0 and 1
     where: str # how to name it in a refusal
 ) -> np.ndarray: # the same, uint8 and contiguous
-    "Refuse what is no piano roll of two frames or more (a frame is predicted from those before); raises `BadInput`"
+    """Refuse what is no piano roll of two frames or more (a frame is predicted from those before); raises `BadInput`
+
+    Args:
+        roll: what should be frames x 88 of 0 and 1
+        where: how to name it in a refusal
+
+    Returns:
+        the same, uint8 and contiguous
+    """
     return np.ascontiguousarray(check_frames(roll, where, least=2), np.uint8)
 
 # %% ../nbs/12_rolls.ipynb #abb28dd5
 def held_notes(
     roll # frames x 88 of 0 and 1
 ) -> np.ndarray: # notes x 3: MIDI number, first frame, one past the last
-    "The notes of a roll, each once however long it is held, key by key; raises `BadInput` where it is no roll"
+    """The notes of a roll, each once however long it is held, key by key; raises `BadInput` where it is no roll
+
+    Args:
+        roll: frames x 88 of 0 and 1
+
+    Returns:
+        notes x 3: MIDI number, first frame, one past the last
+    """
     edges = np.diff(np.pad(check_frames(roll, "roll"), ((1, 1), (0, 0))), axis=0).T
     keys, starts = np.nonzero(edges == 1)
     return np.stack([keys + LOWEST, starts, np.nonzero(edges == -1)[1]], 1)
@@ -65,7 +97,13 @@ def held_notes(
 # %% ../nbs/12_rolls.ipynb #d4ddfff1
 @dataclass(frozen=True, eq=False)
 class MusicData(Splits):
-    "Three splits of piano rolls; raises `BadInput` where a split is empty or a roll is none"
+    """Three splits of piano rolls; raises `BadInput` where a split is empty or a roll is none
+
+    Attributes:
+        train: rolls, each frames x 88, uint8
+        step: quarter notes a frame
+        notes: what was left out or guessed in reading, in words
+    """
     train: list[np.ndarray] # rolls, each frames x 88, uint8
     valid: list[np.ndarray]
     test: list[np.ndarray]
@@ -87,7 +125,15 @@ def sampled_set(
     rolls: list[np.ndarray], # pieces
     step: float # quarter notes a frame
 ) -> MusicData: # a piece is named by its number, from 1
-    "Pieces as a data set: a tenth each is valid and test; of fewer than three pieces all are train"
+    """Pieces as a data set: a tenth each is valid and test; of fewer than three pieces all are train
+
+    Args:
+        rolls: pieces
+        step: quarter notes a frame
+
+    Returns:
+        a piece is named by its number, from 1
+    """
     tenth, numbers = -(-len(rolls)//10), [str(i + 1) for i in range(len(rolls))]
     share = lambda items: dict(train=items[tenth:-tenth] or items, valid=items[:tenth], test=items[-tenth:])
     return MusicData("sampled", **share(rolls), names=share(numbers), step=step)

@@ -30,7 +30,16 @@ def constraints(
     fixed, # frames x notes of 1, -1 and 0; None: all is free
     notes: int = NOTES
 ) -> np.ndarray: # steps x notes, int8: 1 sounds, -1 is silent, 0 is free
-    "All that is given, in one array; raises `BadInput` where it is longer than the result"
+    """All that is given, in one array; raises `BadInput` where it is longer than the result
+
+    Args:
+        steps: frames of the result
+        seed_frames: its beginning, k x notes of 0 and 1; None: none
+        fixed: frames x notes of 1, -1 and 0; None: all is free
+
+    Returns:
+        steps x notes, int8: 1 sounds, -1 is silent, 0 is free
+    """
     given = np.zeros((steps, notes), np.int8)
     for field, frames, values in (("fixed", fixed, (-1, 0, 1)), ("seed_frames", seed_frames, (0, 1))):
         if frames is None: continue
@@ -47,7 +56,16 @@ def thresholds(
     rng: torch.Generator, # on the device of `given`
     block: int = 64 # frames drawn at a time
 ) -> Iterator[Tensor]: # (batch, notes) for each step
-    "What a logit must exceed for its note to sound"
+    """What a logit must exceed for its note to sound
+
+    Args:
+        given: steps x notes: 1, -1, 0
+        rng: on the device of `given`
+        block: frames drawn at a time
+
+    Returns:
+        (batch, notes) for each step
+    """
     forced = torch.where(given == 0, 0., -torch.inf*given)
     for k in range(0, len(given), block):
         u = torch.rand(block, batch, given.shape[1], generator=rng, device=given.device)
@@ -59,7 +77,14 @@ def resample(
     log_w: Tensor, # log-weights (n, particles)
     rng: torch.Generator
 ) -> Tensor: # (n*particles,) rows that go on, those of each piece among themselves
-    "Systematic resampling: a run of weight w goes on w*particles times, rounded up or down"
+    """Systematic resampling: a run of weight w goes on w*particles times, rounded up or down
+
+    Args:
+        log_w: log-weights (n, particles)
+
+    Returns:
+        (n*particles,) rows that go on, those of each piece among themselves
+    """
     n, k = log_w.shape
     ticks = (torch.arange(k, device=log_w.device) + torch.rand(n, 1, generator=rng, device=log_w.device))/k
     chosen = torch.searchsorted(log_w.softmax(1).cumsum(1), ticks).clamp_(max=k - 1)
@@ -71,7 +96,16 @@ def lineage(
     parents: list[Tensor], # of each frame: the row that each row continues (rows,)
     rows: Tensor # the last rows that are wanted (n,)
 ) -> Tensor: # (n, frames, notes)
-    "Follow runs back through their copies"
+    """Follow runs back through their copies
+
+    Args:
+        chords: of each frame (rows, notes)
+        parents: of each frame: the row that each row continues (rows,)
+        rows: the last rows that are wanted (n,)
+
+    Returns:
+        (n, frames, notes)
+    """
     found = []
     for chord, parent in zip(reversed(chords), reversed(parents)):
         found.append(chord[rows])
@@ -88,7 +122,14 @@ OWN_CELLS: dict[type[nn.RNNBase], Callable] = {
 def single_steps(
     rnn: Recurrent | nn.RNNBase # of a `MusicLM`
 ) -> tuple[list[Callable], int]: # of each layer the function (x, state) -> state; tensors in a state
-    "The layers of a network, to be called a step at a time"
+    """The layers of a network, to be called a step at a time
+
+    Args:
+        rnn: of a `MusicLM`
+
+    Returns:
+        of each layer the function (x, state) -> state; tensors in a state
+    """
     if isinstance(rnn, nn.RNNBase):
         own = OWN_CELLS[type(rnn)]
         return [lambda x, s, w=w: own(x, s, *w) for w in rnn.all_weights], 1 + isinstance(rnn, nn.LSTM)
@@ -107,7 +148,17 @@ def draw_fewer(
     most: int, # notes in a chord
     again: Callable[[int], Tensor] # rows -> new thresholds
 ) -> None:
-    "Draw chords of too many notes again"
+    """Draw chords of too many notes again
+
+    Args:
+        head: that knows chords
+        outputs: (rows, notes + units)
+        x: chords (rows, notes), changed where they are too large
+        logits: (rows, notes), of their notes, changed with them
+        threshold: (rows, notes), that they have exceeded, changed with them
+        most: notes in a chord
+        again: rows -> new thresholds
+    """
     for _ in range(REDRAWN):
         if not (over := x.sum(1) > most).any(): return
         threshold[over] = again(int(over.sum()))
@@ -126,7 +177,21 @@ def sample_music(
     particles: int = 1, # runs of each piece, of which the likelier go on; of use with `fixed` only
     seed: int = 0 # of the random numbers
 ) -> np.ndarray: # (n, steps, 88) uint8
-    "Music frame by frame; raises `BadInput` for a number out of range and as `constraints` does"
+    """Music frame by frame; raises `BadInput` for a number out of range and as `constraints` does
+
+    Args:
+        steps: frames of the result
+        seed_frames: k x 88: how it begins
+        n: pieces
+        temperature: 0: the notes with p > 0.5
+        most_notes: in a frame; default: any number
+        fixed: up to steps x 88: 1 sounds, -1 is silent, 0 is free; from the first frame on, but the seed goes before
+        particles: runs of each piece, of which the likelier go on; of use with `fixed` only
+        seed: of the random numbers
+
+    Returns:
+        (n, steps, 88) uint8
+    """
     weight, head, notes = model.readout.weight, model.head, model.notes
     check_numbers(steps, n, temperature, most_notes, particles, notes)
     given = torch.from_numpy(constraints(steps, seed_frames, fixed, notes)).to(weight.device)
@@ -180,7 +245,14 @@ def check_numbers(
 def roll_statistics(
     rolls: Iterable[np.ndarray] # each frames x 88 of 0 and 1
 ) -> dict[str, float | None]: # None for the lowest and highest note of silence
-    "Numbers in which sampled music can be set beside its corpus, over all frames"
+    """Numbers in which sampled music can be set beside its corpus, over all frames
+
+    Args:
+        rolls: each frames x 88 of 0 and 1
+
+    Returns:
+        None for the lowest and highest note of silence
+    """
     rolls = [check_frames(r, "rolls") > 0 for r in rolls]
     x = np.concatenate(rolls)
     sizes, keys = x.sum(1), np.flatnonzero(x.any(0))
@@ -208,7 +280,14 @@ SAMPLE_METRICS = { # by the name that files have; of statistics of samples and o
 def note_shares(
     rolls: Iterable[np.ndarray] # each frames x 88
 ) -> np.ndarray: # (88,), adding up to 1 unless all is silence
-    "How many of all notes each note is"
+    """How many of all notes each note is
+
+    Args:
+        rolls: each frames x 88
+
+    Returns:
+        (88,), adding up to 1 unless all is silence
+    """
     counts = sum(np.asarray(r).sum(0, dtype=float) for r in rolls)
     return counts/max(1, counts.sum())
 
@@ -218,7 +297,16 @@ def compare_samples(
     n: int = 64, # pieces
     steps: int = 64 # frames of each
 ) -> dict[str, float]: # name in `SAMPLE_METRICS` -> value
-    "What a network composes, beside its corpus"
+    """What a network composes, beside its corpus
+
+    Args:
+        corpus: rolls, the training split
+        n: pieces
+        steps: frames of each
+
+    Returns:
+        name in `SAMPLE_METRICS` -> value
+    """
     pieces = [*sample_music(model, steps, n=n)]
     own, given = (roll_statistics(rolls) | {"shares": note_shares(rolls)} for rolls in (pieces, corpus))
     return {name: float(m.of(own, given)) for name, m in SAMPLE_METRICS.items() if m.of}
@@ -227,7 +315,14 @@ def compare_samples(
 def soprano(
     roll # frames x 88 of 0 and 1
 ) -> np.ndarray: # the same with only the top note of each frame, uint8
-    "The top voice; raises `BadInput` where `roll` is no roll"
+    """The top voice; raises `BadInput` where `roll` is no roll
+
+    Args:
+        roll: frames x 88 of 0 and 1
+
+    Returns:
+        the same with only the top note of each frame, uint8
+    """
     roll = check_frames(roll, "roll", np.shape(roll)[-1])
     return (roll & (roll[:, ::-1].cumsum(1)[:, ::-1] == 1)).astype(np.uint8)
 
@@ -235,7 +330,14 @@ def soprano(
 def below(
     melody # frames x 88; its top voice counts
 ) -> np.ndarray: # 1, -1 and 0, as `sample_music` takes it for `fixed`
-    "What a melody on top leaves free: the notes below it"
+    """What a melody on top leaves free: the notes below it
+
+    Args:
+        melody: frames x 88; its top voice counts
+
+    Returns:
+        1, -1 and 0, as `sample_music` takes it for `fixed`
+    """
     top = soprano(melody).astype(np.int8)
     return top - (top[:, ::-1].cumsum(1)[:, ::-1] == 0)
 
@@ -249,6 +351,17 @@ def harmonise(
     particles: int = 64, # runs of each; 1: the melody is forced on a network that does not see it coming
     seed: int = 0 # of the random numbers
 ) -> np.ndarray: # (n, frames, 88) uint8
-    "Chords under a melody, which stays the top voice exactly; raises `BadInput` as `sample_music` does"
+    """Chords under a melody, which stays the top voice exactly; raises `BadInput` as `sample_music` does
+
+    Args:
+        melody: frames x 88; its top voice counts
+        n: harmonisations
+        most_notes: in a frame, the melody's included
+        particles: runs of each; 1: the melody is forced on a network that does not see it coming
+        seed: of the random numbers
+
+    Returns:
+        (n, frames, 88) uint8
+    """
     melody = check_frames(melody, "melody", model.notes)
     return sample_music(model, len(melody), None, n, temperature, most_notes, below(melody), particles, seed)

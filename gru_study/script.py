@@ -32,7 +32,11 @@ JAVASCRIPT = { # how an operation is written
 def literal(
     x: float
 ) -> str: # a number as JavaScript spells it; in brackets where it has a sign
-    "A constant of a graph"
+    """A constant of a graph
+
+    Returns:
+        a number as JavaScript spells it; in brackets where it has a sign
+    """
     word = "NaN" if math.isnan(x) else f"{'-'*(x < 0)}Infinity" if math.isinf(x) else repr(float(x))
     return f"({word})" if word[0] == "-" else word
 
@@ -44,7 +48,11 @@ def spelled(
     graph: Graph,
     i: int # a node
 ) -> str:
-    "How a node is read, within a loop over the units `j` if it is one number per unit"
+    """How a node is read, within a loop over the units `j` if it is one number per unit
+
+    Args:
+        i: a node
+    """
     if graph[i].op == "const": return literal(graph[i].fact)
     return f"y{i}" if graph.scalar[i] else f"y{i}[j]"
 
@@ -52,7 +60,11 @@ def computed(
     graph: Graph,
     i: int # a node that is computed unit by unit, or from numbers that are one for all units
 ) -> str:
-    "An operation as an expression"
+    """An operation as an expression
+
+    Args:
+        i: a node that is computed unit by unit, or from numbers that are one for all units
+    """
     op, args, fact = graph[i]
     return JAVASCRIPT[op].format(*(spelled(graph, a) for a in args), *(literal(k) for k in [fact] if k is not None))
 
@@ -60,7 +72,14 @@ def computed(
 def write_step(
     t: Trace # of a cell
 ) -> str: # of arguments a: gates of W x + b; s: states; U, c: recurrent weights and biases; V: peepholes; n: units
-    "A step function as a function of JavaScript, which gives the new states"
+    """A step function as a function of JavaScript, which gives the new states
+
+    Args:
+        t: of a cell
+
+    Returns:
+        of arguments a: gates of W x + b; s: states; U, c: recurrent weights and biases; V: peepholes; n: units
+    """
     graph, lines, loop = t.graph, list[str](), list[str]()
     def close():
         if loop: lines.extend(["for (let j = 0; j < n; j++) {", *indent(loop), "}"])
@@ -85,7 +104,11 @@ def write_step(
 def write_cells(
     cells: Iterable[Cell]
 ) -> str: # the text of a script, to follow networks.js
-    "Step functions for a page"
+    """Step functions for a page
+
+    Returns:
+        the text of a script, to follow networks.js
+    """
     head = "const { sigmoid, softplus, sum, multiply } = gruStudy.arithmetic;"
     about = lambda c: f"gates: {len(c.gates)}, states: {c.states}, {write_step(trace(c))}"
     each = [f"gruStudy.cells[{json.dumps(c.name)}] = {{ {about(c)} }};" for c in cells]
@@ -99,7 +122,16 @@ def write_network(
     name: str, # by which the page asks for it
     weights: bytes | None = None # a safetensors file; default: those of the run
 ) -> str: # the text of a script, to follow networks.js and the script of its cell
-    "A trained network for a page; raises `BadInput` as `Run.read` does"
+    """A trained network for a page; raises `BadInput` as `Run.read` does
+
+    Args:
+        run: with weights
+        name: by which the page asks for it
+        weights: a safetensors file; default: those of the run
+
+    Returns:
+        the text of a script, to follow networks.js and the script of its cell
+    """
     said = run.experiment.model_dump()
     said["rnn"] = get_cell(said["rnn"]).name
     network = {"config": {k: said[k] for k in SHAPE if k in said},
@@ -113,7 +145,11 @@ CHORALES, SENTENCES = 12, (
     "Im Garten schiebt ein Koch das Auto.", "Ein Zebra schläft neben dem Zaun.")
 
 def write_pieces() -> str: # the text of a script
-    "Chorales of the test split, sentences, and the colour of each cell"
+    """Chorales of the test split, sentences, and the colour of each cell
+
+    Returns:
+        the text of a script
+    """
     music = load_music("chorales")
     pieces = {name: [frame.nonzero()[0].tolist() for frame in roll]
         for name, roll in zip(music.names["test"][:CHORALES], music.test)}

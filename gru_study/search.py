@@ -32,7 +32,11 @@ from .train import Result, fit
 def draw_rates(
     s: Search
 ) -> list[float]: # `trials` learning rates
-    "The rates of a search, log-uniform between its bounds (Chung et al. 2014, section 4.2); more trials only append"
+    """The rates of a search, log-uniform between its bounds (Chung et al. 2014, section 4.2); more trials only append
+
+    Returns:
+        `trials` learning rates
+    """
     drawn = np.exp(np.random.default_rng(s.seed).uniform(s.ln_lr_min, s.ln_lr_max, s.trials))
     return [min(max(float(f"{lr:.4g}"), math.exp(s.ln_lr_min)), math.exp(s.ln_lr_max)) for lr in drawn]
 
@@ -48,7 +52,11 @@ PRUNERS = { # name: search -> what ends a hopeless trial
 def database_url(
     path: Path # of an SQLite file
 ) -> str:
-    "Its address, whatever characters are in the path"
+    """Its address, whatever characters are in the path
+
+    Args:
+        path: of an SQLite file
+    """
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 # %% ../nbs/43_search.ipynb #e8388e36
@@ -68,7 +76,11 @@ def check_trials(
 def in_file(
     path: Path # of a database
 ) -> Iterator[None]:
-    "Where the database finds the disk full, raise `OSError` that names the file"
+    """Where the database finds the disk full, raise `OSError` that names the file
+
+    Args:
+        path: of a database
+    """
     try: yield
     except Exception as e:
         cause: BaseException | None = e
@@ -81,7 +93,11 @@ def open_study(
     s: Search,
     folder: Path # where search.db is, or shall be
 ) -> optuna.Study:
-    "The optuna study of a search, new or as it was left; raises `BadInput` where its record is damaged"
+    """The optuna study of a search, new or as it was left; raises `BadInput` where its record is damaged
+
+    Args:
+        folder: where search.db is, or shall be
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with in_file(path := folder/"search.db"): storage = optuna.storages.RDBStorage(database_url(path))
@@ -103,7 +119,11 @@ def queue_trials(
     s: Search,
     study: optuna.Study
 ) -> int: # trials now in the queue
-    "Queue each of the search's trials that has not ended"
+    """Queue each of the search's trials that has not ended
+
+    Returns:
+        trials now in the queue
+    """
     trials, rates = study.get_trials(), draw_rates(s)
     ended = {t.user_attrs["number"] for t in trials
         if t.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.WAITING)}
@@ -122,7 +142,14 @@ def run_trial(
     study: optuna.Study,
     watch: Callable[[str, dict], None] # is given the trial's name and each epoch's row
 ) -> dict: # its row in search_result.json
-    "Run the next trial of the queue"
+    """Run the next trial of the queue
+
+    Args:
+        watch: is given the trial's name and each epoch's row
+
+    Returns:
+        its row in search_result.json
+    """
     with ASKING: trial = study.ask()
     lr, name = trial.suggest_float("lr", math.exp(s.ln_lr_min), math.exp(s.ln_lr_max),
         log=True), f"lr-{trial.user_attrs['number']}"
@@ -142,7 +169,11 @@ def run_trial(
 def trial_row(
     t: optuna.trial.FrozenTrial
 ) -> dict: # run, lr, state, valid_nll, message
-    "What search_result.json says of a trial"
+    """What search_result.json says of a trial
+
+    Returns:
+        run, lr, state, valid_nll, message
+    """
     message = t.user_attrs.get("diverged", "")
     state = "diverged" if message else "pruned" if t.state == TrialState.PRUNED else "finished"
     nll = min(t.intermediate_values.values(),
@@ -160,7 +191,17 @@ def in_threads(
     watch: Callable[[str, dict], None], # name of a run, an epoch's row
     say: Callable[[dict], None] # is told what each task returned, as it ends
 ) -> list[dict]: # what they returned, in order
-    "Run tasks side by side; raises what the first that fails raises, after all have stopped"
+    """Run tasks side by side; raises what the first that fails raises, after all have stopped
+
+    Args:
+        tasks: each is given what to call after an epoch
+        threads: at a time
+        watch: name of a run, an epoch's row
+        say: is told what each task returned, as it ends
+
+    Returns:
+        what they returned, in order
+    """
     stop = threading.Event()
     def watched(name, row):
         if stop.is_set(): raise Stopped
@@ -182,7 +223,11 @@ def in_threads(
 # %% ../nbs/43_search.ipynb #1b2bba06
 @dataclass(frozen=True)
 class SearchResult:
-    "What came of a search: the content of its search_result.json, and its folder"
+    """What came of a search: the content of its search_result.json, and its folder
+
+    Attributes:
+        facts: config, data, cell, units, parameters, trials, lr, seeds
+    """
     run: Run
     facts: dict # config, data, cell, units, parameters, trials, lr, seeds
 
@@ -190,7 +235,11 @@ class SearchResult:
 
     @property
     def results(self) -> list[Result]: # of the runs with the best rate that did not diverge
-        "What is to be reported"
+        """What is to be reported
+
+        Returns:
+            of the runs with the best rate that did not diverge
+        """
         runs = [Run(f"{self.run.save_dir}/{row['run']}") for row in self.facts["seeds"] if row["state"] == "finished"]
         return [Result(r, r.result) for r in runs]
 
@@ -207,7 +256,15 @@ def run_seed(
     i: int, # from 1
     watch: Callable[[str, dict], None]
 ) -> dict: # its row in search_result.json
-    "Train with the best rate from another seed; a run that diverges is recorded"
+    """Train with the best rate from another seed; a run that diverges is recorded
+
+    Args:
+        best: row of the best trial
+        i: from 1
+
+    Returns:
+        its row in search_result.json
+    """
     row = dict(run=f"{best['run']}-seed-{i}", lr=best["lr"], state="finished", valid_nll=None, test_nll=None,
         message="")
     try: result = fit(s.run(row["run"], best["lr"], s.seed + i), lambda r: watch(row["run"], r))
@@ -220,7 +277,12 @@ def search(
     watch: Callable[[str, dict], None] = lambda name, row: None, # is given each run's name and each epoch's row
     say: Callable[[dict], None] = lambda row: None # is given the row of each run as it ends
 ) -> SearchResult:
-    "Search, resume or extend a search, or give the result of a finished one; raises `BadInput`, `Failed`"
+    """Search, resume or extend a search, or give the result of a finished one; raises `BadInput`, `Failed`
+
+    Args:
+        watch: is given each run's name and each epoch's row
+        say: is given the row of each run as it ends
+    """
     run, facts = open_run(s)
     if facts: return SearchResult(run, facts)
     with locked(run):
@@ -247,7 +309,12 @@ def search_facts(
     trials: list[dict], # rows of `run_trial`
     seeds: list[dict] # rows of `run_seed`
 ) -> dict:
-    "What search_result.json holds; raises `Failed` where no seed could be trained"
+    """What search_result.json holds; raises `Failed` where no seed could be trained
+
+    Args:
+        trials: rows of `run_trial`
+        seeds: rows of `run_seed`
+    """
     finished = next((row["run"] for row in seeds if row["state"] == "finished"), None)
     if not finished:
         raise Failed(f"search: training diverged from every seed with learning rate {seeds[0]['lr']}; the first: "

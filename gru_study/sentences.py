@@ -32,7 +32,15 @@ def read_translator(
     name: str, # a translation run
     stamp: int # of its weights, see `stamp_of`
 ) -> tuple[Translator, tuple]: # torchtext's Fields of source and target
-    "A trained translator and its vocabularies, read once"
+    """A trained translator and its vocabularies, read once
+
+    Args:
+        name: a translation run
+        stamp: of its weights, see `stamp_of`
+
+    Returns:
+        torchtext's Fields of source and target
+    """
     return load_translator(find_run(name))
 
 # %% ../nbs/73_sentences.ipynb #5089f62f
@@ -41,7 +49,14 @@ def said_by(
     sentence: str,
     beam: int
 ) -> dict[str, Translation]: # by run
-    "The best translation by each"
+    """The best translation by each
+
+    Args:
+        names: translation runs
+
+    Returns:
+        by run
+    """
     return {name: translate(*read_translator(name, stamp_of(name)), [sentence], beam)[0][0] for name in names}
 
 # %% ../nbs/73_sentences.ipynb #006aeb26
@@ -49,7 +64,11 @@ def said_by(
 def corpus(
     data: str # as `load_text` takes it
 ) -> TextData:
-    "A corpus, read once"
+    """A corpus, read once
+
+    Args:
+        data: as `load_text` takes it
+    """
     return load_text(data)
 
 # %% ../nbs/73_sentences.ipynb #bd09d098
@@ -57,7 +76,14 @@ def looked_at(
     run: Run,
     sentence: int # of the test set
 ) -> go.Figure | None: # None: there is no attention, or no word
-    "Where a run looks in a test sentence"
+    """Where a run looks in a test sentence
+
+    Args:
+        sentence: of the test set
+
+    Returns:
+        None: there is no attention, or no word
+    """
     e, source = run.experiment, corpus(run.experiment.data)["test"].source[sentence]
     t = translate(*load_translator(run), [source], 1)[0][0]
     return None if t.attention is None or not t.tokens else attention_map(
@@ -69,7 +95,11 @@ VIEW = View(CORPORA, "word", "test sentence", lambda e: corpus(e.data)["test"].s
 def marked(
     t: Translation
 ) -> str: # HTML
-    "The source, with words marked that its translator does not know"
+    """The source, with words marked that its translator does not know
+
+    Returns:
+        HTML
+    """
     known = lambda w: f"<mark title='not in the vocabulary'>{w}</mark>" if html.unescape(w) in t.unknown else w
     return f"<p class='gru-source'>{' '.join(known(html.escape(w)) for w in t.source)}</p>"
 
@@ -77,7 +107,15 @@ def steps_table(
     steps: list[list[tuple[str, float]]], # as `beam_steps` gives them
     label: str # of the translator
 ) -> str: # HTML
-    "A row a step, a column a beginning, best first; opened by who wants to see it"
+    """A row a step, a column a beginning, best first; opened by who wants to see it
+
+    Args:
+        steps: as `beam_steps` gives them
+        label: of the translator
+
+    Returns:
+        HTML
+    """
     held = lambda step: {f"{k}.": f"{words} ({score:.2f})" for k, (words, score) in enumerate(step, 1)}
     table = pd.DataFrame([{"step": str(i)} | held(step) for i, step in enumerate(steps, 1)]).fillna("")
     told = f"The beam of {html.escape(label)}, step by step: words, mean log-probability of a word"

@@ -33,7 +33,14 @@ ALIASES = {alias: name for name, row in ROWS.items() for alias in row.get("alias
 def own_name(
     path: Path # of a person's own data
 ) -> str: # what results call it
-    "The name of a file or folder without its ending"
+    """The name of a file or folder without its ending
+
+    Args:
+        path: of a person's own data
+
+    Returns:
+        what results call it
+    """
     return f"own {path.stem}" if path.stem in (*DATASETS, *ALIASES) else path.stem
 
 # %% ../nbs/13_sets.ipynb #59d60963
@@ -41,7 +48,15 @@ def roll_of(
     piece, # frames, each a list of MIDI numbers, NaN or -1 for a voice that rests; or rows of 88 zeros and ones
     where: str # how to name it in a refusal
 ) -> np.ndarray: # frames x 88
-    "A piece given as lists; notes outside the piano are left out; raises `BadInput`"
+    """A piece given as lists; notes outside the piano are left out; raises `BadInput`
+
+    Args:
+        piece: frames, each a list of MIDI numbers, NaN or -1 for a voice that rests; or rows of 88 zeros and ones
+        where: how to name it in a refusal
+
+    Returns:
+        frames x 88
+    """
     try: frames = [np.asarray(f, float) for f in piece]
     except (TypeError, ValueError): frames = [np.empty(())]
     if any(f.ndim != 1 for f in frames): raise BadInput.found(where, piece, "frames, each a list of MIDI numbers")
@@ -63,7 +78,14 @@ def from_lists(
     name: str | None = None, # what results call the set; default: the file's name
     step: float = 1. # quarter notes a frame
 ) -> MusicData:
-    "A set given as lists; raises `BadInput`"
+    """A set given as lists; raises `BadInput`
+
+    Args:
+        content: train, valid and test, each a list of pieces as `roll_of` takes them
+        path: the file, for a refusal
+        name: what results call the set; default: the file's name
+        step: quarter notes a frame
+    """
     if missing := [s for s in SPLITS if s not in content]:
         raise BadInput(f"data: {path} lacks {', '.join(missing)}; "
             "allowed: train, valid and test, each a list of pieces")
@@ -82,7 +104,13 @@ def read_lists(
     name: str | None = None, # what results call the set; default: the file's name
     step: float = 1. # quarter notes a frame
 ) -> MusicData:
-    "A set that lies in a file as lists; raises `BadInput`"
+    """A set that lies in a file as lists; raises `BadInput`
+
+    Args:
+        path: .json, .pickle or .pkl
+        name: what results call the set; default: the file's name
+        step: quarter notes a frame
+    """
     at_most(f"data: {path}", path.stat().st_size, LARGEST_LISTS)
     held = path.read_bytes()
     content = parse_json(held, f"data: {path}") if path.suffix == ".json" else read_pickle(held, path)
@@ -93,7 +121,11 @@ def read_lists(
 def to_npz(
     data: MusicData
 ) -> bytes: # the content of an .npz file, to be given to `write_file`
-    "A data set as a compressed .npz: for each split its frames, `_lengths` and `_names`; `step` and `notes`"
+    """A data set as a compressed .npz: for each split its frames, `_lengths` and `_names`; `step` and `notes`
+
+    Returns:
+        the content of an .npz file, to be given to `write_file`
+    """
     arrays: dict[str, np.ndarray] = {"step": np.array(data.step, float), "notes": np.array(data.notes, str)}
     for s in SPLITS:
         arrays[s] = np.concatenate(data[s])
@@ -108,7 +140,13 @@ def member(
     key: str, # of an array in it
     path: Path # the file, for a refusal
 ): # an array; lists where it holds objects; bytes where it is no array
-    "One of the arrays of a file; raises `BadInput` where it holds objects that are no numbers"
+    """One of the arrays of a file; raises `BadInput` where it holds objects that are no numbers
+
+    Args:
+        archive: what `np.load` opened
+        key: of an array in it
+        path: the file, for a refusal
+    """
     try: return archive[key]
     except ValueError:
         with archive.zip.open(f"{key}.npy") as f:
@@ -120,7 +158,14 @@ def member(
 def unpacked(
     path: Path # an .npz
 ) -> dict[str, Any]: # arrays, and lists where an array holds objects
-    "The arrays of a file; raises `BadInput` where it is damaged or too large"
+    """The arrays of a file; raises `BadInput` where it is damaged or too large
+
+    Args:
+        path: an .npz
+
+    Returns:
+        arrays, and lists where an array holds objects
+    """
     try:
         with zipfile.ZipFile(path) as z: listed = z.infolist()
         at_most(f"data: {path}", sum(m.file_size for m in listed), LARGEST_SET, "bytes when unpacked")
@@ -145,7 +190,12 @@ def strings(
     count: int, # how many there should be
     where: str # how to name it in a refusal
 ) -> list[str]:
-    "An array of strings as a list; raises `BadInput` for any other"
+    """An array of strings as a list; raises `BadInput` for any other
+
+    Args:
+        count: how many there should be
+        where: how to name it in a refusal
+    """
     if array.dtype.kind != "U" or array.shape != (count,): raise BadInput(f"{where} must be {count} strings")
     return array.tolist()
 
@@ -154,7 +204,11 @@ def from_npz(
     path: Path,
     name: str | None = None # what results call it; default: the file's name
 ) -> MusicData:
-    "Read a data set; raises `BadInput` where the file is neither as `to_npz` describes it nor as `from_lists`"
+    """Read a data set; raises `BadInput` where the file is neither as `to_npz` describes it nor as `from_lists`
+
+    Args:
+        name: what results call it; default: the file's name
+    """
     arrays = unpacked(path)
     if any(isinstance(arrays.get(s), list) or np.ndim(arrays.get(s, 0)) == 3 for s in SPLITS):
         return from_lists(arrays, path, name)
@@ -178,7 +232,12 @@ def cut(
     split: str,
     path: Path # the file, for a refusal
 ) -> list[np.ndarray]:
-    "The rolls of a split out of its frames and lengths"
+    """The rolls of a split out of its frames and lengths
+
+    Args:
+        arrays: of an .npz
+        path: the file, for a refusal
+    """
     frames, lengths = arrays[split], arrays[f"{split}_lengths"]
     def add_up():
         return ((0 <= lengths) & (lengths <= len(frames))).all() and len(lengths) <= len(frames) == lengths.sum()
@@ -194,7 +253,13 @@ def cached(
     key: bytes, # all that the set depends on
     make: Callable[[], MusicData] # builds it
 ) -> MusicData:
-    "The set from the cache, or built and put there"
+    """The set from the cache, or built and put there
+
+    Args:
+        name: what results call the set
+        key: all that the set depends on
+        make: builds it
+    """
     path = cache_dir()/"sets"/f"{folder_name(Path(name).name)}-{digest(key)[:16]}.npz"
     try: return from_npz(path, name)
     except BadInput: # not there yet, or damaged
@@ -213,7 +278,14 @@ def elements(
     content: memoryview,
     order: str # < or >, as in struct
 ) -> Iterator[tuple[int, memoryview]]: # type and content of each
-    "One level of a MATLAB file"
+    """One level of a MATLAB file
+
+    Args:
+        order: < or >, as in struct
+
+    Returns:
+        type and content of each
+    """
     while len(content) >= 8:
         kind, size = struct.unpack(f"{order}II", content[:8])
         if short := kind >> 16: # length and type share a word, at most four bytes follow
@@ -228,7 +300,15 @@ def matrix(
     content: memoryview, # of an element of type `MATRIX`
     order: str # < or >, as in struct
 ) -> tuple[str, Any]: # its name; an array of numbers, or a list of what the cells hold
-    "A variable of a MATLAB file, or what lies in a cell; raises `ValueError`"
+    """A variable of a MATLAB file, or what lies in a cell; raises `ValueError`
+
+    Args:
+        content: of an element of type `MATRIX`
+        order: < or >, as in struct
+
+    Returns:
+        its name; an array of numbers, or a list of what the cells hold
+    """
     (_, flags), (_, dims), (_, name), *parts = elements(content, order)
     what, shape = struct.unpack(f"{order}I", flags[:4])[0], np.frombuffer(dims, f"{order}i4")
     if what & 0xFF == CELLS: return bytes(name).decode("latin1"), [matrix(part, order)[1] for kind, part in parts]
@@ -241,7 +321,12 @@ def inflated(
     content: memoryview, # compressed by zlib
     where: str # how to name it in a refusal
 ) -> memoryview:
-    "Unpacked, up to the largest set; raises `BadInput` beyond"
+    """Unpacked, up to the largest set; raises `BadInput` beyond
+
+    Args:
+        content: compressed by zlib
+        where: how to name it in a refusal
+    """
     unpacked = zlib.decompressobj().decompress(content, LARGEST_SET + 1)
     at_most(where, len(unpacked), LARGEST_SET, "bytes when unpacked")
     return memoryview(unpacked)
@@ -252,7 +337,12 @@ def from_mat(
     name: str | None = None, # what results call the set; default: the file's name
     step: float = 1. # quarter notes a frame
 ) -> MusicData:
-    "A set in a MATLAB file of version 5; raises `BadInput`"
+    """A set in a MATLAB file of version 5; raises `BadInput`
+
+    Args:
+        name: what results call the set; default: the file's name
+        step: quarter notes a frame
+    """
     where = f"data: {path}"
     at_most(where, path.stat().st_size, LARGEST_SET)
     content, held = memoryview(path.read_bytes()), dict[str, Any]()

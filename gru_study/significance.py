@@ -18,7 +18,12 @@ from .bleu import bleu_metrics
 
 # %% ../nbs/27_significance.ipynb #ad6be6cd
 class Interval(NamedTuple):
-    "A difference, the bounds between which it lies with 95% confidence, and how likely chance is to make one as large"
+    """A difference, the bounds between which it lies with 95% confidence, and how likely chance is to make one as large
+
+    Attributes:
+        low: NaN where there is too little to tell
+        error: standard error of p, where it is counted in random draws
+    """
     value: float
     low: float # NaN where there is too little to tell
     high: float
@@ -31,7 +36,14 @@ def exchanged(
     draws: int = 99_999,
     seed: int = 0
 ) -> tuple[float, float]: # p, and its standard error
-    "How likely a sum as large is when each difference has either sign (Fisher 1935), two-sided; exact up to 16 pieces"
+    """How likely a sum as large is when each difference has either sign (Fisher 1935), two-sided; exact up to 16 pieces
+
+    Args:
+        d: of each piece the difference of two models' NLL
+
+    Returns:
+        p, and its standard error
+    """
     d, sure = np.asarray(d, float), len(d) <= 16
     rng, least, total = np.random.default_rng(seed), abs(d.sum())*(1 - 1e-12), 2**len(d) if sure else draws
     found = 0
@@ -51,7 +63,18 @@ def paired_difference(
     seed: int = 0, # of the resampling
     draws: int = 99_999 # of exchanges, for p
 ) -> Interval: # of the pooled NLL of a less that of b, nats a frame
-    "How much two models differ on other pieces of the same kind: BCa bootstrap (Efron 1987), and p by exchanged pairs"
+    """How much two models differ on other pieces of the same kind: BCa bootstrap (Efron 1987), and p by exchanged pairs
+
+    Args:
+        a: NLL of each test sequence, summed over its frames
+        b: the same of another model
+        frames: scored frames of each
+        seed: of the resampling
+        draws: of exchanges, for p
+
+    Returns:
+        of the pooled NLL of a less that of b, nats a frame
+    """
     from scipy.stats import bootstrap # a second to load
     pooled = lambda d, f, axis=-1: d.sum(axis)/f.sum(axis)
     d, f = np.asarray(a, float) - b, np.asarray(frames, float)
@@ -66,7 +89,15 @@ def seed_difference(
     a: list[float], # the pooled NLL of each run of one model
     b: list[float] # of another
 ) -> Interval: # of mean a less mean b
-    "How much two models differ over other seeds (Welch 1947); without bounds where either has a single run"
+    """How much two models differ over other seeds (Welch 1947); without bounds where either has a single run
+
+    Args:
+        a: the pooled NLL of each run of one model
+        b: of another
+
+    Returns:
+        of mean a less mean b
+    """
     from scipy.stats import ttest_ind
     value = float(np.mean(a) - np.mean(b))
     if min(len(a), len(b)) < 2 or np.ptp(a) == np.ptp(b) == 0: return Interval(value, np.nan, np.nan)
@@ -78,7 +109,14 @@ def seed_difference(
 def holm(
     p: Sequence[float] # of all comparisons of a table; NaN: there is none
 ) -> list[float]: # alike
-    "p corrected for as many comparisons (Holm 1979)"
+    """p corrected for as many comparisons (Holm 1979)
+
+    Args:
+        p: of all comparisons of a table; NaN: there is none
+
+    Returns:
+        alike
+    """
     corrected, least = [np.nan]*len(p), 0.
     asked = sorted((i for i in range(len(p)) if not np.isnan(p[i])), key=lambda i: p[i])
     for rank, i in enumerate(asked): corrected[i] = least = max(least, min(1., p[i]*(len(asked) - rank)))
@@ -88,7 +126,14 @@ def holm(
 def friedman(
     scores: np.ndarray # cells x data sets
 ) -> float: # p
-    "How likely the cells' sums of ranks are to spread as far by chance (Friedman 1937), exact; ties share ranks"
+    """How likely the cells' sums of ranks are to spread as far by chance (Friedman 1937), exact; ties share ranks
+
+    Args:
+        scores: cells x data sets
+
+    Returns:
+        p
+    """
     from scipy.stats import rankdata
     ranks = rankdata(scores, axis=0)
     sums: Counter[tuple[float, ...]] = Counter([(0.,)*len(ranks)]) # of ranks, and how many ways lead there
@@ -109,7 +154,15 @@ def paired_bleu(
     samples: int = 1000,
     language: str = "en" # of both
 ) -> dict[str, dict[str, float | None]]: # name -> "bleu", "interval" (half the width of 95%), "p" (None for the first)
-    "Lowercased BLEU of several systems on the same sentences, and how likely a difference as large is chance"
+    """Lowercased BLEU of several systems on the same sentences, and how likely a difference as large is chance
+
+    Args:
+        systems: name -> its translations, plain text; the first is what the others are held against
+        language: of both
+
+    Returns:
+        name -> "bleu", "interval" (half the width of 95%), "p" (None for the first)
+    """
     from sacrebleu.significance import PairedTest
     test = PairedTest(list(systems.items()), {"BLEU": bleu_metrics(language)["bleu_lower"]}, [references],
         test_type="bs", n_samples=samples)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STUDIES', 'UBISOFT', 'beside_paper', 'order_finding', 'gated_finding', 'end_finding', 'sound_findings',
-           'readme_sound']
+           'sound_in_short', 'readme_sound']
 
 # %% ../nbs/65_sounds.ipynb #0415a4cb
 from dataclasses import replace
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .comparison import differences
-from .findings import noise_finding
+from .findings import best_and_luck, noise_finding
 from .page import in_markdown
 from .speech import OUTPUTS
 from .speech_task import SPEECH
@@ -30,7 +30,14 @@ def beside_paper(
     study: Study,
     data: str # name of a data set
 ) -> pd.DataFrame: # a row a cell of the paper: our mean test NLL and its rank, the paper's two figures and their ranks
-    "Our order of the three cells beside the paper's; the figures themselves cannot be compared"
+    """Our order of the three cells beside the paper's; the figures themselves cannot be compared
+
+    Args:
+        data: name of a data set
+
+    Returns:
+        a row a cell of the paper: our mean test NLL and its rank, the paper's two figures and their ranks
+    """
     runs = reported(study).query("data == @data")
     table = pd.DataFrame({"ours": runs.groupby("cell").test_nll.mean()}
         | {f"paper, {k}": v for k, v in UBISOFT.items()})
@@ -43,7 +50,14 @@ def order_finding(
     study: Study,
     data: str # name of a data set
 ) -> str: # Markdown
-    "The mean NLL of each model beside what anything worth its name must beat"
+    """The mean NLL of each model beside what anything worth its name must beat
+
+    Args:
+        data: name of a data set
+
+    Returns:
+        Markdown
+    """
     runs = reported(study).query("data == @data")
     means = runs.groupby("model").test_nll.mean().sort_values()
     order = ", ".join(f"{in_markdown(m)} {v:.2f} ({v/OUTPUTS:.3f} a sample)" for m, v in means.items())
@@ -60,7 +74,14 @@ def gated_finding(
     study: Study,
     data: str # name of a data set
 ) -> list[str]: # Markdown; nothing without tanh or without a gated cell
-    "The paper's question with its intervals"
+    """The paper's question with its intervals
+
+    Args:
+        data: name of a data set
+
+    Returns:
+        Markdown; nothing without tanh or without a gated cell
+    """
     runs, found = reported(study).query("data == @data"), differences(study, data)
     mean = runs.groupby("cell").test_nll.mean()
     if "tanh" not in mean or len(mean) < 2: return []
@@ -85,7 +106,14 @@ def end_finding(
     study: Study,
     data: str # name of a data set
 ) -> str: # Markdown
-    "How many runs were best in their last epoch"
+    """How many runs were best in their last epoch
+
+    Args:
+        data: name of a data set
+
+    Returns:
+        Markdown
+    """
     runs = reported(study).query("data == @data")
     last = int((runs.best_epoch == runs.epochs).sum())
     more = "; more epochs would lower the figures" if last > len(runs)/2 else ""
@@ -95,16 +123,41 @@ def end_finding(
 def sound_findings(
     study: Study
 ) -> list[str]: # Markdown, points
-    "Order, baselines, gated cells against tanh, and whether training had come to its end; on each data set"
+    """Order, baselines, gated cells against tanh, and whether training had come to its end; on each data set
+
+    Returns:
+        Markdown, points
+    """
     return [point for data in sorted(set(reported(study).data)) for point in (
         order_finding(study, data), *gated_finding(study, data), end_finding(study, data))]
+
+# %% ../nbs/65_sounds.ipynb #51f8e2da
+def sound_in_short(
+    study: Study
+) -> list[str]: # Markdown
+    """The best model of each data set, which differences are more than luck, and the baselines
+
+    Returns:
+        Markdown
+    """
+    runs = reported(study)
+    means = runs.groupby(["data", "model"]).test_nll.mean()
+    best = study.baselines.groupby("data").nll.min()
+    ahead = sum(nll < best[data] for (data, _), nll in means.items())
+    return [*best_and_luck(study, "recordings"),
+        f"**Is anything learnt?** {ahead} of {len(means)} models predict better than a weighted sum of the last "
+        "twenty samples, and than whoever hears nothing of the past."]
 
 # %% ../nbs/65_sounds.ipynb #6469a163
 def readme_sound(
     study: Study,
     data: str = "fsdd"
 ) -> str: # Markdown
-    "The README's section on raw sound"
+    """The README's section on raw sound
+
+    Returns:
+        Markdown
+    """
     order, *gated, end = sound_findings(replace(study, runs=study.runs.query("data == @data")))
     runs = reported(study).query("data == @data")
     paper = ", ".join(f"{cell} {a:.2f} and {UBISOFT['B'][cell]:.2f}" for cell, a in UBISOFT["A"].items())

@@ -29,7 +29,6 @@ from .models import FrameLM, pad_rolls
 from .speech import INPUTS, OUTPUTS, SpeechData, frames, load_speech
 from .speech_task import COMPONENTS, DESCRIBED, SPEECH, SpeechExperiment
 
-
 # %% ../nbs/42_speaking.ipynb #7c023953
 @dataclass(frozen=True, eq=False)
 class Sounds:
@@ -55,7 +54,11 @@ def cut_speech(
     train: int | None, # use only the first so many sequences; none: all
     valid: int | None
 ) -> Sounds:
-    "The first sequences of training and validation; raises `BadInput` where there are fewer than asked for"
+    """The first sequences of training and validation; raises `BadInput` where there are fewer than asked for
+
+    Args:
+        train: use only the first so many sequences; none: all
+    """
     def first(split, n):
         if n and n > len(data[split]):
             raise BadInput.found(f"{split}_subset", n, f"1 to {len(data[split])}, the sequences of {data.name}")
@@ -69,7 +72,14 @@ def cut_speech(
 def by_recording(
     sequences: list[dict] # name, frames and NLL of each, those of a recording one after another
 ) -> list[dict]: # the same of each recording; where there is but one, of its sequences
-    "Sums over each recording"
+    """Sums over each recording
+
+    Args:
+        sequences: name, frames and NLL of each, those of a recording one after another
+
+    Returns:
+        the same of each recording; where there is but one, of its sequences
+    """
     recordings = groupby(sequences, key=lambda s: s["name"].rpartition("@")[0])
     held = [(name, [*parts]) for name, parts in recordings]
     if len(held) < 2: return sequences
@@ -118,7 +128,11 @@ class Speaking(FrameLearner):
 def load_speaker(
     run: Run
 ) -> FrameLM: # on the CPU
-    "A trained model of sound; raises `BadInput` where the run is of another task, and as `load_weights` does"
+    """A trained model of sound; raises `BadInput` where the run is of another task, and as `load_weights` does
+
+    Returns:
+        on the CPU
+    """
     if run.experiment.task != SPEECH.name: raise BadInput.found("run", run.save_dir, f"a run of task {SPEECH.name}")
     load_weights(model := Speaking().network(run.experiment), run)
     return model
@@ -127,7 +141,14 @@ def load_speaker(
 def mixture(
     outputs: Tensor # (..., what the network says)
 ) -> tuple[Tensor, Tensor, Tensor]: # weights (..., K), means and deviations (..., samples, K)
-    "The parts of what a network says"
+    """The parts of what a network says
+
+    Args:
+        outputs: (..., what the network says)
+
+    Returns:
+        weights (..., K), means and deviations (..., samples, K)
+    """
     weights, means, s = outputs.unflatten(-1, (1 + 2*OUTPUTS, COMPONENTS)).split((1, OUTPUTS, OUTPUTS), -2)
     return weights.squeeze(-2).softmax(-1), means, torch.exp(LEAST + torch.nn.functional.softplus(s - LEAST))
 
@@ -138,7 +159,15 @@ def expected_sound(
     signal: np.ndarray, # samples
     levels: np.ndarray # at which the density is asked for
 ) -> np.ndarray: # samples predicted x levels: how dense each sample was at each level, given what came before its step
-    "The predicted density of every sample of a sound from the 21st on"
+    """The predicted density of every sample of a sound from the 21st on
+
+    Args:
+        signal: samples
+        levels: at which the density is asked for
+
+    Returns:
+        samples predicted x levels: how dense each sample was at each level, given what came before its step
+    """
     x, _ = frames(signal)
     w, means, deviations = mixture(model(torch.from_numpy(x[None, :-1]))[0][0])
     z = (torch.from_numpy(levels.astype(np.float32))[:, None, None, None] - means)/deviations
@@ -155,7 +184,18 @@ def sample_sound(
     temperature: float = 1., # of the deviations
     seed: int = 0 # of the random numbers
 ) -> np.ndarray: # n x samples, in units of the data set's scale
-    "Sounds; raises `BadInput` for a beginning of fewer than 30 samples"
+    """Sounds; raises `BadInput` for a beginning of fewer than 30 samples
+
+    Args:
+        samples: of each sound
+        n: sounds
+        begin: samples that each begins with, divided by the scale; default: silence
+        temperature: of the deviations
+        seed: of the random numbers
+
+    Returns:
+        n x samples, in units of the data set's scale
+    """
     rng, state = torch.Generator().manual_seed(seed), None
     known = np.zeros(INPUTS + OUTPUTS, np.float32) if begin is None else np.asarray(begin, np.float32)
     x, y = frames(known)
@@ -179,7 +219,15 @@ def sound_to_wav(
     signal: np.ndarray, # samples; full scale is 1
     rate: int # samples a second
 ) -> bytes: # a WAV file: one channel, 16 bits
-    "A sound as a file; what is beyond full scale is cut"
+    """A sound as a file; what is beyond full scale is cut
+
+    Args:
+        signal: samples; full scale is 1
+        rate: samples a second
+
+    Returns:
+        a WAV file: one channel, 16 bits
+    """
     from scipy.io import wavfile
     whole = np.rint(np.clip(np.nan_to_num(signal), -1, 1)*32767).astype(np.int16)
     wavfile.write(file := io.BytesIO(), rate, whole)
@@ -190,7 +238,14 @@ def speak(
     run: Run,
     s: Any # the flags of `gru-study sample`
 ) -> tuple[Iterator[tuple[Path, bytes]], str]: # files and their content; a sentence
-    "Sounds by a trained network; raises `BadInput` for flags that only music has"
+    """Sounds by a trained network; raises `BadInput` for flags that only music has
+
+    Args:
+        s: the flags of `gru-study sample`
+
+    Returns:
+        files and their content; a sentence
+    """
     if s.out.suffix.lower() != ".wav": raise BadInput.found("out", str(s.out), "a file ending in .wav")
     for field in ("most_notes", "harmonise", "particles"):
         if getattr(s, field) is not None: raise BadInput(f"{field}: of music, and this is a run of task {SPEECH.name}")

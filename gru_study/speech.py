@@ -30,7 +30,14 @@ SHORTEST = INPUTS + OUTPUTS # samples of a sequence with one step
 def frames(
     signal: np.ndarray # samples
 ) -> tuple[np.ndarray, np.ndarray]: # x: T x 20, y: T x 10, float32; T = 1 + (samples - 20)//10
-    "A sequence as rows, row t of y predicted from row t-1 of x; raises `BadInput` for fewer than 30 samples"
+    """A sequence as rows, row t of y predicted from row t-1 of x; raises `BadInput` for fewer than 30 samples
+
+    Args:
+        signal: samples
+
+    Returns:
+        x: T x 20, y: T x 10, float32; T = 1 + (samples - 20)//10
+    """
     steps = (len(signal) - INPUTS)//OUTPUTS
     if steps < 1: raise BadInput.found("signal", f"{len(signal)} samples", f"{SHORTEST} or more")
     x, y = (np.zeros((steps + 1, width), np.float32) for width in (INPUTS, OUTPUTS))
@@ -48,7 +55,15 @@ def check_signal(
     signal: np.ndarray, # what should be samples
     where: str # how to name it in a refusal
 ) -> np.ndarray: # the same, float32 and contiguous
-    "Refuse what is no sound of 30 samples or more; raises `BadInput`"
+    """Refuse what is no sound of 30 samples or more; raises `BadInput`
+
+    Args:
+        signal: what should be samples
+        where: how to name it in a refusal
+
+    Returns:
+        the same, float32 and contiguous
+    """
     signal = np.asarray(signal)
     if signal.ndim != 1 or signal.dtype.kind != "f":
         raise BadInput(f"{where}: found {signal.dtype} of shape {signal.shape}, allowed: one row of floats")
@@ -60,7 +75,15 @@ def check_signal(
 # %% ../nbs/17_speech.ipynb #cf12eb15
 @dataclass(frozen=True, eq=False)
 class SpeechData(Splits):
-    "Three splits of sound; raises `BadInput` where a split is empty or a sequence is none"
+    """Three splits of sound; raises `BadInput` where a split is empty or a sequence is none
+
+    Attributes:
+        train: sequences of samples, float32, divided by `scale`
+        names: split -> recording@begin, in samples; default: numbers
+        rate: samples a second
+        scale: standard deviation of the training split before it was divided by it; full scale is 1
+        notes: what was changed or guessed in reading, in words
+    """
     train: list[np.ndarray] # sequences of samples, float32, divided by `scale`
     valid: list[np.ndarray]
     test: list[np.ndarray]
@@ -82,7 +105,15 @@ def begins(
     samples: int, # of a recording
     length: int # samples of a sequence
 ) -> range: # where its sequences begin
-    "A recording in sequences, a rest that is too short for a step dropped; raises `BadInput` for a length that is"
+    """A recording in sequences, a rest that is too short for a step dropped; raises `BadInput` for a length that is
+
+    Args:
+        samples: of a recording
+        length: samples of a sequence
+
+    Returns:
+        where its sequences begin
+    """
     if length < SHORTEST:
         raise BadInput.found("length", length, f"{SHORTEST} samples or more: {INPUTS} seen, {OUTPUTS} predicted")
     return range(0, samples - SHORTEST + 1, length)
@@ -91,7 +122,14 @@ def begins(
 def dealt(
     counts: list[int] # sequences of each recording
 ) -> np.ndarray: # places in the list of all sequences, recording by recording
-    "An order of which every beginning covers as many recordings as it can"
+    """An order of which every beginning covers as many recordings as it can
+
+    Args:
+        counts: sequences of each recording
+
+    Returns:
+        places in the list of all sequences, recording by recording
+    """
     rng = np.random.default_rng(0)
     rounds = np.concatenate([rng.permutation(n) for n in counts])
     turns = np.repeat(rng.permutation(len(counts)), counts)
@@ -101,7 +139,14 @@ def dealt(
 def spread(
     signals: list[np.ndarray] # float32
 ) -> float: # as float32 has it
-    "The standard deviation of all samples together, in float64"
+    """The standard deviation of all samples together, in float64
+
+    Args:
+        signals: float32
+
+    Returns:
+        as float32 has it
+    """
     samples = sum(map(len, signals))
     mean = sum(float(s.sum(dtype=float)) for s in signals)/samples
     squares = sum(float(np.square(np.subtract(s, mean, dtype=float)).sum()) for s in signals)
@@ -114,7 +159,13 @@ def speech_set(
     length: int = 500, # samples of a sequence
     notes: tuple[str, ...] = ()
 ) -> SpeechData:
-    "Recordings as a data set; raises `BadInput` for such a `length` as `begins` does, and where training is silence"
+    """Recordings as a data set; raises `BadInput` for such a `length` as `begins` does, and where training is silence
+
+    Args:
+        name: what results call it
+        recordings: split -> name -> samples, of which 1 is full scale
+        length: samples of a sequence
+    """
     scale = spread([*recordings["train"].values()])
     if not scale > 0: raise BadInput(f"data: {name}: found a training split of silence, allowed: sound")
     held, names = dict[str, list[np.ndarray]](), dict[str, list[str]]()
@@ -137,7 +188,14 @@ RATES = range(4000, 192_001) # samples a second that a file may have
 def full_scale(
     samples: np.ndarray # as a file holds them: samples, or samples x channels
 ) -> np.ndarray: # float32, -1 to 1 for whole numbers
-    "One channel, the mean of all; whole numbers by their largest, of which those of 8 bits have no sign"
+    """One channel, the mean of all; whole numbers by their largest, of which those of 8 bits have no sign
+
+    Args:
+        samples: as a file holds them: samples, or samples x channels
+
+    Returns:
+        float32, -1 to 1 for whole numbers
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         x = samples.astype(np.float32)
         if samples.dtype.kind in "iu":
@@ -150,7 +208,11 @@ def full_scale(
 def scaled(
     held: Mapping[str, np.ndarray] # name -> samples as a file holds them
 ) -> dict[str, np.ndarray]:
-    "`full_scale` of each"
+    """`full_scale` of each
+
+    Args:
+        held: name -> samples as a file holds them
+    """
     return {name: full_scale(samples) for name, samples in held.items()}
 
 # %% ../nbs/17_speech.ipynb #0cae9e01
@@ -158,7 +220,14 @@ def read_wav(
     content: bytes,
     where: str # how to name it in a refusal
 ) -> tuple[int, np.ndarray]: # samples a second; samples, float32
-    "The sound in a WAV file; raises `BadInput` where it is none, damaged, cut short, silent or no numbers"
+    """The sound in a WAV file; raises `BadInput` where it is none, damaged, cut short, silent or no numbers
+
+    Args:
+        where: how to name it in a refusal
+
+    Returns:
+        samples a second; samples, float32
+    """
     from scipy.io import wavfile
     at_most(where, len(content), LARGEST_SOUND)
     if content[:4] != b"RIFF" or len(content) < 12: raise BadInput(f"{where} cannot be read as WAV (it is none)")
@@ -180,7 +249,14 @@ def resampled(
     signal: np.ndarray,
     rate: int # samples a second, one of `RATES`
 ) -> np.ndarray: # at 8,000 a second
-    "Sound at the rate of the study"
+    """Sound at the rate of the study
+
+    Args:
+        rate: samples a second, one of `RATES`
+
+    Returns:
+        at 8,000 a second
+    """
     if rate == RATE: return signal
     from scipy.signal import resample_poly
     common = math.gcd(rate, RATE)
@@ -190,14 +266,22 @@ def resampled(
 def load_vowels(
     length: int = 500 # samples of a sequence
 ) -> SpeechData:
-    "The embedded sung vowels"
+    """The embedded sung vowels
+
+    Args:
+        length: samples of a sequence
+    """
     return speech_set("vowels", {s: scaled(sung) for s, sung in make_vowels().items()}, length)
 
 # %% ../nbs/17_speech.ipynb #0bdf8d5d
 def split_of(
     name: str # digit_speaker_take
 ) -> str:
-    "The split of a recording"
+    """The split of a recording
+
+    Args:
+        name: digit_speaker_take
+    """
     take = int(name.split("_")[2])
     return "test" if take < 5 else "valid" if take < 10 else "train"
 
@@ -205,7 +289,14 @@ def split_of(
 def read_fsdd(
     path: Path # the archive
 ) -> dict[str, np.ndarray]: # name -> samples, int16
-    "The recordings, from the cache or the archive; raises `BadInput` where it is not the one we know"
+    """The recordings, from the cache or the archive; raises `BadInput` where it is not the one we know
+
+    Args:
+        path: the archive
+
+    Returns:
+        name -> samples, int16
+    """
     content = path.read_bytes()
     kept = cache_dir()/"sets"/f"fsdd-{digest(content)[:16]}.npz"
     try:
@@ -225,7 +316,11 @@ def read_fsdd(
 def load_fsdd(
     length: int = 500 # samples of a sequence
 ) -> SpeechData:
-    "The spoken digits from `$GRU_STUDY_DATA/speech`, the cache or a download; raises `BadInput` as `data_file` does"
+    """The spoken digits from `$GRU_STUDY_DATA/speech`, the cache or a download; raises `BadInput` as `data_file` does
+
+    Args:
+        length: samples of a sequence
+    """
     held = read_fsdd(find_file(f"speech/{ARCHIVE}"))
     split = {s: scaled({k: x for k, x in held.items() if split_of(k) == s}) for s in SPLITS}
     return speech_set("fsdd", split, length)
@@ -235,7 +330,14 @@ def read_sounds(
     folder: Path,
     files: list[Path] # relative to it
 ) -> tuple[dict[Path, np.ndarray], list[int]]: # samples of each at 8,000 a second; the rates that they had
-    "Read all files, with a progress bar; raises `BadInput` that names all that cannot be used"
+    """Read all files, with a progress bar; raises `BadInput` that names all that cannot be used
+
+    Args:
+        files: relative to it
+
+    Returns:
+        samples of each at 8,000 a second; the rates that they had
+    """
     from tqdm.auto import tqdm
     held, rates, refused = dict[Path, np.ndarray](), list[int](), list[str]()
     for f in tqdm(files, desc=f"WAV files of {folder.name}", unit="file", disable=None, leave=False):
@@ -255,7 +357,11 @@ def read_sounds(
 def resampling(
     rates: list[int] # that files had
 ) -> tuple[str, ...]:
-    "A sentence that names the rates that were changed, if there were any"
+    """A sentence that names the rates that were changed, if there were any
+
+    Args:
+        rates: that files had
+    """
     changed = [f"{rates.count(r)} of {r:,}" for r in sorted({*rates} - {RATE})]
     return (f"brought to {RATE:,} samples a second: files {', '.join(changed)}",)*bool(changed)
 
@@ -263,7 +369,11 @@ def resampling(
 def parts_of(
     signal: np.ndarray
 ) -> dict[str, np.ndarray]: # split -> samples
-    "One recording shared out by time"
+    """One recording shared out by time
+
+    Returns:
+        split -> samples
+    """
     tenth = len(signal)//10
     return dict(zip(SPLITS, np.split(signal, [len(signal) - 2*tenth, len(signal) - tenth])))
 
@@ -271,14 +381,26 @@ def parts_of(
 def own_sound(
     path: Path # a folder of WAV files, or one
 ) -> str: # what results call it
-    "The name of a file or folder without its ending, but never that of a set that others know"
+    """The name of a file or folder without its ending, but never that of a set that others know
+
+    Args:
+        path: a folder of WAV files, or one
+
+    Returns:
+        what results call it
+    """
     return f"own {path.stem}" if path.stem in SETS else path.stem
 
 def load_sounds(
     path: Path, # a folder of WAV files, or one
     length: int = 500 # samples of a sequence
 ) -> SpeechData:
-    "A person's own recordings; raises `BadInput` for no file and for all unusable ones"
+    """A person's own recordings; raises `BadInput` for no file and for all unusable ones
+
+    Args:
+        path: a folder of WAV files, or one
+        length: samples of a sequence
+    """
     if path.is_file():
         held, rates = read_sounds(path.parent, [Path(path.name)])
         parts = parts_of(held[Path(path.name)])
@@ -297,7 +419,14 @@ SETS = {"vowels": load_vowels, "fsdd": load_fsdd} # names with a fixed meaning
 def speech_name(
     data: str # a name, or a path to a folder of WAV files or to one file
 ) -> str: # the name, or the absolute path
-    "One spelling for a data set; raises `BadInput` where there is none of that name"
+    """One spelling for a data set; raises `BadInput` where there is none of that name
+
+    Args:
+        data: a name, or a path to a folder of WAV files or to one file
+
+    Returns:
+        the name, or the absolute path
+    """
     if data in SETS: return data
     path = find_path(data)
     if not data or not path or not (path.is_dir() or path.suffix.lower() in (".wav", ".wave")):
@@ -309,7 +438,12 @@ def load_speech(
     data: str = "vowels", # as `speech_name` takes it
     length: int = 500 # samples of a sequence
 ) -> SpeechData:
-    "Any data set; raises `BadInput` where it cannot be had, or a sequence is too short for a step"
+    """Any data set; raises `BadInput` where it cannot be had, or a sequence is too short for a step
+
+    Args:
+        data: as `speech_name` takes it
+        length: samples of a sequence
+    """
     name = speech_name(data)
     begins(0, length) # before anything is read
     return SETS[name](length) if name in SETS else load_sounds(Path(name), length)

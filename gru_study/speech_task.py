@@ -20,7 +20,12 @@ def sound_name(
     name: str, # of a data set, or a path
     info: ValidationInfo # whether it was stored
 ) -> str:
-    "One spelling for a set of sounds; raises `BadInput` where there is none of that name"
+    """One spelling for a set of sounds; raises `BadInput` where there is none of that name
+
+    Args:
+        name: of a data set, or a path
+        info: whether it was stored
+    """
     return name if info.context else speech_name(name)
 
 # %% ../nbs/36_speech_task.ipynb #6d94830c

@@ -30,7 +30,16 @@ from .sampling import SAMPLE_METRICS
 # %% ../nbs/58_study.ipynb #62951127
 @dataclass(frozen=True)
 class Study:
-    "What is known of some runs; `run` names a run in each table"
+    """What is known of some runs; `run` names a run in each table
+
+    Attributes:
+        runs: a row a run
+        sequences: data, run, sequence, frames, nll summed over frames: test sequences of runs with role seed
+        curves: data, run, epoch, seconds, train_nll, valid_nll; of runs with role seed
+        baselines: data, model, nll, nll_on, accuracy on the test split
+        provenance: data -> versions, machine, time, commit
+        damaged: a sentence for each run that was left out
+    """
     runs: pd.DataFrame # a row a run
     sequences: pd.DataFrame # data, run, sequence, frames, nll summed over frames: test sequences of runs with role seed
     curves: pd.DataFrame # data, run, epoch, seconds, train_nll, valid_nll; of runs with role seed
@@ -51,7 +60,11 @@ TABLES = { # name: columns of text; of numbers
 def run_row(
     run: Run
 ) -> dict[str, object]: # column -> value
-    "What the study knows of a finished run"
+    """What the study knows of a finished run
+
+    Returns:
+        column -> value
+    """
     f, c = run.result, run.result["config"]
     return dict(
         data=f["data"], run=run.save_dir, role="trial" if is_trial(run) else "seed",
@@ -67,7 +80,11 @@ def run_row(
 def lost_rows(
     run: Run # of a search
 ) -> list[dict[str, object]]:
-    "The runs of a search that did not end: diverged or pruned; none as long as the search goes on"
+    """The runs of a search that did not end: diverged or pruned; none as long as the search goes on
+
+    Args:
+        run: of a search
+    """
     if not (f := run.outcome(Search)): return []
     c = f["config"]
     common = dict(
@@ -85,7 +102,15 @@ def ended_search(
     task: str,
     damaged: list[str] # gets a sentence where its files are
 ) -> list[dict[str, object]] | None: # `lost_rows`, of another task none; None while it goes on, or where it is damaged
-    "What is known of a search beside its runs"
+    """What is known of a search beside its runs
+
+    Args:
+        run: of a search
+        damaged: gets a sentence where its files are
+
+    Returns:
+        `lost_rows`, of another task none; None while it goes on, or where it is damaged
+    """
     try:
         if run.asked(Search).task != task: return []
         return lost_rows(run) if run.outcome(Search) else None
@@ -97,7 +122,14 @@ def thinned(
     columns: dict[str, list[float]], # of metrics.csv
     points: int = 60
 ) -> pd.DataFrame: # epoch, seconds, train_nll, valid_nll
-    "A history at about so many epochs, spaced logarithmically; first, last and best ones stay"
+    """A history at about so many epochs, spaced logarithmically; first, last and best ones stay
+
+    Args:
+        columns: of metrics.csv
+
+    Returns:
+        epoch, seconds, train_nll, valid_nll
+    """
     table = pd.DataFrame(columns)[["epoch", "seconds", "train_nll", "valid_nll"]].astype({"epoch": int})
     keep = {*np.geomspace(1, len(table), points).round().astype(int), int(table.epoch[table.valid_nll.idxmin()])}
     return table[table.epoch.isin(keep)]
@@ -106,7 +138,11 @@ def thinned(
 def baseline_table(
     results: list[dict]
 ) -> pd.DataFrame: # data, model, nll and the scores of `BESIDE`
-    "The two baselines on each data set; where runs used parts of the training split, those of the largest part"
+    """The two baselines on each data set; where runs used parts of the training split, those of the largest part
+
+    Returns:
+        data, model, nll and the scores of `BESIDE`
+    """
     largest = {f["data"]: f for f in sorted(results, key=lambda f: f["config"]["train_subset"] or float("inf"))}
     return pd.DataFrame([
         dict(data=name, model=kind, **{k: s.get(k, np.nan) for k in ("nll", *BESIDE)})
@@ -117,7 +153,12 @@ def study_of(
     runs: list[Run], # finished
     lost: Sequence[dict] = () # rows of `lost_rows`
 ) -> Study:
-    "The study of these runs"
+    """The study of these runs
+
+    Args:
+        runs: finished
+        lost: rows of `lost_rows`
+    """
     rows = pd.DataFrame([run_row(r) for r in runs] + list(lost)).sort_values(["data", "run"], ignore_index=True)
     told = [(run, run.result) for run in runs if run.save_dir in set(rows.run[rows.role == "seed"])]
     sequences = pd.DataFrame([
@@ -134,7 +175,12 @@ def collect(
     under: str = "", # only runs in this folder under exp/; default: all
     task: str = MUSIC.name # of frames
 ) -> Study:
-    "The study of all finished runs, but those of searches still going on; raises `BadInput` where there is none"
+    """The study of all finished runs, but those of searches still going on; raises `BadInput` where there is none
+
+    Args:
+        under: only runs in this folder under exp/; default: all
+        task: of frames
+    """
     exp, damaged = study_home()/"exp", list[str]()
     root = exp/(under and inside_exp(under))
     searches = [Run(f.parent.relative_to(exp).as_posix()) for f in sorted(root.glob("**/search.json"))]
@@ -155,7 +201,11 @@ def write_study(
     study: Study,
     folder: Path
 ) -> Path: # the folder
-    "Record a study; what is there of the same data sets is replaced"
+    """Record a study; what is there of the same data sets is replaced
+
+    Returns:
+        the folder
+    """
     old = read_tables(Study, TABLES, RECORDED, folder) if (folder/"runs.csv").is_file() else None
     return write_tables(study, old, dict.fromkeys(TABLES, ["data"]), folder)
 
@@ -164,7 +214,12 @@ def read_study(
     folder: Path | None = None, # default: the recorded study of the project
     recorded: str = RECORDED # its folder in results/
 ) -> Study:
-    "A recorded study; raises `BadInput` where there is none"
+    """A recorded study; raises `BadInput` where there is none
+
+    Args:
+        folder: default: the recorded study of the project
+        recorded: its folder in results/
+    """
     study = read_tables(Study, TABLES, recorded, folder)
     if not ((study.runs.role == "seed") & (study.runs.state == "finished")).any():
         raise BadInput(
@@ -178,7 +233,11 @@ GROUP = ["data", "cell", "units", "sizes", "parameters", "settings", "lr"] # sha
 def reported(
     study: Study
 ) -> pd.DataFrame: # runs, with the label `model`
-    "The runs to report: finished, not trials, each seed once; labelled so that models on the same data differ"
+    """The runs to report: finished, not trials, each seed once; labelled so that models on the same data differ
+
+    Returns:
+        runs, with the label `model`
+    """
     runs = study.runs[(study.runs.role == "seed") & (study.runs.state == "finished")].drop_duplicates([*GROUP, "seed"])
     return runs.assign(model=labels(runs))
 
@@ -187,7 +246,14 @@ def as_the_paper(
     study: Study,
     optim: str = "rmsprop" # the author's own was rmsprop_graves
 ) -> pd.DataFrame: # rows of `reported`
-    "The runs that may stand beside the paper: its sizes, independent notes, an RMSProp"
+    """The runs that may stand beside the paper: its sizes, independent notes, an RMSProp
+
+    Args:
+        optim: the author's own was rmsprop_graves
+
+    Returns:
+        rows of `reported`
+    """
     runs = reported(study)
     used = runs.settings.str.extract(r"\boptim=(\S+)")[0].fillna("rmsprop")
     return runs[(runs.sizes == "paper") & ~runs.settings.str.contains(r"\bhead=") & (used == optim)]
@@ -196,9 +262,18 @@ def as_the_paper(
 def labels(
     runs: pd.DataFrame
 ) -> pd.Series: # of strings
-    "cell-units, and whatever else tells a model from its like on the same data, but for a value that most of them have"
+    """cell-units, and whatever else tells a model from its like on the same data, but for a value that most of them have
+
+    Returns:
+        of strings
+    """
     name = lambda word: word.partition("=")[0]
     def usual(settings): # words: of what all have, the value of more than half
+        """
+
+        Args:
+            settings: words: of what all have, the value of more than half
+        """
         words = [word for text in settings for word in text.split()]
         counts, having = Counter(words), Counter(map(name, words))
         return {w for w, n in counts.items() if having[name(w)] == len(settings) and n > len(settings)/2}
@@ -217,7 +292,11 @@ def labels(
 def study_table(
     study: Study
 ) -> pd.DataFrame: # a row a model, best first, then the baselines; for each data set
-    "The comparison of all models on each data set; raises `BadInput` where no run is to be reported"
+    """The comparison of all models on each data set; raises `BadInput` where no run is to be reported
+
+    Returns:
+        a row a model, best first, then the baselines; for each data set
+    """
     if reported(study).empty: raise BadInput("report: found no finished run that is not a trial of a search")
     rows = []
     for _, part in reported(study).groupby([*GROUP, "model"], sort=False):
@@ -248,7 +327,14 @@ DIGITS = {
 def readable(
     table: pd.DataFrame # of `study_table`
 ) -> pd.DataFrame: # of strings
-    "The table for print and page; settings that all rows share are said by `shared_settings` instead"
+    """The table for print and page; settings that all rows share are said by `shared_settings` instead
+
+    Args:
+        table: of `study_table`
+
+    Returns:
+        of strings
+    """
     def text(column, v):
         if pd.isna(v): return ""
         if column in DIGITS: return f"{v:,.{DIGITS[column]}f}"
@@ -264,7 +350,14 @@ def readable(
 def shared_settings(
     table: pd.DataFrame # of `study_table`
 ) -> str: # a sentence, or nothing
-    "What is not the default in every row"
+    """What is not the default in every row
+
+    Args:
+        table: of `study_table`
+
+    Returns:
+        a sentence, or nothing
+    """
     said = set(table.settings.dropna())
     return f"All with {said.pop()}." if len(said) == 1 and said != {""} else ""
 
@@ -273,7 +366,14 @@ def composed_table(
     study: Study,
     data: str # name of a data set
 ) -> pd.DataFrame: # of strings, a row a model, then the corpus; empty where nothing is known
-    "How samples of each model compare with the training split"
+    """How samples of each model compare with the training split
+
+    Args:
+        data: name of a data set
+
+    Returns:
+        of strings, a row a model, then the corpus; empty where nothing is known
+    """
     runs = reported(study).query("data == @data").dropna(subset=[*SAMPLE_METRICS])
     if runs.empty: return pd.DataFrame()
     means = runs.groupby("model", sort=False)[[*SAMPLE_METRICS]].mean()
@@ -287,7 +387,11 @@ def composed_table(
 def study_text(
     study: Study
 ) -> Iterator[str]: # paragraphs
-    "A study for a terminal"
+    """A study for a terminal
+
+    Returns:
+        paragraphs
+    """
     table = study_table(study)
     yield readable(table).to_string(index=False)
     yield shared_settings(table)
@@ -297,7 +401,13 @@ def frame_studies(
     recorded: str, # folder of its study in results/
     notebook: str # its summary
 ) -> Studies:
-    "The studies of a task of frames"
+    """The studies of a task of frames
+
+    Args:
+        task: of frames
+        recorded: folder of its study in results/
+        notebook: its summary
+    """
     read = partial(read_study, recorded=recorded)
     return Studies(task, recorded, notebook, partial(collect, task=task), read, write_study, study_text)
 
@@ -307,7 +417,11 @@ STUDIES = frame_studies(MUSIC.name, RECORDED, "nbs/experiments/summary.ipynb")
 def tried_rates(
     study: Study
 ) -> pd.DataFrame: # runs, with the label `model`
-    "The trials of all searches"
+    """The trials of all searches
+
+    Returns:
+        runs, with the label `model`
+    """
     rows = study.runs[study.runs.role == "trial"]
     alike = lambda r: (r.data, r.cell, r.units, r.sizes, r.settings)
     names = {alike(r): r.model for r in reported(study).itertuples()}
@@ -318,7 +432,11 @@ def tried_rates(
 def rates_table(
     study: Study
 ) -> pd.DataFrame: # of strings
-    "Every trial: rate, best validation NLL, epochs"
+    """Every trial: rate, best validation NLL, epochs
+
+    Returns:
+        of strings
+    """
     rows = tried_rates(study).sort_values(["data", "model", "lr"])
     number = lambda values, form: ["" if pd.isna(v) else form.format(v) for v in values]
     return pd.DataFrame({
@@ -331,7 +449,14 @@ def seed_curves(
     study: Study,
     data: str # name of a data set
 ) -> pd.DataFrame: # as `seeds.study_curves` takes it
-    "The curves of the reported runs on a data set"
+    """The curves of the reported runs on a data set
+
+    Args:
+        data: name of a data set
+
+    Returns:
+        as `seeds.study_curves` takes it
+    """
     runs = reported(study).query("data == @data")
     curves = study.curves[study.curves.run.isin(runs.run)].merge(runs[["run", "model", "cell", "seed"]], on="run")
     return curves.sort_values(["cell", "model", "seed", "epoch"], ignore_index=True)

@@ -23,11 +23,21 @@ from .folder import open_run
 from .grids import Word, as_word, combinations, holds_text, plain, same, typed
 from .notebooks import RUNNING, check_names, execute, notebook_file, notebook_parameters, papermill_facts
 
-
 # %% ../nbs/51_sweep.ipynb #e072ca3b
 @dataclass(frozen=True)
 class Job:
-    "One papermill run of a notebook"
+    """One papermill run of a notebook
+
+    Attributes:
+        notebook: absolute
+        parameters: that its parameters cell gets, typed
+        save_dir: its folder under exp/
+        home: study home of the run, wherever a worker stands
+        spec: what the notebook trains, where it is made from a specification
+        threads: for numeric libraries
+        timeout: seconds for the whole notebook; default: no limit
+        asked: when it was found missing, seconds since 1970: what is executed later is done
+    """
     notebook: Path # absolute
     parameters: dict[str, Any] # that its parameters cell gets, typed
     save_dir: str # its folder under exp/
@@ -50,7 +60,11 @@ class Job:
 def notebook_kind(
     parameters: Collection[str] # names of its parameters
 ) -> type[Experiment] | None:
-    "The specification that a notebook is made from, if any"
+    """The specification that a notebook is made from, if any
+
+    Args:
+        parameters: names of its parameters
+    """
     if not {"rnn", "data", "save_dir"} <= set(parameters): return None
     return Search if "trials" in parameters else Experiment
 
@@ -61,7 +75,12 @@ def make_jobs(
     under: str = "", # put all runs into this folder under exp/
     **settings # `threads`, `timeout`, `asked` of each job
 ) -> list[Job]:
-    "A job for each combination; raises `BadInput`"
+    """A job for each combination; raises `BadInput`
+
+    Args:
+        under: put all runs into this folder under exp/
+        settings: `threads`, `timeout`, `asked` of each job
+    """
     known = notebook_parameters(notebook)
     kind, prefix = notebook_kind(known), inside_exp(under) + "/" if under else ""
     task = {k: typed(Word(known[k])) for k in ("task",) if k in known}
@@ -85,7 +104,14 @@ def keep_apart(
     jobs: list[Job],
     known: dict[str, str] # the notebook's parameters, with their defaults
 ) -> list[Job]: # with other folders where some were shared
-    "Add to a shared folder the parameters in which the jobs that share it differ"
+    """Add to a shared folder the parameters in which the jobs that share it differ
+
+    Args:
+        known: the notebook's parameters, with their defaults
+
+    Returns:
+        with other folders where some were shared
+    """
     names = list(dict.fromkeys(k for j in jobs for k in j.parameters))
     def word(job, k):
         if job.spec and k in type(job.spec).model_fields: return as_word(getattr(job.spec, k))
@@ -116,7 +142,13 @@ def is_done(
 # %% ../nbs/51_sweep.ipynb #a6bd461f
 @dataclass(frozen=True)
 class Outcome:
-    "How a job ended"
+    """How a job ended
+
+    Attributes:
+        state: "done" or "failed"
+        seconds: that its notebook took
+        error: one line
+    """
     state: str # "done" or "failed"
     seconds: float # that its notebook took
     error: str = "" # one line
@@ -125,7 +157,11 @@ class Outcome:
 def done(
     job: Job # whose executed notebook is there
 ) -> Outcome:
-    "What the executed notebook of a job says of it"
+    """What the executed notebook of a job says of it
+
+    Args:
+        job: whose executed notebook is there
+    """
     return Outcome("done", round(papermill_facts(job.executed).get("duration") or 0., 1))
 
 # %% ../nbs/51_sweep.ipynb #c483e5bf
@@ -142,7 +178,11 @@ def run_job(
 def epochs_done(
     log: Path # the run's folder under log/
 ) -> int:
-    "Rows in its metrics.csv"
+    """Rows in its metrics.csv
+
+    Args:
+        log: the run's folder under log/
+    """
     try: return max(0, (log/"metrics.csv").read_bytes().count(b"\n") - 1)
     except OSError: return 0
 
@@ -150,7 +190,14 @@ def epochs_done(
 def cells_done(
     notebook: Path # that papermill is executing
 ) -> float: # 0 to 1
-    "How many of its code cells have run"
+    """How many of its code cells have run
+
+    Args:
+        notebook: that papermill is executing
+
+    Returns:
+        0 to 1
+    """
     try:
         cells = json.loads(notebook.read_bytes())["cells"]
         ran = [c["execution_count"] is not None for c in cells if c["cell_type"] == "code"]
@@ -161,7 +208,11 @@ def cells_done(
 def fraction_done(
     job: Job
 ) -> float: # 0 to 1
-    "How far a job is: in epochs where it trains, else in cells"
+    """How far a job is: in epochs where it trains, else in cells
+
+    Returns:
+        0 to 1
+    """
     if not job.spec: return cells_done(job.partial)
     log, epochs = job.home/"log"/job.save_dir, job.spec.epoch
     if not isinstance(job.spec, Search): return min(1., epochs_done(log)/epochs)
@@ -173,7 +224,14 @@ def fraction_done(
 def started_at(
     log: Path # of a job
 ) -> float | None: # seconds since 1970; None where it does not run
-    "When the job of a log was started"
+    """When the job of a log was started
+
+    Args:
+        log: of a job
+
+    Returns:
+        seconds since 1970; None where it does not run
+    """
     try: return float(log.read_text(errors="replace").split(maxsplit=1)[0])
     except (OSError, ValueError, IndexError): return None
 
@@ -188,14 +246,25 @@ def clock(
 # %% ../nbs/51_sweep.ipynb #c9980d07
 @dataclass
 class Board:
-    "Where a sweep stands"
+    """Where a sweep stands
+
+    Attributes:
+        jobs: those that were not done at the start
+        outcomes: of all that are, by folder
+        workers: at a time
+        since: a log that was begun before, seconds since 1970, was left by a kill or belongs to another sweep
+    """
     jobs: list[Job] # those that were not done at the start
     outcomes: dict[str, Outcome] # of all that are, by folder
     workers: int # at a time
     since: float = 0. # a log that was begun before, seconds since 1970, was left by a kill or belongs to another sweep
 
     def running(self) -> list[tuple[Job, float, float, float | None]]: # job, fraction done, seconds till now, to go
-        "The jobs that run now"
+        """The jobs that run now
+
+        Returns:
+            job, fraction done, seconds till now, to go
+        """
         begun = [(j, started_at(j.log)) for j in self.jobs if j.save_dir not in self.outcomes]
         started = [(j, t) for j, t in begun if t and t > self.since]
         rows = [(j, fraction_done(j), max(0., time.time() - t)) for j, t in started]
@@ -231,7 +300,12 @@ def follow(
     board: Board,
     say: Callable[[str], object] # is told each outcome
 ) -> None:
-    "Wait for jobs and take in their outcomes, with a live table in a terminal, a line a minute elsewhere"
+    """Wait for jobs and take in their outcomes, with a live table in a terminal, a line a minute elsewhere
+
+    Args:
+        futures: what runs
+        say: is told each outcome
+    """
     from rich.console import Console
     from rich.live import Live
     console, todo, spoke, turn, said = Console(), dict(futures), time.monotonic(), 0, False
@@ -263,7 +337,20 @@ def sweep(
     executor: Executor | None = None, # where jobs run; default: a local pool of `workers`
     say: Callable[[str], object] = print # is told what is kept, done, failed
 ) -> dict[str, Outcome]: # by folder under exp/, in the order of the grids
-    "Run a notebook for every combination of a grid, what is missing only; raises `BadInput` before anything has run"
+    """Run a notebook for every combination of a grid, what is missing only; raises `BadInput` before anything has run
+
+    Args:
+        notebook: the notebook to run: a path, or the name of one of the study's own
+        grids: parameter -> values; several grids are run together
+        workers: jobs at a time
+        under: put all runs into this folder under exp/
+        timeout: seconds a notebook may take; default: any time
+        executor: where jobs run; default: a local pool of `workers`
+        say: is told what is kept, done, failed
+
+    Returns:
+        by folder under exp/, in the order of the grids
+    """
     path, grids = notebook_file(notebook), grids if isinstance(grids, list) else [grids]
     check_names(path, grids)
     now, threads = time.time(), 1 if executor else max(1, cores()//workers)
@@ -286,7 +373,11 @@ def sweep(
 async def answers(
     address: str # of a dask scheduler
 ) -> None:
-    "Connect once: a `Client` that cannot is waited for in vain when it is deleted; raises what is wrong"
+    """Connect once: a `Client` that cannot is waited for in vain when it is deleted; raises what is wrong
+
+    Args:
+        address: of a dask scheduler
+    """
     from distributed import Security
     from distributed.comm import connect
     (await connect(address, timeout=10, **Security().get_connection_args("client"))).abort()
@@ -296,7 +387,11 @@ async def answers(
 def cluster(
     address: str | None # of a dask scheduler, such as tcp://10.0.0.1:8786; None: this machine
 ) -> Iterator[Executor | None]:
-    "The workers of a dask cluster as an executor; raises `BadInput` where they cannot be reached"
+    """The workers of a dask cluster as an executor; raises `BadInput` where they cannot be reached
+
+    Args:
+        address: of a dask scheduler, such as tcp://10.0.0.1:8786; None: this machine
+    """
     if address is None:
         yield None
         return

@@ -23,7 +23,15 @@ def tone(
     samples: int,
     rate: int # samples a second
 ) -> np.ndarray: # float32
-    "A struck string"
+    """A struck string
+
+    Args:
+        note: MIDI number
+        rate: samples a second
+
+    Returns:
+        float32
+    """
     f = 440*2**((note - 69)/12)
     w = (-1/DECAY + 2j*np.pi*f)/rate
     z = np.outer(np.exp(w*np.arange(0, samples, 256)), np.exp(w*np.arange(256))).astype(np.complex64).ravel()[:samples]
@@ -40,7 +48,17 @@ def to_wav(
     tempo: float = 96., # quarter notes a minute
     rate: int = 22050 # samples a second
 ) -> bytes: # a WAV file: one channel, 16 bits
-    "A roll as sound, its loudest sample at 0.9 of full scale; raises `BadInput` where an argument is not above 0"
+    """A roll as sound, its loudest sample at 0.9 of full scale; raises `BadInput` where an argument is not above 0
+
+    Args:
+        roll: frames x 88 of 0 and 1
+        step: quarter notes a frame
+        tempo: quarter notes a minute
+        rate: samples a second
+
+    Returns:
+        a WAV file: one channel, 16 bits
+    """
     from scipy.io import wavfile
     for field, value in dict(step=step, tempo=tempo, rate=rate).items():
         if not 0 < value < math.inf: raise BadInput.found(field, value, "a number above 0")

@@ -49,7 +49,15 @@ def interleaved(
     repeats: int = 5,
     warm: int = 1 # repetitions before, not counted: compilation and caches
 ) -> dict[str, float]: # name -> median seconds
-    "Time rivals in turns"
+    """Time rivals in turns
+
+    Args:
+        rivals: name -> one repetition
+        warm: repetitions before, not counted: compilation and caches
+
+    Returns:
+        name -> median seconds
+    """
     times: dict[str, list[float]] = {name: [] for name in rivals}
     for i in range(warm + repeats):
         for name, run in rivals.items():
@@ -65,7 +73,11 @@ def bench_cells(
     data: MusicData,
     repeats: int = 5
 ) -> pd.DataFrame: # a row a cell
-    "Fused against torch.nn, the paper's variants against their plain twins, the price of weight noise"
+    """Fused against torch.nn, the paper's variants against their plain twins, the price of weight noise
+
+    Returns:
+        a row a cell
+    """
     with OneThread():
         spec = lambda cell, **more: Experiment(rnn=cell.name, **more)
         rivals = {f"{c.name} fused": engine_epoch(FusedEngine(spec(c), data)) for c in STUDIED}
@@ -87,7 +99,14 @@ def bench_own(
     repeats: int = 5,
     sequences: int = 60 # how many, the first ones
 ) -> pd.DataFrame: # a row a cell
-    "Cells of the gallery, compiled, against their step functions in torch's loop"
+    """Cells of the gallery, compiled, against their step functions in torch's loop
+
+    Args:
+        sequences: how many, the first ones
+
+    Returns:
+        a row a cell
+    """
     part = MusicData(data.name, data.train[:sequences], data.valid, data.test)
     with OneThread():
         train = lambda engine, name: engine_epoch(engine(Experiment(rnn=name), part))
@@ -103,7 +122,11 @@ def bench_layers(
     data: MusicData,
     repeats: int = 5
 ) -> pd.DataFrame: # a row for one layer and for two
-    "Layers of GRU-46 and of torch.nn.GRU"
+    """Layers of GRU-46 and of torch.nn.GRU
+
+    Returns:
+        a row for one layer and for two
+    """
     with OneThread():
         rivals = {f"{k} fused": engine_epoch(FusedEngine(Experiment(layers=k, hidden=46), data)) for k in (1, 2)}
         t = interleaved(rivals | {f"{k} torch": usual_epoch("gru", 46, data.train, layers=k) for k in (1, 2)}, repeats)
@@ -116,7 +139,11 @@ def bench_jax(
     data: MusicData,
     repeats: int = 5
 ) -> pd.DataFrame: # a row a rival
-    "GRU-46, ours, JAX's and torch.nn's; raises `BadInput` where JAX is not installed"
+    """GRU-46, ours, JAX's and torch.nn's; raises `BadInput` where JAX is not installed
+
+    Returns:
+        a row a rival
+    """
     if not find_spec("jax"): raise BadInput(NO_JAX)
     engine, again = (FusedEngine(Experiment(), data) for _ in range(2))
     order, longest = batches(engine.lengths, 1, 0, 1), max(engine.lengths) - 1
@@ -137,7 +164,15 @@ def bench_speech(
     sequences: int = 96, # how many, the first ones
     sizes: tuple[int, ...] = (1, 16) # sequences a batch
 ) -> pd.DataFrame: # a row for each cell and size of a batch
-    "Fused against torch.nn on raw sound; raises `AssertionError` where they do not learn the same"
+    """Fused against torch.nn on raw sound; raises `AssertionError` where they do not learn the same
+
+    Args:
+        sequences: how many, the first ones
+        sizes: sequences a batch
+
+    Returns:
+        a row for each cell and size of a batch
+    """
     rows, sounds = [], cut_speech(load_speech("vowels"), sequences, 1)
     with OneThread():
         for bs, name in product(sizes, ("tanh", "gru", "lstm")):
@@ -160,7 +195,14 @@ def bench_threads(
     epochs: int = 20, # of each trial
     repeats: int = 5
 ) -> float: # throughput of `threads` trials at once, in that of one
-    "GRU-46 trials in threads against one alone"
+    """GRU-46 trials in threads against one alone
+
+    Args:
+        epochs: of each trial
+
+    Returns:
+        throughput of `threads` trials at once, in that of one
+    """
     with OneThread(), ThreadPoolExecutor(threads) as pool:
         run = [engine_epoch(FusedEngine(Experiment(seed=i), data)) for i in range(threads)]
         trial = lambda i: [run[i]() for _ in range(epochs)]
@@ -173,7 +215,11 @@ def epoch_flops(
     units: int,
     rolls: list[np.ndarray]
 ) -> float:
-    "Operations of an epoch's products: recurrent and read-out three times (forward, two backward), input rows twice"
+    """Operations of an epoch's products: recurrent and read-out three times (forward, two backward), input rows twice
+
+    Args:
+        name: of a cell
+    """
     frames, notes = sum(len(r) - 1 for r in rolls), sum(int(r[:-1].sum()) for r in rolls)
     rows = len(CELLS[name].gates)*units
     return 2*frames*3*(rows*units + NOTES*units) + 2*notes*rows
@@ -183,7 +229,14 @@ def gemm_peak(
     size: int = 1024, # of the square matrices
     repeats: int = 7
 ) -> float: # GFLOP/s
-    "What numpy's matrix product reaches in float32 on one thread"
+    """What numpy's matrix product reaches in float32 on one thread
+
+    Args:
+        size: of the square matrices
+
+    Returns:
+        GFLOP/s
+    """
     a = np.random.default_rng(0).random((size, size), np.float32)
     with OneThread(): t = interleaved({"gemm": lambda: a@a}, repeats)["gemm"]
     return 2*size**3/t/1e9
@@ -196,7 +249,11 @@ def bench_growth(
     repeats: int = 3,
     cells: tuple[str, ...] = ("tanh", "gru", "lstm")
 ) -> pd.DataFrame: # cell, axis, value, seconds by engine
-    "Seconds an epoch by hidden size, batch size and sequence length (the data cut anew to pieces of that length)"
+    """Seconds an epoch by hidden size, batch size and sequence length (the data cut anew to pieces of that length)
+
+    Returns:
+        cell, axis, value, seconds by engine
+    """
     frames, rows = np.concatenate(data.train), []
     pieces = {n: np.array_split(np.resize(frames, (max(len(frames), n), NOTES)), max(1, len(frames)//n))
         for n in LENGTHS}
@@ -216,7 +273,11 @@ def bench_growth(
 def growth_figure(
     growth: pd.DataFrame # of `bench_growth`
 ) -> go.Figure:
-    "Seconds an epoch, on logarithmic axes"
+    """Seconds an epoch, on logarithmic axes
+
+    Args:
+        growth: of `bench_growth`
+    """
     axes = list(dict.fromkeys(growth.axis))
     fig = make_subplots(1, len(axes), shared_yaxes=True, subplot_titles=[f"by {a}" for a in axes])
     for (name, axis), part in growth.groupby(["cell", "axis"], sort=False):
@@ -237,7 +298,14 @@ def bench_sampling(
     steps: int = 500, # frames of a piece
     repeats: int = 5
 ) -> pd.DataFrame: # a row for each cell and number of pieces
-    "Frames a second of `sample_music` and of the usual loop, with the models that ship with the package"
+    """Frames a second of `sample_music` and of the usual loop, with the models that ship with the package
+
+    Args:
+        steps: frames of a piece
+
+    Returns:
+        a row for each cell and number of pieces
+    """
     rows, models = [], {r.experiment.rnn: load_model(r) for r in pretrained(MUSIC.name)}
     with OneThread():
         for n, (name, model) in product((1, 64), models.items()):
@@ -254,7 +322,15 @@ def bench_translation(
     ours: int = 8, # batches of ours in a repetition
     **fields # of `TranslationExperiment`
 ) -> dict: # target words a second of each rival, ratios, parameters, milliseconds a batch of each part of ours
-    "Throughput of training, in turns"
+    """Throughput of training, in turns
+
+    Args:
+        ours: batches of ours in a repetition
+        fields: of `TranslationExperiment`
+
+    Returns:
+        target words a second of each rival, ratios, parameters, milliseconds a batch of each part of ours
+    """
     engine = TorchEngine(TranslationExperiment(**fields), data)
     train, bs, rng = engine.prepared.train, engine.experiment.bs, torch.Generator().manual_seed(0)
     some = lambda n, *seed: [*islice(tensors(text_batches(train, bs, *seed), "cpu"), n)]
@@ -278,7 +354,11 @@ def translation_parts(
     batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     repeats: int = 5
 ) -> dict[str, float]: # part -> milliseconds, forward and backward
-    "Where the time of an update goes"
+    """Where the time of an update goes
+
+    Returns:
+        part -> milliseconds, forward and backward
+    """
     model, (source, lengths, target), rng = engine.model, batch, torch.Generator().manual_seed(0)
     following, scored = target[:, 1:], target[:, 1:] != 1
     with torch.no_grad():

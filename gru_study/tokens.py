@@ -23,7 +23,6 @@ from .base import BadInput, brief, cache_dir
 from .corpora import Pairs
 from .files import digest, write_file
 
-
 # %% ../nbs/21_tokens.ipynb #3b6fe23c
 def need_text():
     "Refuse to go on without torchtext and spaCy; raises `BadInput`"
@@ -32,7 +31,11 @@ def need_text():
 
 # %% ../nbs/21_tokens.ipynb #87fd1583
 class Read(str):
-    "A token of a text that was read"
+    """A token of a text that was read
+
+    Attributes:
+        space: whether a space stood behind it
+    """
     space: bool # whether a space stood behind it
 
     def __new__(cls, token: str, space: bool = False):
@@ -45,7 +48,11 @@ class Read(str):
 def blank(
     language: str # as spaCy spells it: "de"
 ): # its rules as a spaCy Language; None where it is to be split into characters
-    "How spaCy splits a language; raises `BadInput` for one that it cannot split"
+    """How spaCy splits a language; raises `BadInput` for one that it cannot split
+
+    Args:
+        language: as spaCy spells it: "de"
+    """
     need_text()
     import spacy
     try: return spacy.blank(language)
@@ -63,7 +70,14 @@ CHARACTERS = re.compile(r"([A-Za-z0-9]+|.)( ?)") # and words of other scripts wi
 def tokenizer(
     language: str # as spaCy spells it: "de"
 ) -> Callable[[str], list[str]]: # sentence -> tokens; each is a `Read`
-    "How a language is split into tokens; raises `BadInput` for one that spaCy cannot split"
+    """How a language is split into tokens; raises `BadInput` for one that spaCy cannot split
+
+    Args:
+        language: as spaCy spells it: "de"
+
+    Returns:
+        sentence -> tokens; each is a `Read`
+    """
     nlp, clean = blank(language), lambda text: " ".join(text.split())
     if nlp is None: return lambda text: [Read(m[1], bool(m[2])) for m in CHARACTERS.finditer(clean(text))]
     return lambda text: [Read(token.text, bool(token.whitespace_)) for token in nlp.tokenizer(clean(text))]
@@ -73,7 +87,11 @@ def tokenizer(
 def parts_of_words(
     language: str
 ) -> set[tuple[str, str]]: # neighbours
-    "The parts of words that spaCy takes apart by a list; not of such as 8am, which may as well be written with a space"
+    """The parts of words that spaCy takes apart by a list; not of such as 8am, which may as well be written with a space
+
+    Returns:
+        neighbours
+    """
     import spacy
     rules = getattr(blank(language).tokenizer, "rules", {})
     words = [[part[spacy.symbols.ORTH] for part in parts] for parts in rules.values()]
@@ -99,7 +117,14 @@ def by_number(
     after: str,
     language: str
 ) -> tuple[bool, bool]: # to the left, to the right
-    "How a mark leans beside numbers"
+    """How a mark leans beside numbers
+
+    Args:
+        token: a stop, a percent sign or a currency's
+
+    Returns:
+        to the left, to the right
+    """
     follows, precedes = before[-1:].isdigit(), after[:1].isdigit()
     if token in "%‰٪":
         if precedes and not follows: return False, True
@@ -116,7 +141,14 @@ def as_dash(
     after: str,
     language: str
 ) -> tuple[bool, bool]: # to the left, to the right
-    "How a dash or hyphen leans that is a token by itself"
+    """How a dash or hyphen leans that is a token by itself
+
+    Args:
+        token: - – or —
+
+    Returns:
+        to the left, to the right
+    """
     if token == "—" and language == "es": return (ends := not after or bool(STOPS.fullmatch(after))), not ends
     like = lambda what: what(before[-1:]) and what(after[:1])
     names = before[:1].isupper() and after[:1].isupper()
@@ -135,7 +167,11 @@ def opens(
     i: int, # of a quotation mark; nothing is open that it closes
     language: str
 ) -> bool:
-    "Whether a quotation mark opens, rather than closes or is an apostrophe"
+    """Whether a quotation mark opens, rather than closes or is an apostrophe
+
+    Args:
+        i: of a quotation mark; nothing is open that it closes
+    """
     mark, rest = tokens[i], tokens[i + 1:]
     if mark in "»›": return language in INWARD
     if mark == "”": return mark in rest or language in INWARD and "“" in rest
@@ -156,7 +192,11 @@ def as_word(
     after: str,
     language: str
 ) -> tuple[bool, bool]: # to the left, to the right
-    "How a word or a piece of one leans"
+    """How a word or a piece of one leans
+
+    Returns:
+        to the left, to the right
+    """
     left = (before, token) in parts_of_words(language) or language == "en" and bool(CLITIC.fullmatch(token))
     if token[0] in "'’-" and token[1:2].isalpha() and before:
         left = left or language in ("fr", "ca", "ro") or splits(language, before, token)
@@ -171,7 +211,14 @@ def leans(
     after: str,
     language: str
 ) -> tuple[bool, bool]: # to the left, to the right
-    "Whether a token leans to the one before it, and to the one behind it"
+    """Whether a token leans to the one before it, and to the one behind it
+
+    Args:
+        token: no quotation mark
+
+    Returns:
+        to the left, to the right
+    """
     kind = unicodedata.category(token) if len(token) == 1 else ""
     if kind in ("Ps", "Pe"): return kind == "Pe" or language == "ko" and before[-1:].isalnum(), kind == "Ps"
     if token == "/" or token in ("¿", "¡", "#"): return token == "/", True
@@ -191,7 +238,11 @@ def detokenize(
     tokens: list[str],
     language: str # of the tokens
 ) -> str:
-    "Plain text of tokens: as it was where they were read, else by rule"
+    """Plain text of tokens: as it was where they were read, else by rule
+
+    Args:
+        language: of the tokens
+    """
     read = [token for token in tokens if isinstance(token, Read)]
     if len(read) == len(tokens): return "".join(f"{token}{' '*token.space}" for token in read).strip()
     if language in UNSPACED: return LATIN.sub(lambda space: " "*(not space[1]), " ".join(tokens))
@@ -211,7 +262,11 @@ def detokenize(
 def not_tested(
     language: str
 ) -> list[str]: # a sentence, or none
-    "What is to be said beside the BLEU of a language in which nobody has tested how words are joined"
+    """What is to be said beside the BLEU of a language in which nobody has tested how words are joined
+
+    Returns:
+        a sentence, or none
+    """
     if language in JOINED: return []
     return [f"{language}: no rule for joining words to text is known for this language; "
             "they are joined by a general one, and BLEU may be too low"]
@@ -221,7 +276,14 @@ def token_file(
     lines: list[str], # sentences, none of them empty
     language: str
 ) -> Path: # as many lines of tokens
-    "The tokens of a text, from the cache or put there; raises `BadInput` for an empty sentence"
+    """The tokens of a text, from the cache or put there; raises `BadInput` for an empty sentence
+
+    Args:
+        lines: sentences, none of them empty
+
+    Returns:
+        as many lines of tokens
+    """
     lines = [" ".join(line.split()) for line in lines]
     if "" in lines: raise BadInput(f"sentence {lines.index('') + 1} of {len(lines):,} is empty")
     how = (version("spacy"), language, *["characters"]*(blank(language) is None))
@@ -236,7 +298,15 @@ def make_fields(
     languages: tuple[str, str], # source and target
     lower: bool = False # all in lower case
 ) -> tuple: # two torchtext Fields
-    "The fields of source and target, without vocabularies yet; raises `BadInput` as `tokenizer` does"
+    """The fields of source and target, without vocabularies yet; raises `BadInput` as `tokenizer` does
+
+    Args:
+        languages: source and target
+        lower: all in lower case
+
+    Returns:
+        two torchtext Fields
+    """
     need_text()
     from torchtext.data import Field
     make = lambda language, **more: Field(
@@ -249,7 +319,11 @@ def examples(
     pairs: Pairs,
     fields: tuple # of `make_fields`
 ): # a TranslationDataset: of each example, .src and .trg are lists of tokens
-    "The pairs as tokens, in their order; raises `BadInput` for an empty sentence"
+    """The pairs as tokens, in their order; raises `BadInput` for an empty sentence
+
+    Args:
+        fields: of `make_fields`
+    """
     from torchtext.datasets import TranslationDataset
     files = [str(token_file(lines, f.tokenizer_args[1])) for lines, f in zip((pairs.source, pairs.target), fields)]
     split = [copy(f) for f in fields]
@@ -264,14 +338,26 @@ def build_vocabularies(
     fields: tuple,
     min_freq: int = 2 # rarer tokens become <unk>
 ) -> None:
-    "Number the tokens, the frequent ones first; <unk> is 0, <pad> 1, in the target <bos> 2 and <eos> 3"
+    """Number the tokens, the frequent ones first; <unk> is 0, <pad> 1, in the target <bos> 2 and <eos> 3
+
+    Args:
+        dataset: of `examples`: the training split
+        min_freq: rarer tokens become <unk>
+    """
     for f in fields: f.build_vocab(dataset, min_freq=min_freq)
 
 # %% ../nbs/21_tokens.ipynb #eb76d2a7
 def save_vocabularies(
     fields: tuple # with vocabularies
 ) -> dict: # fit for JSON
-    "All that is needed to make the fields again"
+    """All that is needed to make the fields again
+
+    Args:
+        fields: with vocabularies
+
+    Returns:
+        fit for JSON
+    """
     return {
         "languages": [f.tokenizer_args[1] for f in fields],
         "lower": fields[0].lower,
@@ -281,7 +367,14 @@ def save_vocabularies(
 def load_vocabularies(
     saved: dict # of `save_vocabularies`
 ) -> tuple: # two Fields with their vocabularies
-    "The fields again; raises `BadInput` as `make_fields` does, and for tokens as `build_vocabularies` makes none"
+    """The fields again; raises `BadInput` as `make_fields` does, and for tokens as `build_vocabularies` makes none
+
+    Args:
+        saved: of `save_vocabularies`
+
+    Returns:
+        two Fields with their vocabularies
+    """
     source, target = saved["languages"]
     fields = make_fields((source, target), bool(saved["lower"]))
     specials = ["<unk>", "<pad>", "<bos>", "<eos>"]
@@ -308,7 +401,16 @@ def text_batches(
     seed: int | None = None, # none: in the order of the text
     epoch: int = 0
 ) -> Iterator: # of torchtext Batches: .src is (tokens, lengths), .trg tokens; batch x time
-    "The batches of an epoch"
+    """The batches of an epoch
+
+    Args:
+        dataset: of `examples`, whose fields have vocabularies
+        bs: sentences a batch
+        seed: none: in the order of the text
+
+    Returns:
+        of torchtext Batches: .src is (tokens, lengths), .trg tokens; batch x time
+    """
     from torchtext.data import BucketIterator, Iterator as InOrder
     if seed is None: return iter(InOrder(dataset, bs, train=False, sort=False))
     buckets = BucketIterator(dataset, bs, sort_within_batch=True)
@@ -320,7 +422,15 @@ def even_batches(
     dataset, # of `examples`, whose fields have vocabularies
     words: int = 6144 # on the longer side of a batch, padding counted; a longer sentence is a batch by itself
 ) -> Iterator: # of torchtext Batches
-    "Batches for scoring"
+    """Batches for scoring
+
+    Args:
+        dataset: of `examples`, whose fields have vocabularies
+        words: on the longer side of a batch, padding counted; a longer sentence is a batch by itself
+
+    Returns:
+        of torchtext Batches
+    """
     from torchtext.data import Iterator as InOrder
     length = lambda e: max(len(e.src), len(e.trg))
     most = max([words, *map(length, dataset)])

@@ -23,7 +23,13 @@ from .cells import Cell
 
 # %% ../nbs/05_trace.ipynb #a69d66b0
 class Node(NamedTuple):
-    "One number per unit, or one for all units: its operation and what it is computed from"
+    """One number per unit, or one for all units: its operation and what it is computed from
+
+    Attributes:
+        op: what is computed
+        args: from which nodes
+        fact: which gate, state or vector it is, or a constant
+    """
     op: str # what is computed
     args: tuple[int, ...] = () # from which nodes
     fact: Any = None # which gate, state or vector it is, or a constant
@@ -65,16 +71,31 @@ class Symbol(Tensor):
 
 # %% ../nbs/05_trace.ipynb #f277bf57
 def plain(x: Symbol) -> Tensor: # the numbers of its nodes
+    """
+
+    Returns:
+        the numbers of its nodes
+    """
     with torch._C.DisableTorchFunctionSubclass(): return x.as_subclass(Tensor)
 
 def ramp(units: int) -> Tensor: return torch.arange(units, dtype=torch.float64)/256 # which unit an entry is
 
 def symbol(graph: Graph, nodes: Iterable[int], units: int) -> Symbol: # (1, nodes*units)
+    """
+
+    Returns:
+        (1, nodes*units)
+    """
     kind: Any = type("Symbol", (Symbol,), dict(graph=graph))
     found: Any = (torch.tensor([*nodes], dtype=torch.float64)[:, None] + ramp(units)).reshape(1, -1).as_subclass(kind)
     return found
 
 def gates(x: Tensor, graph: Graph) -> list[int]: # the nodes that it is made of, a gate each
+    """
+
+    Returns:
+        the nodes that it is made of, a gate each
+    """
     width = min(graph.units, x.shape[-1])
     blocks = x.reshape(-1, width if x.numel() % width == 0 else x.numel())
     nodes = blocks[:, 0].int().tolist()
@@ -100,6 +121,11 @@ def each(op: str, *values, fact=None) -> Symbol:
     return found[0] if numbers[0].dim() == 1 else found
 
 def number(value) -> float: # of a constant
+    """
+
+    Returns:
+        of a constant
+    """
     if isinstance(value, (int, float, np.number)): return float(value)
     if isinstance(value, Tensor) and value.numel() == 1 and not value.requires_grad: return value.item()
     raise Untraceable(f"a {type(value).__name__} that is not the cell's own")
@@ -181,14 +207,25 @@ FUNCTIONS: dict[str, Callable] = {
 
 # %% ../nbs/05_trace.ipynb #9f9cc76b
 class Group(NamedTuple):
-    "Products of one vector with neighbouring gates of U: one call"
+    """Products of one vector with neighbouring gates of U: one call
+
+    Attributes:
+        x: the node that is multiplied
+        first: the first gate
+        bias: are the gates' biases added?
+        products: nodes, a gate each
+    """
     x: int # the node that is multiplied
     first: int # the first gate
     bias: bool # are the gates' biases added?
     products: tuple[int, ...] # nodes, a gate each
 
 class Trace(NamedTuple):
-    "A step function as a graph"
+    """A step function as a graph
+
+    Attributes:
+        states: nodes of the new state
+    """
     cell: Cell
     graph: Graph
     states: tuple[int, ...] # nodes of the new state
@@ -199,7 +236,11 @@ def on_symbols(
     cell: Cell,
     units: int
 ) -> tuple[Graph, tuple[int, ...]]: # the graph; the nodes of the new state
-    "Run a step function on symbols"
+    """Run a step function on symbols
+
+    Returns:
+        the graph; the nodes of the new state
+    """
     g = Graph(units)
     leaves = lambda op, count: symbol(g, [g.node(op, fact=k) for k in range(count)], units)
     state, rows = tuple(leaves("state", cell.states).chunk(cell.states, -1)), len(cell.recurrent_gates)
@@ -214,6 +255,11 @@ def on_symbols(
 
 # %% ../nbs/05_trace.ipynb #4882e844
 def needed(graph: Graph, roots: Iterable[int]) -> list[int]: # what they follow from, in the order of computing
+    """
+
+    Returns:
+        what they follow from, in the order of computing
+    """
     found, ahead = set[int](), list(roots)
     while ahead:
         if (i := ahead.pop()) not in found: ahead += graph[i].args

@@ -32,7 +32,6 @@ from .folder import Run, advice, clear_run, difference, locked, open_run
 from .models import OneThread
 from .trace import fingerprint
 
-
 # %% ../nbs/39_train.ipynb #50118eb9
 COLUMNS = ("epoch", "train_loss", "train_nll", "valid_loss", "valid_nll", "grad_norm", "seconds")
 
@@ -46,7 +45,14 @@ def history_csv(
 # %% ../nbs/39_train.ipynb #3e5f6bcd
 @dataclass
 class Progress:
-    "Where a run stands"
+    """Where a run stands
+
+    Attributes:
+        history: a row an epoch
+        best_nll: on validation
+        best: the weights of that epoch
+        kernels: versions of what has computed, for the fused engine
+    """
     history: list[dict[str, float]] = field(default_factory=list) # a row an epoch
     best_nll: float = float("inf") # on validation
     best_epoch: int = 0
@@ -63,7 +69,11 @@ class Progress:
         engine: Engine,
         cost: Callable[[dict], float] = itemgetter("valid_nll") # of a row: what is selected by
     ) -> None:
-        "Take in an epoch, and its weights where they are the best so far"
+        """Take in an epoch, and its weights where they are the best so far
+
+        Args:
+            cost: of a row: what is selected by
+        """
         self.history.append(row)
         if not self.best or cost(row) < cost(self.history[self.best_epoch - 1]):
             self.best_nll, self.best_epoch, self.best = row["valid_nll"], self.epoch, engine.weights_now()
@@ -71,7 +81,11 @@ class Progress:
     def stale(self,
         patience: int # 0: never
     ) -> bool:
-        "Have `patience` epochs passed without a better validation score?"
+        """Have `patience` epochs passed without a better validation score?
+
+        Args:
+            patience: 0: never
+        """
         return bool(patience) and self.epoch - self.best_epoch >= patience
 
 # %% ../nbs/39_train.ipynb #0720749f
@@ -80,17 +94,24 @@ def data_digest(
     learner: Learner,
     data # of its task
 ) -> str:
-    "A hash of what is trained on and selected by"
+    """A hash of what is trained on and selected by
+
+    Args:
+        data: of its task
+    """
     return digest(b"".join(digest(part).encode() for part in learner.parts(data)))
 
 # %% ../nbs/39_train.ipynb #808e1ec6
 def views(
     progress: Progress
 ) -> dict[str, bytes | str]: # name -> content
-    "The history and the best weights, which a checkpoint implies; the same training gives the same bytes of weights"
+    """The history and the best weights, which a checkpoint implies; the same training gives the same bytes of weights
+
+    Returns:
+        name -> content
+    """
     from safetensors.torch import save
     return {"metrics.csv": history_csv(progress.history), "model.safetensors": save(progress.best)}
-
 
 # %% ../nbs/39_train.ipynb #c21c15bf
 def save_checkpoint(
@@ -112,7 +133,12 @@ def check_cell(
     graph: str | None, # fingerprint of the step function that a run was trained with; none: not known
     where: object # that holds it
 ) -> None:
-    "Refuse a step function that has changed; raises `BadInput`"
+    """Refuse a step function that has changed; raises `BadInput`
+
+    Args:
+        graph: fingerprint of the step function that a run was trained with; none: not known
+        where: that holds it
+    """
     if graph not in (None, fingerprint(get_cell(e.rnn))):
         raise BadInput(f"rnn: the step function {e.rnn} has changed since {where} was written; "
             "allowed: the same, another --save_dir, or --overwrite")
@@ -122,7 +148,11 @@ def load_checkpoint(
     run: Run,
     engine: Engine
 ) -> Progress: # a new one where there is no checkpoint
-    "Put the engine where the run stopped; raises `BadInput` for a checkpoint damaged, or of another experiment or data"
+    """Put the engine where the run stopped; raises `BadInput` for a checkpoint damaged, or of another experiment or data
+
+    Returns:
+        a new one where there is no checkpoint
+    """
     path = run.path("checkpoint.pt")
     if (stored := run.read("checkpoint.pt")) is None: return Progress()
     try:
@@ -146,13 +176,21 @@ def load_checkpoint(
 def experiment_data(
     e: Experiment
 ) -> Any: # the data of its task
-    "Its data set, cut to `train_subset` and `valid_subset`; raises `BadInput` where the task has not so many"
+    """Its data set, cut to `train_subset` and `valid_subset`; raises `BadInput` where the task has not so many
+
+    Returns:
+        the data of its task
+    """
     return learner_of(e.task).load(e)
 
 # %% ../nbs/39_train.ipynb #d1030d23
 @dataclass(frozen=True)
 class Result:
-    "What came of a run: the content of its result.json, and its folder"
+    """What came of a run: the content of its result.json, and its folder
+
+    Attributes:
+        facts: see `result_facts`
+    """
     run: Run
     facts: dict # see `result_facts`
 
@@ -170,7 +208,11 @@ def provenance(
     engine: Engine,
     progress: Progress
 ) -> dict: # what a reader needs to trust or repeat the figures
-    "Versions and machine"
+    """Versions and machine
+
+    Returns:
+        what a reader needs to trust or repeat the figures
+    """
     from gru_study import __version__
     versions = dict(gru_study=__version__, python=platform.python_version(), torch=torch.__version__,
         numpy=np.__version__, scipy=version("scipy"))
@@ -185,7 +227,12 @@ def result_facts(
     data, # of the task
     progress: Progress
 ) -> dict:
-    "What result.json holds: clean scores of the three splits at the weights best on validation, sizes, time, origin"
+    """What result.json holds: clean scores of the three splits at the weights best on validation, sizes, time, origin
+
+    Args:
+        engine: with the best weights
+        data: of the task
+    """
     return dict(config=e.model_dump(), cell=get_cell(e.rnn).name, data=data.name, summary=str(data), units=e.units,
         parameters=sum(w.numel() for w in engine.weights_now().values()),
         epochs=progress.epoch, best_epoch=progress.best_epoch,
@@ -199,6 +246,11 @@ class Events:
         run: Run,
         first: int # the epoch that comes next: events from there on are dropped
     ):
+        """
+
+        Args:
+            first: the epoch that comes next: events from there on are dropped
+        """
         from torch.utils.tensorboard import SummaryWriter
         self.writer = SummaryWriter(str(run.log), purge_step=first)
 
@@ -211,7 +263,11 @@ def one_epoch(
     engine: Engine,
     progress: Progress
 ) -> dict[str, float]: # the epoch's row
-    "Train on every sequence once, then validate; raises `Diverged`"
+    """Train on every sequence once, then validate; raises `Diverged`
+
+    Returns:
+        the epoch's row
+    """
     e, n = engine.experiment, progress.epoch + 1
     clock = (time.perf_counter if e.device != "cpu" else time.thread_time if engine.learner.one_thread
         else lambda: time.process_time()/torch.get_num_threads())
@@ -232,7 +288,11 @@ def train_epochs(
     progress: Progress,
     watchers: list[Callable[[dict], object]] # each is given every row
 ) -> None:
-    "Train to the last epoch or until patience runs out, saving on the way; raises `Diverged`, the last good epoch kept"
+    """Train to the last epoch or until patience runs out, saving on the way; raises `Diverged`, the last good epoch kept
+
+    Args:
+        watchers: each is given every row
+    """
     e, saved = engine.experiment, time.monotonic()
     while progress.epoch < e.epoch and not progress.stale(e.patience):
         good = engine.state()
@@ -265,7 +325,11 @@ def print_row(
 def lost_views(
     run: Run
 ) -> list[str]: # their names
-    "Which files of a run are missing or damaged that its checkpoint can give again"
+    """Which files of a run are missing or damaged that its checkpoint can give again
+
+    Returns:
+        their names
+    """
     names = ["metrics.csv", "model.safetensors", *find_task(run.experiment.task).kept]
     def whole(name):
         try: return run.read(name) is not None
@@ -276,7 +340,11 @@ def lost_views(
 def earlier(
     e: Experiment
 ) -> tuple[Run, Result | None]: # the run; its result where nothing is left to do
-    "What an experiment's folder holds; raises `BadInput` as `open_run` does"
+    """What an experiment's folder holds; raises `BadInput` as `open_run` does
+
+    Returns:
+        the run; its result where nothing is left to do
+    """
     run, facts = open_run(e)
     if facts and not e.overwrite: check_cell(e, facts["provenance"].get("graph"), run.path("result.json"))
     return run, Result(run, facts) if facts and not lost_views(run) else None
@@ -287,7 +355,13 @@ def fit(
     watch: Callable[[dict], object] | None = None, # is given each epoch's row: a progress bar, a live plot
     peek: Callable[[int, Engine], object] | None = None # is given each epoch's number, and what has just learned in it
 ) -> Result:
-    "Train, resume or extend a run, or give the result of a finished one; raises `BadInput`, `Diverged`"
+    """Train, resume or extend a run, or give the result of a finished one; raises `BadInput`, `Diverged`
+
+    Args:
+        e: what to train
+        watch: is given each epoch's row: a progress bar, a live plot
+        peek: is given each epoch's number, and what has just learned in it
+    """
     run, result = earlier(e)
     if result: return result
     if e.tensorboard and not find_spec("tensorboard"):

@@ -30,14 +30,17 @@ from .tokens import (
     save_vocabularies, text_batches)
 from .translation_task import TRANSLATION, TranslationExperiment
 
-
 # %% ../nbs/41_translating.ipynb #bb327a0d
 def cut_text(
     data: TextData,
     train: int | None, # use only the first so many pairs; none: all
     valid: int | None
 ) -> TextData:
-    "The first pairs of training and validation, with a note where there are fewer than asked for"
+    """The first pairs of training and validation, with a note where there are fewer than asked for
+
+    Args:
+        train: use only the first so many pairs; none: all
+    """
     notes = [
         f"{split}_subset {n:,}: all {len(data[split]):,} pairs"
         for split, n in (("train", train), ("valid", valid)) if n and n > len(data[split])]
@@ -48,7 +51,11 @@ def training_set(
     e: TranslationExperiment,
     data: TextData
 ) -> tuple: # torchtext's Fields with vocabularies; the data set; how many pairs were left out
-    "What is trained on: longer lines are no sentences and cost a whole batch; raises `BadInput` where none is left"
+    """What is trained on: longer lines are no sentences and cost a whole batch; raises `BadInput` where none is left
+
+    Returns:
+        torchtext's Fields with vocabularies; the data set; how many pairs were left out
+    """
     fields = make_fields(data.languages, e.lower)
     train = examples(data.train, fields)
     train.examples = [pair for pair in train if max(len(pair.src), len(pair.trg)) <= LONGEST]
@@ -59,7 +66,13 @@ def training_set(
 
 # %% ../nbs/41_translating.ipynb #95bfc3b0
 class Prepared(NamedTuple):
-    "What a translator is trained on"
+    """What a translator is trained on
+
+    Attributes:
+        fields: torchtext's Fields of source and target, with vocabularies
+        train: torchtext's data set
+        notes: sentences for the result
+    """
     fields: tuple # torchtext's Fields of source and target, with vocabularies
     train: Any # torchtext's data set
     notes: list[str] # sentences for the result
@@ -68,7 +81,11 @@ class Prepared(NamedTuple):
 def vocabulary_sizes(
     fields: tuple # torchtext's, with vocabularies
 ) -> tuple[int, int]:
-    "How many words the vocabularies of source and target hold"
+    """How many words the vocabularies of source and target hold
+
+    Args:
+        fields: torchtext's, with vocabularies
+    """
     source, target = fields
     return len(source.vocab), len(target.vocab)
 
@@ -77,7 +94,11 @@ def build_translator(
     e: TranslationExperiment,
     words: tuple[int, int] # in the vocabularies of source and target
 ) -> Translator:
-    "The translator of an experiment, with new weights"
+    """The translator of an experiment, with new weights
+
+    Args:
+        words: in the vocabularies of source and target
+    """
     return Translator(get_cell(e.rnn), words, e.units, **e.shape, dropout=e.dropout, tied=e.tied)
 
 # %% ../nbs/41_translating.ipynb #d09067f7
@@ -85,7 +106,14 @@ def tensors(
     batches: Iterable, # of torchtext
     device: str | torch.device
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]: # source, lengths, target
-    "What the network takes of each batch, on its device"
+    """What the network takes of each batch, on its device
+
+    Args:
+        batches: of torchtext
+
+    Returns:
+        source, lengths, target
+    """
     return (tuple(t.to(device) for t in (*b.src, b.trg)) for b in batches)
 
 # %% ../nbs/41_translating.ipynb #00d86a67
@@ -95,7 +123,12 @@ def score_words(
     pairs: Pairs,
     smoothing: float = 0. # label smoothing, for the objective alone
 ) -> TokenScores:
-    "Perplexity of the true translations"
+    """Perplexity of the true translations
+
+    Args:
+        fields: torchtext's, with vocabularies
+        smoothing: label smoothing, for the objective alone
+    """
     return evaluate_translator(model, tensors(even_batches(examples(pairs, fields)), model.bias.device), smoothing)
 
 # %% ../nbs/41_translating.ipynb #80837c2c
@@ -105,7 +138,14 @@ def score_sentences(
     pairs: Pairs,
     beam: int = 1 # greedy
 ) -> tuple[dict, list[str]]: # as `bleu_scores` gives them; the translations
-    "BLEU and chrF of the model's own translations"
+    """BLEU and chrF of the model's own translations
+
+    Args:
+        beam: greedy
+
+    Returns:
+        as `bleu_scores` gives them; the translations
+    """
     found = [best for best, *_ in translate(model, fields, pairs.source, beam)]
     return bleu_scores([t.tokens for t in found], pairs.target, fields[1].tokenizer_args[1]), [t.text for t in found]
 
@@ -121,7 +161,17 @@ def word_step(
     rng: torch.Generator, # of dropout
     done: float # share of all training, 0 to 1
 ) -> tuple[Tensor, Tensor, Tensor, int]: # objective, NLL, norm of the gradient, scored words
-    "One update"
+    """One update
+
+    Args:
+        engine: of translation
+        batch: source, lengths, target
+        rng: of dropout
+        done: share of all training, 0 to 1
+
+    Returns:
+        objective, NLL, norm of the gradient, scored words
+    """
     e = engine.experiment
     # a float, since torch.load refuses numpy's
     for group in engine.optimizer.param_groups: group["lr"] = float(e.lr*SCHEDULES[e.schedule](done))
@@ -204,7 +254,11 @@ class Translating(WordScorer, Learner):
 def load_fields(
     run: Run
 ) -> tuple: # torchtext's Fields of source and target
-    "The vocabularies of a translation run; raises `BadInput` where they or torchtext are missing, or they are damaged"
+    """The vocabularies of a translation run; raises `BadInput` where they or torchtext are missing, or they are damaged
+
+    Returns:
+        torchtext's Fields of source and target
+    """
     need_text()
     if (stored := run.read_json("vocabulary.json")) is None:
         raise BadInput(f"{run.exp/'vocabulary.json'}: does not exist")
@@ -217,7 +271,11 @@ def load_fields(
 def load_translator(
     run: Run
 ) -> tuple[Translator, tuple]: # on the CPU; torchtext's Fields of source and target
-    "A translator and its vocabularies; raises `BadInput` for another task, and as `load_fields` and `load_weights` do"
+    """A translator and its vocabularies; raises `BadInput` for another task, and as `load_fields` and `load_weights` do
+
+    Returns:
+        on the CPU; torchtext's Fields of source and target
+    """
     if run.experiment.task != TRANSLATION.name:
         raise BadInput.found("run", run.save_dir, f"a run of task {TRANSLATION.name}")
     fields = load_fields(run)

@@ -22,14 +22,23 @@ def text_name(
     name: str, # of a corpus, or a path
     info: ValidationInfo # whether it was stored
 ) -> str:
-    "One spelling for a corpus; raises `BadInput` where there is none of that name"
+    """One spelling for a corpus; raises `BadInput` where there is none of that name
+
+    Args:
+        name: of a corpus, or a path
+        info: whether it was stored
+    """
     return name if info.context else corpus_name(name)
 
 # %% ../nbs/35_translation_task.ipynb #833f0231
 def one_cycle_for_adamw(
     fields: dict[str, Any] # the validated fields before this one
 ) -> Literal["constant", "one_cycle"]:
-    "The default schedule"
+    """The default schedule
+
+    Args:
+        fields: the validated fields before this one
+    """
     return "one_cycle" if fields.get("optim") == "adamw" else "constant"
 
 # %% ../nbs/35_translation_task.ipynb #23af85f4
@@ -71,6 +80,11 @@ class TranslationExperiment(Experiment):
 
     @property
     def shape(self) -> dict[str, Any]: # of a translator, beside its cell and units
+        """
+
+        Returns:
+            of a translator, beside its cell and units
+        """
         return {k: getattr(self, k) for k in ("emb", "layers", "bidirectional", "attention")}
     @property
     def matched(self) -> int:

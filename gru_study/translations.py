@@ -6,7 +6,7 @@
 __all__ = ['PARTS', 'LENGTHS', 'TOKENS', 'GREEDY', 'PERPLEXITY', 'STUDIES', 'Translations', 'run_rows', 'length_rows',
            'pair_rows', 'with_texts', 'collect_translations', 'told_apart', 'write_translations', 'read_translations',
            'translation_table', 'published_translations', 'translations_text', 'readme_translations', 'long_finding',
-           'clear_finding', 'order_finding', 'translation_findings', 'readme_words']
+           'clear_finding', 'order_finding', 'translation_findings', 'translation_in_short', 'readme_words']
 
 # %% ../nbs/64_translations.ipynb #3a6c146c
 from collections.abc import Iterator
@@ -31,11 +31,20 @@ from .significance import holm, paired_bleu
 from .tokens import not_tested, tokenizer
 from .translation_task import TRANSLATION, TranslationExperiment
 
-
 # %% ../nbs/64_translations.ipynb #762a59fa
 @dataclass(frozen=True)
 class Translations:
-    "What is known of some translation runs; `run` names a run in each table"
+    """What is known of some translation runs; `run` names a run in each table
+
+    Attributes:
+        runs: a row a run and test set; of a model trained at several learning rates those at the best
+        rates: data, run, model, lr, seed, valid_perplexity: every run
+        lengths: data, run, test, words, sentences, bleu_lower: by length of the source
+        curves: data, run, epoch, seconds, train_nll, valid_nll
+        pairs: data, test, a, b: models; seeds: pairs of runs; bleu_a, bleu_b: means; p: of the paired bootstrap, the largest
+        provenance: data -> versions, machine, time, commit, signatures of the scores
+        damaged: a sentence for each run that was left out
+    """
     runs: pd.DataFrame # a row a run and test set; of a model trained at several learning rates those at the best
     rates: pd.DataFrame # data, run, model, lr, seed, valid_perplexity: every run
     lengths: pd.DataFrame # data, run, test, words, sentences, bleu_lower: by length of the source
@@ -58,7 +67,11 @@ PARTS = { # name: columns of text; of numbers
 def run_rows(
     run: Run
 ) -> list[dict]: # column -> value, a row a test set
-    "What the study knows of a finished run"
+    """What the study knows of a finished run
+
+    Returns:
+        column -> value, a row a test set
+    """
     f, c = run.result, run.result["config"]
     usual = TranslationExperiment()
     more = [s for s in settings(c).split()
@@ -82,7 +95,15 @@ def length_rows(
     language: str, # of the source
     target: str # language of the translations
 ) -> list[dict]: # words, sentences, bleu_lower
-    "BLEU by length of the source"
+    """BLEU by length of the source
+
+    Args:
+        language: of the source
+        target: language of the translations
+
+    Returns:
+        words, sentences, bleu_lower
+    """
     words = np.array([len(tokenizer(language)(s)) for s in pairs.source])
     rows, metric = [], bleu_metrics(target)["bleu_lower"]
     for label, (low, high) in LENGTHS.items():
@@ -99,7 +120,13 @@ def pair_rows(
     references: list[str],
     language: str # of both
 ) -> list[dict]:
-    "Models that differ in the cell or in attention alone: runs are paired by rank of the seed, the least clear counts"
+    """Models that differ in the cell or in attention alone: runs are paired by rank of the seed, the least clear counts
+
+    Args:
+        runs: rows of `Translations.runs` of one data set and test
+        said: run -> its translations of the test
+        language: of both
+    """
     models, rows = {m: part.sort_values("seed") for m, part in runs.groupby("model")}, []
     for a, b in combinations(models, 2):
         x, y = models[a].iloc[0], models[b].iloc[0]
@@ -119,7 +146,15 @@ def with_texts(
     runs: list[Run], # finished
     damaged: list[str] # gets a sentence for each run that is left out
 ) -> tuple[list[Run], dict[str, TextData]]: # runs whose sentences are there; the texts by name
-    "Runs, and the sentences that they translated"
+    """Runs, and the sentences that they translated
+
+    Args:
+        runs: finished
+        damaged: gets a sentence for each run that is left out
+
+    Returns:
+        runs whose sentences are there; the texts by name
+    """
     found, texts = [], dict[str, TextData]()
     for run in runs:
         f = run.result
@@ -134,7 +169,11 @@ def with_texts(
 def collect_translations(
     under: str = "" # only runs in this folder under exp/; default: all
 ) -> Translations:
-    "The study of all finished translation runs; raises `BadInput` where there is none"
+    """The study of all finished translation runs; raises `BadInput` where there is none
+
+    Args:
+        under: only runs in this folder under exp/; default: all
+    """
     damaged: list[str] = []
     whole = usable([r for r in finished_runs(under, TRANSLATION.name, damaged) if not is_trial(r)], damaged)
     runs, texts = with_texts(whole, damaged)
@@ -163,7 +202,14 @@ def collect_translations(
 def told_apart(
     runs: pd.DataFrame # of `Translations`
 ) -> pd.DataFrame: # the same, `model` with the settings where models would share a name
-    "Names that tell models apart"
+    """Names that tell models apart
+
+    Args:
+        runs: of `Translations`
+
+    Returns:
+        the same, `model` with the settings where models would share a name
+    """
     many = runs.groupby(["data", "model"]).settings.transform("nunique") > 1
     return runs.assign(model=[f"{m} {s or 'as usual'}" if more else m
         for m, s, more in zip(runs.model, runs.settings, many)])
@@ -173,14 +219,22 @@ def write_translations(
     study: Translations,
     folder: Path
 ) -> Path: # the folder
-    "Record a study; what is there of other runs stays"
+    """Record a study; what is there of other runs stays
+
+    Returns:
+        the folder
+    """
     keys = {name: ["run"] for name in PARTS} | {"pairs": ["data", "test", "a", "b"]}
     return write_tables(study, read_translations(folder) if (folder/"runs.csv").is_file() else None, keys, folder)
 
 def read_translations(
     folder: Path | None = None # default: the recorded study of the project, results/multi30k
 ) -> Translations:
-    "A recorded study; raises `BadInput` where there is none"
+    """A recorded study; raises `BadInput` where there is none
+
+    Args:
+        folder: default: the recorded study of the project, results/multi30k
+    """
     return read_tables(Translations, PARTS, "multi30k", folder)
 
 # %% ../nbs/64_translations.ipynb #7b893ddd
@@ -192,7 +246,15 @@ def translation_table(
     data: str, # name of a data set
     test: str | None = None # which test set; default: the first
 ) -> pd.DataFrame: # of strings, a row a model, best first; then what is published
-    "All models on a test set: means over seeds"
+    """All models on a test set: means over seeds
+
+    Args:
+        data: name of a data set
+        test: which test set; default: the first
+
+    Returns:
+        of strings, a row a model, best first; then what is published
+    """
     part = study.runs[study.runs.data == data]
     main = part.test.iloc[0]
     part, rows = part[part.test == (test or main)], []
@@ -213,7 +275,11 @@ def translation_table(
 def published_translations(
     data: str
 ) -> pd.DataFrame: # as rows of `translation_table`
-    "What others report on the first test set, on lowercased spaCy tokens; empty where nothing is published"
+    """What others report on the first test set, on lowercased spaCy tokens; empty where nothing is published
+
+    Returns:
+        as rows of `translation_table`
+    """
     rows = published(data)
     rows = rows[rows.metric == "bleu"] if len(rows) else rows
     return pd.DataFrame([{"model": f"{r.model}, {r.source}", GREEDY: f"{r.value:.1f}",
@@ -223,7 +289,11 @@ def published_translations(
 def translations_text(
     study: Translations
 ) -> Iterator[str]: # paragraphs
-    "A study for a terminal"
+    """A study for a terminal
+
+    Returns:
+        paragraphs
+    """
     for data in dict.fromkeys(study.runs.data):
         yield f"{data}\n{translation_table(study, data).to_string(index=False)}\n"
 
@@ -235,7 +305,11 @@ def readme_translations(
     study: Translations,
     data: str = "multi30k_de_en"
 ) -> str: # Markdown
-    "Lowercased BLEU of each cell, with and without attention, on every test set: mean and deviation over seeds"
+    """Lowercased BLEU of each cell, with and without attention, on every test set: mean and deviation over seeds
+
+    Returns:
+        Markdown
+    """
     runs = study.runs[study.runs.data == data]
     asked = [(test, attention) for test in dict.fromkeys(runs.test) for attention in ("general", "none")]
     def score(cell, test, attention):
@@ -254,21 +328,34 @@ def long_finding(
     data: str,
     test: str
 ) -> list[str]: # Markdown
-    "What is lost from the shortest to the longest sentences"
+    """What is lost from the shortest to the longest sentences
+
+    Returns:
+        Markdown
+    """
     here = study.lengths[(study.lengths.data == data) & (study.lengths.test == test)]
     table = here.merge(study.runs[study.runs.test == test][["run", "model"]], on="run")
     if table.words.nunique() < 2: return []
     by = table.groupby(["model", "words"], sort=False).bleu_lower.mean().unstack()
     by = by[[l for l in LENGTHS if l in set(table.words)]]
+    change = (by.iloc[:, -1] - by.iloc[:, 0]).round(1) + 0. # no -0.0
     return ["**Long sentences**: from the shortest to the longest group BLEU changes by "
-        + ", ".join(f"{in_markdown(m)} {row.iloc[-1] - row.iloc[0]:+.1f}" for m, row in by.iterrows()) + "."]
+        + ", ".join(f"{in_markdown(model)} {less:+.1f}" for model, less in change.items()) + "."]
 
 # %% ../nbs/64_translations.ipynb #5da5381c
 def clear_finding(
     pairs: pd.DataFrame, # of `Translations`, of one data set
     cells: dict[str, str] # model -> its cell
 ) -> list[str]: # Markdown: on pairs of cells, and on attention
-    "Which differences are beyond noise, and on which test sets"
+    """Which differences are beyond noise, and on which test sets
+
+    Args:
+        pairs: of `Translations`, of one data set
+        cells: model -> its cell
+
+    Returns:
+        Markdown: on pairs of cells, and on attention
+    """
     if pairs.empty: return []
     a_wins, tests = pairs.bleu_a > pairs.bleu_b, list(dict.fromkeys(pairs.test))
     pairs = pairs.assign(
@@ -294,7 +381,14 @@ def clear_finding(
 def order_finding(
     runs: pd.DataFrame # of `Translations`, of one data set
 ) -> list[str]: # Markdown, a point for the models with attention and one for those without
-    "The models, best first, where all test sets agree on that"
+    """The models, best first, where all test sets agree on that
+
+    Args:
+        runs: of `Translations`, of one data set
+
+    Returns:
+        Markdown, a point for the models with attention and one for those without
+    """
     told, tests = [], [in_markdown(t) for t in dict.fromkeys(runs.test)]
     for with_attention, part in runs.groupby(runs.attention != "none", sort=False):
         bleu = part.groupby(["model", "test"], sort=False).bleu_lower.mean().unstack()
@@ -311,7 +405,11 @@ def translation_findings(
     study: Translations,
     data: str
 ) -> list[str]: # Markdown, a point each
-    "Order, which differences are beyond noise, what attention is worth, the learning rates, and long sentences"
+    """Order, which differences are beyond noise, what attention is worth, the learning rates, and long sentences
+
+    Returns:
+        Markdown, a point each
+    """
     runs = study.runs[study.runs.data == data]
     told, test = order_finding(runs), runs.test.iloc[0]
     runs = runs[runs.test == test]
@@ -324,13 +422,43 @@ def translation_findings(
     if tried.n.max() > 1: told.append(f"**Learning rates**, best by perplexity on validation: {', '.join(chosen)}.")
     return told + long_finding(study, data, test)
 
+# %% ../nbs/64_translations.ipynb #45207fa0
+def translation_in_short(
+    study: Translations
+) -> list[str]: # Markdown
+    """The best model of each data set, which differences are more than luck, and what attention is worth
+
+    Returns:
+        Markdown
+    """
+    runs = study.runs.drop_duplicates(["data", "run"]).groupby(["data", "model"], sort=False).valid_perplexity.mean()
+    names = dict.fromkeys(study.runs.data)
+    on = "; ".join(f"{in_markdown(runs[data].idxmin())} on {in_markdown(data)}" for data in names)
+    attention, p = dict(zip(study.runs.model, study.runs.attention)), study.pairs.groupby(["data", "test"]).p
+    pairs = study.pairs.assign(clear=p.transform(lambda p: holm(p.tolist())) < 0.05,
+        same=study.pairs.a.map(attention) == study.pairs.b.map(attention))
+    cells, own = pairs[pairs.same], pairs[~pairs.same]
+    luck = (f"In {cells.clear.sum()} of {len(cells)} pairs of cells, each on a test set, the difference in BLEU is "
+        "larger than other test sentences would make by luck." if len(cells) else "There are no two cells to compare.")
+    gain = (own.bleu_a - own.bleu_b)*np.where(own.a.map(attention) == "none", -1, 1)
+    worth = f"Between {gain.min():.1f} and {gain.max():.1f} points of BLEU." if len(own) else "It was not tried."
+    return [f"**Which is best on validation?** {on}.", f"**Is that more than luck?** {luck}",
+        f"**What is attention worth?** {worth}"]
+
 # %% ../nbs/64_translations.ipynb #06eefcd3
 def readme_words(
     study: Translations,
     data: str = "multi30k_de_en",
     back: str = "multi30k_en_de" # the other direction
 ) -> str: # Markdown
-    "The README's section on translation"
+    """The README's section on translation
+
+    Args:
+        back: the other direction
+
+    Returns:
+        Markdown
+    """
     runs, epochs = study.runs[study.runs.data == data], study.runs[study.runs.data == data].epochs.max()
     first = runs[runs.test == runs.test.iloc[0]].groupby("model").mean(numeric_only=True)
     best = first.loc[first.bleu_lower.idxmax()]

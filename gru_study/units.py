@@ -28,7 +28,14 @@ SCALES = { # colours by the range of the values: lowest, highest (None: by the v
 def scale_of(
     values: np.ndarray # frames x units
 ) -> str: # one of `SCALES`
-    "The colours for a gate, for a state, for what has no bound"
+    """The colours for a gate, for a state, for what has no bound
+
+    Args:
+        values: frames x units
+
+    Returns:
+        one of `SCALES`
+    """
     if values.min() >= 0 and values.max() <= 1: return "coloraxis2"
     return "coloraxis3" if np.abs(values).max() <= 1 else "coloraxis4"
 
@@ -39,7 +46,14 @@ def unit_trace(
     step: float, # quarter notes a frame
     what: str # of the value, in the hover
 ) -> go.Heatmap:
-    "A gate or state of all units as a heatmap over beats"
+    """A gate or state of all units as a heatmap over beats
+
+    Args:
+        values: frames x units
+        order: unit numbers from top to bottom
+        step: quarter notes a frame
+        what: of the value, in the hover
+    """
     beats = 1 + step*np.arange(len(values))
     return go.Heatmap(z=np.round(values[:, order].T, 3), x=beats, y=[str(u) for u in order], coloraxis=scale_of(values),
         hovertemplate="unit %{y}, beat %{x}, " + what + " %{z:.2f}<extra></extra>")
@@ -55,7 +69,17 @@ def inside_figure(
     title: str = "Inside the network",
     height: int | None = None # pixels a panel; default 150, more where there are more than 50 units
 ) -> go.Figure:
-    "A piece and below it the gates and states of all units, with linked zoom"
+    """A piece and below it the gates and states of all units, with linked zoom
+
+    Args:
+        roll: the piece, frames x 88
+        panels: `panels` of `look_inside`: label -> frames x units
+        order: unit numbers from top to bottom, as of `ordered`; default: as they are
+        by: what that order is, for the axis
+        step: quarter notes a frame
+        marks: a column of `events`, drawn as dotted lines where it is not 0
+        height: pixels a panel; default 150, more where there are more than 50 units
+    """
     keys, units = keys_used([roll]), next(iter(panels.values())).shape[1]
     order, height = np.arange(units) if order is None else order, height or max(150, 3*units)
     heights, total = [260, *[height]*len(panels)], 130 + 260 + (height + 45)*len(panels)
@@ -90,7 +114,16 @@ def colour_bars(
     panels: dict[str, np.ndarray], # label -> frames x units
     length: float # of a bar, a share of the figure
 ) -> dict: # colour axes of the layout
-    "A bar for each scale in use, beside the first panel that uses it"
+    """A bar for each scale in use, beside the first panel that uses it
+
+    Args:
+        fig: with the panels in rows 2 and on
+        panels: label -> frames x units
+        length: of a bar, a share of the figure
+
+    Returns:
+        colour axes of the layout
+    """
     axes: dict[str, dict[str, Any]] = {}
     for row, values in enumerate(panels.values(), 2):
         low, high, scale, title = SCALES[name := scale_of(values)]
@@ -106,7 +139,11 @@ def time_constant_figure(
     networks: dict[str, tuple[str, np.ndarray]], # label -> (cell, `time_constants`)
     title: str = "How long units remember"
 ) -> go.Figure:
-    "The time constants of all units of some networks"
+    """The time constants of all units of some networks
+
+    Args:
+        networks: label -> (cell, `time_constants`)
+    """
     fig = go.Figure()
     for label, (cell, tau) in networks.items():
         say = [f"unit {u}: {t:.3g} frames" for u, t in enumerate(tau)]
@@ -127,7 +164,12 @@ def correlation_figure(
     order: np.ndarray | None = None, # unit numbers from left to right
     title: str = "What each unit follows"
 ) -> go.Figure:
-    "The correlation of every unit with every event"
+    """The correlation of every unit with every event
+
+    Args:
+        r: `correlations`: units x events
+        order: unit numbers from left to right
+    """
     shown = r.iloc[np.arange(len(r)) if order is None else order].T.dropna(how="all")
     fig = go.Figure(go.Heatmap(
         z=shown.to_numpy().round(3), x=[str(u) for u in shown], y=[*map(in_figure, shown.index)],
@@ -143,7 +185,12 @@ def event_figure(
     event: str = "phrase end",
     title: str | None = None # default: says what the event is
 ) -> go.Figure:
-    "What gates do about an event, a panel each"
+    """What gates do about an event, a panel each
+
+    Args:
+        courses: label -> (cell, `around`)
+        title: default: says what the event is
+    """
     columns = 2 if len(courses) == 4 else min(3, len(courses))
     rows = -(-len(courses)//columns)
     fig = make_subplots(
@@ -170,7 +217,17 @@ def band_traces(
     cell: str, # for the colour
     hover: str # after the label, as plotly reads it
 ) -> list[go.Scatter]: # band, line
-    "A line with a band about it"
+    """A line with a band about it
+
+    Args:
+        x: of the line
+        low: of the band
+        cell: for the colour
+        hover: after the label, as plotly reads it
+
+    Returns:
+        band, line
+    """
     known = (low.notna() & high.notna()).to_numpy()
     x, edge = np.asarray(x), np.asarray(x)[known]
     line, label = dict(color=colour(cell), width=2, dash=dash(label, cell)), in_figure(label)
@@ -187,7 +244,12 @@ def flow_figure(
     title: str = "How far back the gradient reaches",
     least: float = 1e-6 # lower end of the axis
 ) -> go.Figure:
-    "The norm of the gradient k frames back, as a share of that at k = 0"
+    """The norm of the gradient k frames back, as a share of that at k = 0
+
+    Args:
+        flows: label -> (cell, `gradient_flow`)
+        least: lower end of the axis
+    """
     fig = go.Figure()
     for label, (cell, table) in flows.items():
         # a logarithm of nothing would break the band

@@ -36,7 +36,14 @@ def finished(
     task: str,
     left_out: HTML | None = None # gets a line for each that is damaged
 ) -> list[str]: # names for `find_run`
-    "All trained models: the shipped ones first"
+    """All trained models: the shipped ones first
+
+    Args:
+        left_out: gets a line for each that is damaged
+
+    Returns:
+        names for `find_run`
+    """
     damaged: list[str] = []
     names = [run.save_dir for run in (*pretrained(task, damaged), *finished_runs("", task, damaged))]
     if left_out: left_out.value = "<br>".join(html.escape(f"left out: {sentence}") for sentence in damaged)
@@ -46,7 +53,14 @@ def finished(
 def stamp_of(
     name: str # of a run
 ) -> int: # 0: it has no weights
-    "When its weights were written"
+    """When its weights were written
+
+    Args:
+        name: of a run
+
+    Returns:
+        0: it has no weights
+    """
     path = find_run(name).exp/"model.safetensors"
     return path.stat().st_mtime_ns if path.exists() else 0
 
@@ -55,14 +69,30 @@ def title(
     run: Run,
     e: Experiment | None = None # its specification; default: what its result says
 ) -> tuple[str, str]: # cell, label
-    "What a figure calls a run"
+    """What a figure calls a run
+
+    Args:
+        e: its specification; default: what its result says
+
+    Returns:
+        cell, label
+    """
     cell, units = (get_cell(e.rnn).name, e.units) if e else (run.result["cell"], run.result["units"])
     return cell, f"{cell}-{units} ({'shipped' if is_shipped(run.save_dir) else run.save_dir})"
 
 # %% ../nbs/67_views.ipynb #b13592fb
 @dataclass(frozen=True)
 class View:
-    "How the lab trains a task"
+    """How the lab trains a task
+
+    Attributes:
+        data: names of data sets with a fixed meaning
+        per: what NLL is counted by: frame, step or word
+        item: what the test split is made of
+        names: the names of those items, by the experiment
+        draw: what a run expects of such an item; None: nothing can be seen
+        hear: module:class of a widget that is told a `Training` and lets it be heard; empty: there is none
+    """
     data: tuple[str, ...] # names of data sets with a fixed meaning
     per: str # what NLL is counted by: frame, step or word
     item: str # what the test split is made of
@@ -85,7 +115,11 @@ def data_name(
     task: str,
     data: str # as its experiments name it
 ) -> str:
-    "What results call a data set"
+    """What results call a data set
+
+    Args:
+        data: as its experiments name it
+    """
     return find_task(task).load(data).name
 
 # %% ../nbs/67_views.ipynb #a878864d
@@ -93,7 +127,14 @@ def mixed(
     task: str,
     data: list[str] # of each thing that is shown
 ) -> tuple[str, Callable[[str, str], str]]: # a sentence, HTML; how a thing is called, by its label and its data
-    "Name the data sets where there is more than one"
+    """Name the data sets where there is more than one
+
+    Args:
+        data: of each thing that is shown
+
+    Returns:
+        a sentence, HTML; how a thing is called, by its label and its data
+    """
     if len({*data}) < 2: return "", lambda label, data: label
     names = {d: data_name(task, d) for d in data}
     told = html.escape(", ".join(names.values()))
@@ -123,13 +164,22 @@ class Training:
         e: Experiment,
         changed: Callable[["Training"], object] # called after each epoch, and when the state changes
     ):
+        """
+
+        Args:
+            changed: called after each epoch, and when the state changes
+        """
         self.e, self.run, self.watchers, self.message = e, Run(e.save_dir), [changed], ""
         self.free, self.state, self.stopping = threading.Event(), "new", False
         self.rows: list[dict] = [] # of metrics.csv
         self.kept: dict[int, bytes] = {} # after so many epochs: the weights, a safetensors file
 
     def start(self) -> "Training": # itself
-        "Begin, or go on after a stop"
+        """Begin, or go on after a stop
+
+        Returns:
+            itself
+        """
         self.stopping, self.message = False, ""
         self.free.set()
         self.set(COMPILING if to_compile(self.e) else "training")
@@ -164,6 +214,11 @@ class Training:
 
     @property
     def told(self) -> str: # the state, in words
+        """
+
+        Returns:
+            the state, in words
+        """
         return "stopping after this epoch" if self.stopping and self.state in ALIVE else self.state
 
 # %% ../nbs/67_views.ipynb #2bc38780
@@ -194,7 +249,14 @@ def learning(
     smooth: float = 0., # how much of a point is that of the epoch before, below 1
     log: bool = False # logarithmic axes, where no value is below zero
 ) -> go.Figure:
-    "Learning curves: what is near their best values and where each is now, the legend below; a double click shows all"
+    """Learning curves: what is near their best values and where each is now, the legend below; a double click shows all
+
+    Args:
+        runs: as `curves` takes them
+        per: what NLL is counted by
+        smooth: how much of a point is that of the epoch before, below 1
+        log: logarithmic axes, where no value is below zero
+    """
     mean = lambda k, y: pd.Series(y).ewm(alpha=1 - smooth).mean().tolist() if k.endswith(("_nll", "_loss")) else y
     runs = {label: (cell, {k: mean(k, y) for k, y in h.items()}) for label, (cell, h) in runs.items()}
     figure, more = curves(runs, per=per), 24*len(runs)

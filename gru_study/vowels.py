@@ -35,7 +35,14 @@ def glottis(
     pitch: np.ndarray, # hertz, at each sample
     rng: np.random.Generator
 ) -> np.ndarray: # flow of air, derived by time, at each sample
-    "Puffs of air at a pitch, each a little off, and breath"
+    """Puffs of air at a pitch, each a little off, and breath
+
+    Args:
+        pitch: hertz, at each sample
+
+    Returns:
+        flow of air, derived by time, at each sample
+    """
     phase = np.cumsum(pitch)/RATE
     ends = np.arange(-1, int(phase[-1]) + 3.)
     ends += 0.01*rng.normal(size=len(ends))
@@ -48,7 +55,14 @@ def glottis(
 def resonators(
     formants: np.ndarray # hertz, times x 3
 ) -> tuple[np.ndarray, np.ndarray]: # gain: times; denominator: times x 7
-    "The filter with these formants, for each of some times"
+    """The filter with these formants, for each of some times
+
+    Args:
+        formants: hertz, times x 3
+
+    Returns:
+        gain: times; denominator: times x 7
+    """
     down = np.ones((len(formants), 1))
     for f, width in zip(formants.T, WIDTHS):
         r, wide = math.exp(-math.pi*width/RATE), np.pad(down, ((0, 0), (2, 2)))
@@ -62,7 +76,16 @@ def sing(
     size: float, # of the voice: its formants by its kind's
     rng: np.random.Generator
 ) -> np.ndarray: # about 4,000 samples, int16
-    "Half a second of a voice"
+    """Half a second of a voice
+
+    Args:
+        kind: man, woman or child
+        vowels: two of i, e, a, o, u: from and to
+        size: of the voice: its formants by its kind's
+
+    Returns:
+        about 4,000 samples, int16
+    """
     from scipy.signal import lfilter
     n, block = int(rng.integers(3200, 4801)), RATE//100
     t = np.arange(n)/n
@@ -82,7 +105,11 @@ def sing(
 def make_vowels(
     seed: int = 1952
 ) -> dict[str, dict[str, np.ndarray]]: # split -> name -> samples, int16
-    "The embedded set: 240, 60 and 60 recordings"
+    """The embedded set: 240, 60 and 60 recordings
+
+    Returns:
+        split -> name -> samples, int16
+    """
     rng = np.random.default_rng(seed)
     voices = [(kind, i, float(np.exp(rng.uniform(-0.06, 0.06)))) for i in range(1, 5) for kind in FORMANTS]
     held: dict[str, dict[str, np.ndarray]] = {s: {} for s in SPLITS}

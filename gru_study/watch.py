@@ -35,7 +35,14 @@ NOT_HERE = ("task", "loss", "device", "save_dir", "continue_training", "overwrit
 def fields_of(
     task: str # one of `TASKS`
 ) -> tuple[list[str], list[str]]: # shown at once, shown on demand
-    "The fields that a task has"
+    """The fields that a task has
+
+    Args:
+        task: one of `TASKS`
+
+    Returns:
+        shown at once, shown on demand
+    """
     has = find_task(task).spec.model_fields
     return [k for k in FIRST if k in has], [k for k in has if k not in (*FIRST, *NOT_HERE)]
 
@@ -45,7 +52,13 @@ def field(
     name: str, # of a field of its specification
     value=None # default: that of the specification
 ) -> Widget:
-    "A control for a field"
+    """A control for a field
+
+    Args:
+        task: one of `TASKS`
+        name: of a field of its specification
+        value: default: that of the specification
+    """
     spec = find_task(task).spec
     info, value = spec.model_fields[name], getattr(spec(), name) if value is None else value
     common = dict(description=name, style=dict(description_width="92px"), layout=Layout(width="215px"))
@@ -60,7 +73,12 @@ def helped(
     name: str, # of a field of its specification
     control: Widget
 ) -> HBox:
-    "A control and a question mark that opens what the spec says of its field"
+    """A control and a question mark that opens what the spec says of its field
+
+    Args:
+        task: one of `TASKS`
+        name: of a field of its specification
+    """
     told = html.escape(find_task(task).spec.model_fields[name].description or "")
     mark = (
         f'<details class="gru-help"><summary title="{told}" aria-label="what {name} means">?</summary>'
@@ -72,7 +90,12 @@ def spec(
     fields: dict[str, Widget], # by the names of fields
     **more # fields that have no control
 ) -> Experiment:
-    "What the controls say; raises `ValidationError` or `BadInput` as `Experiment` does"
+    """What the controls say; raises `ValidationError` or `BadInput` as `Experiment` does
+
+    Args:
+        fields: by the names of fields
+        more: fields that have no control
+    """
     return Experiment(**{k: w.value for k, w in fields.items() if w.value != ""}, **more)
 
 # %% ../nbs/74_watch.ipynb #e24a2be7
@@ -87,7 +110,12 @@ def pace(
     rows: list[dict], # of metrics.csv, one at least
     epochs: int # in all; 0: it does not go on
 ) -> str:
-    "The gradient's norm, how fast a run goes, and how long it takes at most"
+    """The gradient's norm, how fast a run goes, and how long it takes at most
+
+    Args:
+        rows: of metrics.csv, one at least
+        epochs: in all; 0: it does not go on
+    """
     recent = rows[-20:]
     each = (recent[-1]["seconds"] - recent[0]["seconds"])/(len(recent) - 1) if recent[1:] else recent[0]["seconds"]
     speed = f"{1/each:.3g} epochs a second" if 0 < each < 1 else f"{each:.3g} seconds an epoch"
@@ -102,6 +130,11 @@ class RunRow(HBox):
         training: Training,
         remove: Callable[["RunRow"], object] # called when it is to leave the list
     ):
+        """
+
+        Args:
+            remove: called when it is to leave the list
+        """
         self.training, self.told = training, HTML(layout=Layout(flex="1 1 20em"))
         self.shown = Checkbox(True, description="show", indent=False, layout=Layout(width="auto"))
         self.name = Text(
@@ -135,7 +168,11 @@ class RunRow(HBox):
 
 # %% ../nbs/74_watch.ipynb #16f0d3e1
 class RunList(VBox):
-    "Runs, each with a line; drawn anew as they go on"
+    """Runs, each with a line; drawn anew as they go on
+
+    Attributes:
+        drawn: when
+    """
     runs: list[RunRow]
     list: VBox
     lock: threading.Lock
@@ -174,7 +211,16 @@ def show_curves(
     smooth: float = 0., # as `learning` takes it
     log: bool = False
 ) -> list[Training]: # those that are drawn
-    "How the ticked runs of a task learn"
+    """How the ticked runs of a task learn
+
+    Args:
+        task: that is chosen
+        note: gets what has to be said of the curves
+        smooth: as `learning` takes it
+
+    Returns:
+        those that are drawn
+    """
     ticked = [r for r in runs if r.shown.value and r.training.rows]
     on = [r.training for r in ticked if r.training.e.task == task]
     others = ", ".join(html.escape(r.training.e.save_dir) for r in ticked if r.training not in on)
@@ -194,19 +240,33 @@ def show_expected(
     training: Training, # whose weights are written
     item: Dropdown # of things of the test split
 ) -> None:
-    "What a run expects of something that it does not train on"
+    """What a run expects of something that it does not train on
+
+    Args:
+        training: whose weights are written
+        item: of things of the test split
+    """
     view = view_of(training.e.task)
     at = offer(item, view.names(training.e))
     show(plot, view.draw(training.run, at), f"{training.e.data} {at}")
 
 # %% ../nbs/74_watch.ipynb #1f9122f0
 class Form(VBox):
-    "A task to choose, and the fields of its specification; raises `BadInput` for a field or a task that there is not"
+    """A task to choose, and the fields of its specification; raises `BadInput` for a field or a task that there is not
+
+    Attributes:
+        fields: by name, with the task
+    """
     fields: dict[str, Widget] # by name, with the task
 
     def __init__(self,
         given: dict # fields that begin with another value; the task itself
     ):
+        """
+
+        Args:
+            given: fields that begin with another value; the task itself
+        """
         task = given.get("task", Experiment.model_fields["task"].default)
         view_of(task) # or there is none of that name
         allowed = ["task", *sum(fields_of(task), [])]
@@ -222,7 +282,11 @@ class Form(VBox):
     def choose(self,
         given: dict # fields that begin with another value
     ) -> None:
-        "Offer the fields of the task that is chosen"
+        """Offer the fields of the task that is chosen
+
+        Args:
+            given: fields that begin with another value
+        """
         task, (first, more) = self.task.value, fields_of(self.task.value)
         self.fields = {"task": self.task} | {k: field(task, k, given.get(k)) for k in (*first, *more)}
         shown = lambda names: [helped(task, k, self.fields[k]) for k in names]
@@ -235,7 +299,11 @@ def let_hear(
     place: VBox,
     training: Training | None # none: nothing is heard
 ) -> None:
-    "Let the newest run be heard, where its task has what lets it"
+    """Let the newest run be heard, where its task has what lets it
+
+    Args:
+        training: none: nothing is heard
+    """
     if not training or not (hear := view_of(training.e.task).hear): place.children = ()
     elif place.children and place.children[0].training is training: place.children[0].look()
     else: place.children = (resolve_name(hear)(training),)
@@ -246,6 +314,11 @@ class Train(RunList):
     def __init__(self,
         **given # as `Form` takes them
     ):
+        """
+
+        Args:
+            given: as `Form` takes them
+        """
         self.form, self.runs, self.lock, self.drawn = Form(given), [], threading.Lock(), 0.
         what = "train with these settings, or go on with the run that has them"
         self.begin = Button(description="Start", button_style="primary", tooltip=what)
@@ -296,7 +369,11 @@ TRAININGS: dict[Path, Training] = {} # of this kernel, whichever app began them,
 def free_folder(
     fields: dict[str, Widget]
 ) -> Experiment: # with a `save_dir`
-    "What the controls say, in the first folder lab/DATA/RNN-N where it fits; raises as `spec` does"
+    """What the controls say, in the first folder lab/DATA/RNN-N where it fits; raises as `spec` does
+
+    Returns:
+        with a `save_dir`
+    """
     base = "lab/" + spec(fields).save_dir.partition("/")[2]
     n = 1
     while True:

@@ -19,7 +19,16 @@ def spectrogram(
     window: int = 128, # samples
     hop: int = 24 # samples from window to window
 ) -> np.ndarray: # 129 frequencies, from 0 to half the rate, x windows; from -60 to 0 dB
-    "The power of each frequency over time"
+    """The power of each frequency over time
+
+    Args:
+        signal: samples
+        window: samples
+        hop: samples from window to window
+
+    Returns:
+        129 frequencies, from 0 to half the rate, x windows; from -60 to 0 dB
+    """
     signal = np.pad(np.asarray(signal, float), (0, max(0, window - len(signal))))
     seen = np.lib.stride_tricks.sliding_window_view(signal, window)[::hop]*np.hanning(window)
     power = 20*np.log10(abs(np.fft.rfft(seen, 256)) + 1e-9).T
@@ -31,7 +40,12 @@ def sounds_figure(
     rate: int, # samples a second
     title: str = "Sounds"
 ) -> go.Figure:
-    "Each sound as a curve, and its spectrogram below"
+    """Each sound as a curve, and its spectrogram below
+
+    Args:
+        sounds: title -> samples
+        rate: samples a second
+    """
     n = len(sounds)
     titles = [part for name in sounds for part in (in_figure(name), "")]
     fig = make_subplots(2*n, 1, subplot_titles=titles, vertical_spacing=0.16/n, row_heights=[0.35, 0.65]*n)
@@ -60,7 +74,14 @@ def density_figure(
     rate: int, # samples a second
     title: str = "What came, and what was expected"
 ) -> go.Figure:
-    "A sound over the predicted density of each of its samples"
+    """A sound over the predicted density of each of its samples
+
+    Args:
+        signal: the samples that came
+        density: samples x levels: what was expected of each
+        levels: at which
+        rate: samples a second
+    """
     ms = np.round(1000*np.arange(len(signal))/rate, 3)
     shade = np.sqrt(np.minimum(density/np.quantile(density.max(1), 0.75), 1)) # a root, so that the faint is seen
     fig = go.Figure(go.Heatmap(

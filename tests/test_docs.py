@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 from conftest import ROOT, open_page
 
@@ -63,12 +64,12 @@ def pages(site): return sorted(p for p in site.rglob("*.html") if "_static" not 
 
 def test_every_part_is_there(site):
     names = {str(p.relative_to(site)) for p in pages(site)}
-    modules = {p.stem for p in (ROOT / "nbs").glob("[0-9]*.ipynb")}
+    modules = {p.stem[3:] for p in (ROOT / "nbs").glob("[0-9]*.ipynb")}
     notes = {f"docs/{p.stem}.html" for p in (ROOT / "nbs/docs").glob("*.ipynb") if p.stem != "home"}
     assert {f"{m}.html" for m in modules} | notes <= names
     experiments = {f"experiments/{p.stem}.html" for p in (ROOT / "nbs/experiments").glob("*.ipynb")}
-    assert {"index.html", "search.html", "start.html"} | experiments <= names
-    text = (site / "03_cells.html").read_text()
+    assert {"index.html", "find.html", "start.html"} | experiments <= names
+    text = (site / "cells.html").read_text()
     for part in ('id="gru_study.cells.lstm_paper"', "/blob/main/gru_study/cells.py#L", "/blob/main/nbs/03_cells.ipynb"):
         assert part in text
 
@@ -90,6 +91,62 @@ def test_internal_links(site):
                 broken.append((path.name, url))
     assert not broken
     assert sum(len(p.links) for p in parsed.values()) > 3000
+
+
+def test_what_nbdev_calls_pages_and_names_is_there(site):
+    "Other sites link to these addresses"
+    from gru_study._modidx import d
+    named = {address for names in d["syms"].values() for address, _ in names.values()}
+    assert len(named) > 1000
+    ids = {page: Page(site / page).ids for page in {a.partition("#")[0] for a in named}}
+    assert [a for a in sorted(named) if a.partition("#")[2] not in ids[a.partition("#")[0]]] == []
+
+
+def test_a_notebook_is_launched_where_it_can_be(site, monkeypatch):
+    "A link beside the notebook's, from settings.ini; none while the repository is not public"
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from build import SETTINGS, launch
+    assert launch("03_cells", SETTINGS | dict(public="False")) == ""
+    project = dict(public="True", git_url="https://github.com/some/body", branch="dev")
+    assert launch("03_cells", project) == ("[run it in Binder]"
+        "(https://mybinder.org/v2/gh/some/body/dev?urlpath=lab%2Ftree%2Fnbs%2F03_cells.ipynb)")
+    assert ("mybinder.org" in (site / "cells.html").read_text()) == (SETTINGS["public"] == "True")
+
+
+def text_of(output):
+    "What a reader sees of an output, a figure in words"
+    data = output.get("data", {})
+    return output.get("text") or data.get("text/markdown") or re.sub("<[^>]+>", "", data.get("text/html", ""))
+
+
+def test_stored_outputs_are_current(site, monkeypatch):
+    "They are of the cells and of the recorded results as these are now, small, without errors; the summary's like new"
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from build import STORED, code_cells, origin
+    notebooks = {page: nbformat.read(ROOT / f"nbs/{page}.ipynb", 4) for page in STORED}
+    for page, nb in notebooks.items():
+        assert nb.metadata.get("outputs_of") == origin(page, nb), f"{page}: python docs/build.py --store, make export"
+        outputs = [o for c in code_cells(nb) for o in c.outputs]
+        assert outputs and not any("plotly" in kind for o in outputs for kind in o.get("data", {}))
+    assert sum((ROOT / f"nbs/{page}.ipynb").stat().st_size for page in STORED) < 2e6
+    page = "experiments/summary"
+    new = nbformat.read(site.parent / f"executed/{page}.ipynb", 4)
+    for old, cell in zip(code_cells(notebooks[page]), code_cells(new), strict=True):
+        assert [*map(text_of, old.outputs)] == [*map(text_of, cell.outputs)], cell.source
+
+
+def test_words_lead_to_the_glossary(site):
+    "Each once on a page, from prose alone; all that the notebook has are there, with a sentence and where it is taught"
+    rows = re.findall(r"^\| (.+?) \| .+\. \| \[\w+\]\(.+\) \|$", "\n".join(
+        c.source for c in nbformat.read(ROOT / "nbs/docs/glossary.ipynb", 4).cells), re.M)
+    places = {"term-" + re.sub("[^a-z]+", "-", word.lower().replace("'", "")) for word in rows}
+    assert len(places) == len(rows) > 50 and places <= Page(site / "docs/glossary.html").ids
+    led = {p: [l.partition("#")[2] for l in Page(p).links if "glossary.html#" in l] for p in pages(site)}
+    assert all(len(set(words)) == len(words) for words in led.values()) and set().union(*led.values()) <= places
+    assert "term-piano-roll" in led[site / "rolls.html"] and "term-gate" in led[site / "cells.html"]
+    for p in led:
+        wrong = r'<(h[1-6]|code|dt|pre|table)\b(?:(?!</\1>).)*?<a class="word'
+        assert not re.search(wrong, p.read_text(), re.S), p.name
 
 
 def test_plotly_only_where_a_figure_is(site):
@@ -313,7 +370,7 @@ def test_networks_play_without_a_server(site, browser):
 
 def test_mathematics_is_drawn(address, browser):
     tab = visit(browser, address, 1280)
-    tab.goto(address + "03_cells.html")
+    tab.goto(address + "cells.html")
     tab.wait_for_selector("mjx-container mjx-math")
     assert tab.locator("mjx-container").count() > 20 and tab.locator("mjx-merror").count() == 0
     assert any("mathjax/output/chtml/fonts" in u for u in tab.loaded) and tab.complaints == []
