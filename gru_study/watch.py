@@ -311,9 +311,7 @@ def let_hear(
 # %% ../nbs/74_watch.ipynb #ff3f74e0
 class Train(RunList):
     "Start runs, hold them, watch them learn and what they expect of a piece they do not train on"
-    def __init__(self,
-        **given # as `Form` takes them
-    ):
+    def __init__(self, **given): # as `Form` takes them
         """
 
         Args:
@@ -329,9 +327,8 @@ class Train(RunList):
         self.begin.on_click(lambda _: self.add())
         for control in (self.item, self.smooth, self.logs): control.observe(lambda _: self.draw(), "value")
         self.form.task.observe(lambda _: self.choose(), "value")
-        told = self.status, self.list, self.note
-        seen = row(self.smooth, self.logs), self.curves, self.expected, self.heard
-        super().__init__([self.form, row(self.begin, self.item), *told, *seen])
+        told = self.status, self.list, self.note, row(self.smooth, self.logs), self.curves, self.expected, self.heard
+        super().__init__([self.form, row(self.begin, self.item), *told])
         self.choose()
 
     def choose(self) -> None:
