@@ -81,11 +81,7 @@ class GravesRMSprop(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None: # type: ignore[override]
-        """One update; there is no closure to call
-
-        Returns:
-            type: ignore[override]
-        """
+        "One update; there is no closure to call"
         for group in self.param_groups:
             for w in group["params"]:
                 if w.grad is None: continue

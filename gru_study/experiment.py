@@ -276,8 +276,7 @@ class Experiment(Common):
     verbose: bool = Field(False, exclude=True, validation_alias=AliasChoices("verbose", "v"),
         description="print loss and NLL of each epoch")
 
-    def __new__(cls, *_, **fields):
-        return super().__new__(cls.of(fields) if cls in (Experiment, Search) else cls)
+    def __new__(cls, *_, **fields): return super().__new__(cls.of(fields) if cls in (Experiment, Search) else cls)
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "type[Experiment]":
@@ -344,11 +343,7 @@ def not_given(
 
 # %% ../nbs/31_experiment.ipynb #53daa423
 class Search(Experiment):
-    """A search for the learning rate: what `Experiment` says but the rate, and how rates are tried; raises as it does
-
-    Attributes:
-        lr: type: ignore[assignment] # the one field it has not
-    """
+    "A search for the learning rate: what `Experiment` says but the rate, and how rates are tried; raises as it does"
     files: ClassVar[tuple[str, str]] = ("search.json", "search_result.json")
     grows: ClassVar[tuple[str, ...]] = ("trials", "seeds")
 

@@ -111,7 +111,6 @@ class SharedRun(ModelHubMixin):
         """Get a run and unpack it; raises `BadInput` where it cannot be had, and as `unpack` does
 
         Args:
-            cls: type: ignore[override]
             name: "owner/name" of a repository, or a folder that has been saved
             how: revision, token, cache_dir, ... as `hf_hub_download` has them
         """

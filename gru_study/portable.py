@@ -140,7 +140,7 @@ def metadata(
     facts, told = run.result, ("cell", "units", "parameters", "data")
     scores = {k: v for k, v in facts["test"].items() if isinstance(v, float)}
     return {k: str(facts[k]) for k in told} | dict(task=run.experiment.task, layers=str(run.experiment.layers),
-        test=json.dumps(scores), experiment=json.dumps(run.experiment.model_dump(exclude={"save_dir"})),
+        test=json.dumps(scores), experiment=json.dumps(run.experiment.model_dump(exclude={"rnn", "data", "save_dir"})),
         digest=digest(run.read("model.safetensors") or b""), gru_study=facts["provenance"]["versions"]["gru_study"])
 
 # %% ../nbs/79_portable.ipynb #06d7f4fb

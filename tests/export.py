@@ -47,8 +47,8 @@ def docstring(node: ast.AST, comments: dict[int, str]) -> str:
 def explained(source: str) -> str:
     "The source of a cell with such docstrings; a body on the line of its `def` has no room for one"
     lines = source.splitlines()
-    comments = {t.start[0]: t.string[1:].strip()
-        for t in generate_tokens(StringIO(source).readline) if t.type == COMMENT}
+    comments = {t.start[0]: said for t in generate_tokens(StringIO(source).readline)
+        if t.type == COMMENT and not (said := t.string[1:].strip()).startswith(("type:", "noqa"))} # no tool's own
     kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
     found = [n for n in ast.walk(ast.parse(source)) if isinstance(n, kinds)]
     for node in sorted(found, key=lambda n: -n.lineno):
