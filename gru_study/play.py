@@ -20,7 +20,7 @@ from .cells import get_cell
 from .colours import colour
 from .folder import find_run
 from .music_task import MUSIC
-from .script import write_cells, write_network
+from .script import unseen_pieces, write_cells, write_network
 from .trace import Untraceable
 from .views import Training, finished, stamp_of, title
 
@@ -59,9 +59,7 @@ def pieces(
         JSON
     """
     whole = music(data)
-    shown = zip(whole.names["test"][:MOST], whole.test)
-    keys = {name: [frame.nonzero()[0].tolist() for frame in roll[:LONGEST]] for name, roll in shown}
-    return json.dumps(dict(step=whole.step, pieces=keys))
+    return json.dumps(dict(step=whole.step, pieces=unseen_pieces(whole, MOST, LONGEST)))
 
 # %% ../nbs/82_play.ipynb #83e1d2c2
 class Shelf(Widget):
