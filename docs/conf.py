@@ -71,7 +71,7 @@ def linkcode_resolve(domain, info):
 
 def scripts_where_needed(app, pagename, templatename, context, doctree):
     "Pages with a figure load plotly, which has five megabytes; pages with an app what it runs on"
-    for mark, files in (('class="plotly"', ("plotly.min.js", "figures.js")),
+    for mark, files in (('class="plotly"', ("plotly.min.js", "play/sound.js", "play/roll.js", "figures.js")),
         ('class="gru-play"', tuple(f"play/{name}.js" for name in ("networks", "cells", "sound", "roll", "play")))):
         if mark not in context.get("body", ""): continue
         for file in files: app.add_js_file(file, loading_method="defer")

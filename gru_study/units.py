@@ -17,7 +17,7 @@ from plotly.subplots import make_subplots
 
 from .colours import NOTES_SCALE, colour, dash, fading, in_figure
 from .marks import INK
-from .plots import keys_used, roll_trace
+from .plots import keys_used, piece_trace
 
 # %% ../nbs/55_units.ipynb #fe0b386d
 SCALES = { # colours by the range of the values: lowest, highest (None: by the values), scale, title of the bar
@@ -90,7 +90,7 @@ def inside_figure(
     fig = make_subplots(
         1 + len(panels), 1, shared_xaxes=True, row_heights=heights,
         vertical_spacing=45/(total - 130), subplot_titles=titles)
-    fig.add_trace(roll_trace(roll, keys, step, "sounding:"), 1, 1)
+    fig.add_trace(piece_trace(roll, keys, step), 1, 1)
     for row, (label, values) in enumerate(zip(labels, panels.values()), 2):
         fig.add_trace(unit_trace(values, order, step, label), row, 1)
         fig.update_yaxes(matches="y2", type="category", range=[units - 0.5, -0.5], nticks=8, title_text="unit", row=row)

@@ -7,12 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from io import BytesIO
 
+import mido
 import nbformat
 import numpy as np
 import pytest
 from conftest import CHROMIUM, ROOT, gru_study, jupyterlab, open_page
+
+from gru_study.music import load_music
+from gru_study.rolls import LOWEST, NOTES
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 
@@ -61,7 +66,8 @@ def test_report(study, browser, width):
     page.wait_for_function(
         "document.querySelectorAll('.js-plotly-plot')[1]._fullLayout.xaxis.title.text == 'seconds of training'")
     assert axis(page, curves, "xaxis")[1] != 60
-    assert page.locator("figure .buttons button").evaluate_all("l => l.map((b) => b.ariaPressed)") == ["false", "true"]
+    pressed = page.locator("figure .buttons [aria-pressed]").evaluate_all("l => l.map((b) => b.ariaPressed)")
+    assert pressed == ["false", "true"]
 
     # a note's name and probability in the hover of a lower panel
     plot = page.locator(".js-plotly-plot").nth(roll)
@@ -93,6 +99,37 @@ def test_page_of_one_run(study, browser):
     assert page.locator(".js-plotly-plot").count() == 2
     assert ("epoch 2 of 2" in page.inner_text("body") and "21,400" in page.inner_text("body")
         and "Markov baseline" in page.inner_text("body"))
+    assert page.complaints == [] and page.requests == []
+
+
+def test_a_piece_in_a_figure_sounds_and_is_kept(study, browser, tmp_path):
+    "Play moves a head over all panels; MIDI that is kept holds the notes of the data, and nothing else"
+    page = open_page(browser, f"file://{study}/exp/music_lm/chorales/lstm/music_lm.html")
+    page.click("figure .gru-sound")
+    at = lambda: page.eval_on_selector(".gru-roll-head", "e => e.hidden ? null : parseFloat(e.style.left)")
+    page.wait_for_selector(".gru-roll-head:not([hidden])")
+    first, limit = at(), time.time() + 30
+    while at() < first + 5 and time.time() < limit: page.wait_for_timeout(50)
+    assert at() > first + 5
+    head = page.locator(".gru-roll-head").bounding_box()
+    for panel in page.locator(".heatmaplayer image").all():
+        box = panel.bounding_box()
+        assert head["y"] <= box["y"] + 1 and head["y"] + head["height"] >= box["y"] + box["height"] - 1
+    assert page.inner_text("figure .gru-sound") == "■ Stop"
+    page.click("figure .gru-sound")
+    assert at() is None
+    page.click("figure .gru-keep summary")
+    with page.expect_download() as kept: page.click("figure .gru-keep button:has-text('MIDI')")
+    kept.value.save_as(tmp_path / "kept.mid")
+    now, notes, sounding = 0., [], {}
+    for message in mido.MidiFile(tmp_path / "kept.mid"):
+        now += message.time * 96 / 60
+        if message.type == "note_on": sounding[message.note] = now
+        if message.type == "note_off": notes.append((message.note, round(sounding.pop(message.note)), round(now)))
+    roll = np.zeros((84, 128), int)
+    for note, begin, end in notes: roll[begin:end, note] = 1
+    piece = load_music("chorales").test[0]
+    assert (roll[:len(piece), LOWEST:LOWEST + NOTES] == piece).all() and roll.sum() == piece.sum()
     assert page.complaints == [] and page.requests == []
 
 

@@ -98,6 +98,25 @@ function keyboard(box, words) { // the legend answers to keys, as the bar of but
   rest.forEach((svg) => svg.setAttribute("aria-hidden", "true"));
 }
 
+// A piece in a figure is played and kept: `meta` of its trace says what a frame lasts, and which key its lowest row is.
+function playable(figure, box, title) {
+  const { z, meta } = box._fullData.find((t) => t.meta?.step) ?? {};
+  if (!meta || figure.player) return;
+  const axis = () => box._fullLayout.xaxis, beat = (frame) => 1 + meta.step * (frame - 0.5);
+  const player = figure.player = new gruStudy.Player((frame) => {
+    const { _offset, _length, l2p } = axis(), at = l2p(beat(frame)), { t, h } = box._fullLayout._size;
+    if (player.head.parentNode !== box) box.append(player.head);
+    Object.assign(player.head.style, { top: `${t}px`, height: `${h}px`, visibility: at < 0 || at > _length ? "hidden" : "" });
+    return _offset + at;
+  });
+  const frames = Array.from(z[0], (_, t) => Uint8Array.from({length: gruStudy.KEYS}, (_, key) => z[key - meta.lowest]?.[t] > 0.5));
+  player.piece = {frames, step: meta.step, tempo: 96, name: title, title, made: document.title, colour: "#0072b2"};
+  box.on("plotly_click", ({points: [p]}) => { // while it sounds, it goes on from there
+    if (gruStudy.studio.playing?.of === player) player.play(Math.max(0, Math.min(frames.length - 1, Math.round((p.x - 1) / meta.step))));
+  });
+  figure.querySelector(".buttons").append(player.button, player.keeps);
+}
+
 function begin(figure) {
   const data = JSON.parse(figure.querySelector("script").textContent), box = figure.querySelector(".drawn");
   const menus = htmlMenus(data.layout), chosen = menus.map((m) => m.active ?? 0), row = figure.querySelector(".buttons");
@@ -109,6 +128,7 @@ function begin(figure) {
     box.style.height = `${layout.height}px`;
     await Plotly.react(box, traces, layout, options);
     keyboard(box, figure.dataset.words);
+    playable(figure, box, plain(data.layout.title?.text));
     if (!box.listens) box.listens = box.on("plotly_afterplot", () => keyboard(box, figure.dataset.words)); // it may be drawn anew
   };
   menus.forEach((menu, i) => {

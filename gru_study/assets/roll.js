@@ -32,9 +32,9 @@ function drawing({ frames, isGiven, step, name, colour }, width, height) { // as
     parts.push(`<text x="2" y="${n(y(key) + tall / 2 + 4)}" font-size="11" font-family="system-ui, sans-serif" fill="currentColor">${noteName(key)}</text>`);
   }
   for (const { key, begin, end } of held(frames)) for (let from = begin, to; from < end; from = to) {
-    const given = Boolean(isGiven(from, key));
-    for (to = from + 1; to < end && Boolean(isGiven(to, key)) === given;) to++;
-    const gap = from === begin ? 1 : 0, told = `${noteName(key)}, beats ${1 + from * step} to ${to * step}, ${given ? "given" : "made"}`;
+    const given = Boolean(isGiven?.(from, key));
+    for (to = from + 1; to < end && Boolean(isGiven?.(to, key)) === given;) to++;
+    const gap = from === begin ? 1 : 0, told = `${noteName(key)}, beats ${1 + from * step} to ${to * step}${isGiven ? given ? ", given" : ", made" : ""}`;
     rect(x(from) + gap, y(key) + 0.5, (to - from) * wide - gap + 0.2, Math.max(2, tall - 1), `fill="${given ? "#8a9099" : colour}"`, `<title>${told}</title>`);
   }
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" color="#222"><title>${escaped(name)}</title>${parts.join("")}</svg>`;
@@ -53,13 +53,13 @@ const STYLE = "body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:2r
   "figcaption{display:flex;flex-wrap:wrap;gap:.4rem 1rem;align-items:center}button{font:inherit;padding:.3rem .8rem}.gru-roll-head{position:absolute;top:0;bottom:0;width:2px;background:#d55e00}[hidden]{display:none!important}";
 
 function keepPage(piece) { // one page that plays the piece, with all that it needs
-  const rows = piece.frames.map((f, t) => keysOf(f).map((k) => [k, piece.isGiven(t, k) ? 1 : 0]));
-  const said = JSON.stringify({ ...piece, frames: undefined, isGiven: undefined, rows }).replace(/</g, "\\u003c");
+  const rows = piece.frames.map((f, t) => keysOf(f).map((k) => [k, piece.isGiven?.(t, k) ? 1 : 0]));
+  const said = JSON.stringify({ ...piece, frames: undefined, isGiven: undefined, told: Boolean(piece.isGiven), rows }).replace(/</g, "\\u003c");
   const begin = (said) => {
     const { KEYS, Roll } = gruStudy, { rows, ...more } = said, on = (t, key) => rows[t].find(([k]) => k === key);
     const roll = new Roll(more.title, more.colour);
     document.querySelector("main").append(roll.element);
-    roll.show({ ...more, frames: rows.map((_, t) => Uint8Array.from({ length: KEYS }, (_, k) => on(t, k) ? 1 : 0)), isGiven: (t, k) => on(t, k)?.[1] });
+    roll.show({ ...more, frames: rows.map((_, t) => Uint8Array.from({ length: KEYS }, (_, k) => on(t, k) ? 1 : 0)), isGiven: more.told && ((t, k) => on(t, k)?.[1]) });
   };
   return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(piece.name)}</title>` +
     `<style>${STYLE}</style><main><h1>${escaped(piece.name)}</h1><p>${escaped(piece.made)}</p></main>` +
@@ -68,20 +68,48 @@ function keepPage(piece) { // one page that plays the piece, with all that it ne
 
 const FILES = { WAV: ["wav", toWav], MIDI: ["mid", toMidi], MusicXML: ["musicxml", toMusicXml], SVG: ["svg", (piece) => drawing(piece, 960, 320)], "web page": ["html", keepPage] };
 
+// ---- a button that plays a piece, and a head that moves over its drawing, whoever draws it
+
+class Player {
+  constructor(place) { // tells where the head stands at a frame, in pixels
+    Object.assign(this, { place, piece: null, watch: () => {} });
+    this.head = make("div", { className: "gru-roll-head", hidden: true });
+    this.button = button("▶ Play", () => this.toggle(), { className: "gru-sound" });
+    const files = Object.entries(FILES).map(([name, [kind, write]]) => button(name, async () => keep(this.piece.name, kind, await write(this.piece)), { title: `keep it as ${name}` }));
+    this.keeps = make("details", { className: "gru-keep" }, make("summary", { textContent: "Keep" }), ...files);
+  }
+  toggle() { // while another piece sounds, this one goes on from where that one is
+    const now = studio.playing;
+    if (now?.of === this) return silence();
+    this.play(now && now.of?.piece.step === this.piece.step && now.at < this.piece.frames.length ? Math.max(0, Math.floor(now.at)) : 0);
+  }
+  play(from) {
+    if (!this.piece?.frames.length) return;
+    playPiece(this.piece, from, (at) => {
+      this.head.style.left = `${this.place(at)}px`;
+      this.watch(Math.floor(at));
+    }, () => {
+      this.head.hidden = true;
+      this.button.textContent = "▶ Play";
+      this.watch(null);
+    });
+    studio.playing.of = this;
+    this.head.hidden = false;
+    this.button.textContent = "■ Stop";
+  }
+}
+
 // ---- a roll on a page; a press plays from there, a stretch that is drawn over can be made anew
 
-class Roll {
+class Roll extends Player {
   constructor(title, colour, anew = null) { // `anew` is told the first frame of a stretch and the one after its last
-    Object.assign(this, { title, colour, anew, piece: null, chosen: null, watch: () => {} });
+    super((at) => LEFT + at * this.wide);
+    Object.assign(this, { title, colour, anew, chosen: null });
     this.drawn = make("div", { className: "gru-drawn", tabIndex: 0, aria: { role: "img" } });
-    this.head = make("div", { className: "gru-roll-head", hidden: true });
     this.stretch = make("div", { className: "gru-stretch", hidden: true });
-    this.button = button("▶ Play", () => this.toggle(), { className: "gru-sound" });
     this.said = make("span", { className: "gru-said" });
     this.again = button("", () => { const c = this.chosen; this.choose(null); this.anew(...c); }, { hidden: true });
-    const files = Object.entries(FILES).map(([name, [kind, write]]) => button(name, async () => keep(this.piece.name, kind, await write(this.piece)), { title: `keep it as ${name}` }));
-    const keeps = make("details", { className: "gru-keep" }, make("summary", { textContent: "Keep" }), ...files);
-    this.element = make("figure", { className: "gru-roll" }, make("figcaption", {}, make("strong", { textContent: title }), this.button, this.again, keeps, this.said),
+    this.element = make("figure", { className: "gru-roll" }, make("figcaption", {}, make("strong", { textContent: title }), this.button, this.again, this.keeps, this.said),
       make("div", { className: "gru-roll-box" }, this.drawn, this.stretch, this.head));
     this.drawn.onkeydown = (event) => this.pressed(event);
     this.drawn.onpointerdown = (event) => this.begun(event);
@@ -140,25 +168,6 @@ class Roll {
     this.stretch.style.left = `${LEFT + from * this.wide}px`;
     this.stretch.style.width = `${(to - from) * this.wide}px`;
     this.again.textContent = `Compose beats ${1 + Math.floor(from * step)} to ${Math.ceil(to * step)} anew`;
-  }
-  toggle() { // while another piece sounds, this one goes on from where that one is
-    const now = studio.playing;
-    if (now?.of === this) return silence();
-    this.play(now && now.of?.piece.step === this.piece.step && now.at < this.piece.frames.length ? Math.max(0, Math.floor(now.at)) : 0);
-  }
-  play(from) {
-    if (!this.piece?.frames.length) return;
-    playPiece(this.piece, from, (at) => {
-      this.head.style.left = `${LEFT + at * this.wide}px`;
-      this.watch(Math.floor(at));
-    }, () => {
-      this.head.hidden = true;
-      this.button.textContent = "▶ Play";
-      this.watch(null);
-    });
-    studio.playing.of = this;
-    this.head.hidden = false;
-    this.button.textContent = "■ Stop";
   }
 }
 
@@ -266,6 +275,6 @@ class Played { // what a reader plays, in frames: keys struck together are a cho
   }
 }
 
-Object.assign(gruStudy, { make, button, Roll, Piano, Played, drawing, keepPage });
+Object.assign(gruStudy, { make, button, Player, Roll, Piano, Played, drawing, keepPage });
 };
 gruStudy.parts[1]();

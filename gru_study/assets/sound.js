@@ -145,12 +145,12 @@ function track(name, events) { // [tick, bytes] in order
   return [...bytes("MTrk"), ...big(inside.length, 4), ...inside];
 }
 
-function toMidi({ frames, isGiven, step, tempo, name }) { // three tracks: the tempo, what is given, what is made
-  const notes = held(frames), at = (t) => Math.round(t * step * TICKS);
-  const events = (given) => notes.filter(({ key, begin }) => Boolean(isGiven(begin, key)) === given)
+function toMidi({ frames, isGiven, step, tempo, name }) { // tracks: the tempo, what is given, what is made; or all notes in one
+  const notes = held(frames), at = (t) => Math.round(t * step * TICKS), kinds = isGiven ? { given: true, made: false } : { notes: false };
+  const events = (given) => notes.filter(({ key, begin }) => Boolean(isGiven?.(begin, key)) === given)
     .flatMap(({ key, begin, end }) => [[at(begin), [144, key + LOWEST, 80]], [at(end), [128, key + LOWEST, 0]]])
     .sort(([a, [on]], [b, [and]]) => a - b || on - and); // a note ends before the next begins
-  const tracks = [track(name, [[0, [255, 81, 3, ...big(Math.round(6e7 / tempo), 3)]]]), track("given", events(true)), track("made", events(false))];
+  const tracks = [track(name, [[0, [255, 81, 3, ...big(Math.round(6e7 / tempo), 3)]]]), ...Object.entries(kinds).map(([kind, given]) => track(kind, events(given)))];
   return Uint8Array.from([...bytes("MThd"), ...big(6, 4), ...big(1, 2), ...big(tracks.length, 2), ...big(TICKS, 2), ...tracks.flat()]);
 }
 
