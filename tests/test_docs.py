@@ -282,9 +282,16 @@ def test_networks_play_in_the_page(address, browser, tmp_path, scheme, width):
     assert said()[0].startswith("Piano roll of LSTM: 32 beats, ")  # as long as that chorale
     compose.get_by_text("▶ Play").click()
     tab.wait_for_function("parseFloat(document.querySelector('.gru-roll-head').style.left) > 50")
-    assert compose.locator(".gru-units span").count() == 36 and compose.locator(".gru-sounds").count() > 0
+    assert compose.locator(".gru-units span").count() == 6 * 36 and compose.locator(".gru-sounds").count() > 0
+    equations = compose.locator(".gru-equation")
+    assert [e.partition(" = ")[0] for e in equations.all_inner_texts()] == [
+        "forget", "input", "candidate", "c′", "output", "h′"]
     compose.get_by_text("■ Stop").click()
     assert not compose.locator(".gru-roll-head").is_visible()
+    line = compose.locator(".gru-line").nth(1)
+    line.evaluate("e => e.scrollIntoView({block: 'center'})")
+    line.locator("em").first.hover()
+    assert compose.locator("em.gru-lit").all_inner_texts() == ["input", "input"]  # its own line, and its use
 
     grey, made = (compose.locator(f"rect[fill='{c}' i]") for c in ("#8a9099", "#d55e00"))
     melody, below = grey.count(), made.evaluate_all("l => l.map((r) => r.outerHTML)")

@@ -16,12 +16,14 @@ from gru_study.beam import translate
 from gru_study.cells import CELLS, Recurrent
 from gru_study.composing import load_model
 from gru_study.folder import find_run
+from gru_study.inside import look_inside
 from gru_study.midi import midi_pieces
 from gru_study.models import predict
 from gru_study.music import load_music
 from gru_study.sampling import below, sample_music
-from gru_study.script import write_cells, write_network
+from gru_study.script import equations, named, write_cells, write_network
 from gru_study.tokens import tokenizer
+from gru_study.trace import trace
 
 SHIPPED = "tanh", "lstm", "gru"
 
@@ -71,13 +73,55 @@ def test_expects_the_same_notes(page, rnn):
 
 
 def test_has_the_same_in_mind(page):
-    "While a piece sounds: each unit's hidden state, and the probability of each note of the next frame"
+    "While a piece sounds: gates and states of each unit, and the probability of each note of the next frame"
     roll, model = load_music("chorales").test[3], load_model(find_run("pretrained/chorales/gru"))
-    found = page.evaluate("([roll]) => gruStudy.networks['chorales/gru'].replay(roll).map(({ h, p }) => [[...h], p])",
-        [roll.tolist()])
+    found = page.evaluate("""([roll]) => gruStudy.networks["chorales/gru"].replay(roll)
+        .map(({ seen, p }) => [seen.map((v) => [...v]), p])""", [roll.tolist()])
+    seen = dict(zip(named(trace(CELLS["gru"])).values(), np.array([s for s, _ in found]).transpose(1, 0, 2)))
     with torch.no_grad(): hidden, _ = model.rnn(torch.tensor(roll[None]).float())
-    np.testing.assert_allclose([h for h, _ in found], hidden[0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(seen.pop("h′"), hidden[0], rtol=0, atol=1e-5)
+    gates = look_inside(model, roll).gates
+    assert seen.keys() == gates.keys() == {"reset", "update", "candidate"}
+    for name, values in gates.items(): np.testing.assert_allclose(seen[name], values, rtol=0, atol=1e-5)
     np.testing.assert_allclose([p for _, p in found][:-1], predict(model, roll)[1:], rtol=0, atol=1e-5)
+
+
+class Product:
+    "What stands before a vector in an equation"
+    def __init__(self, matrix, bias=0.): self.matrix, self.bias = matrix, bias
+    def __pow__(self, vector): return vector @ self.matrix.T + self.bias
+
+
+def both(a, b, choose): return choose(*(torch.as_tensor(v, dtype=torch.float64) for v in (a, b)))
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_equations_say_what_a_step_does(name):
+    "Each line, taken as arithmetic, gives the states of the step function"
+    torch.manual_seed(1)
+    cell, rnn = CELLS[name], Recurrent(CELLS[name], 5, 7).double()
+    W, U, b, *more = rnn.layer(0)
+    x, old = torch.randn(3, 5).double(), torch.randn(cell.states, 3, 7).double().abs()
+    lines, t = [], trace(cell)
+    with torch.no_grad():
+        expected = cell(torch.nn.functional.linear(x, W, b), tuple(old), U, *more)
+        gates = cell.gates if len(cell.gates) > 1 else [""]
+        bias, *vectors = more
+        known = dict(zip("hcnm", old), x=x, units=7,
+            b=[None, *bias.split(7)], p=[None, *(v for V in vectors for v in V)],
+            W={g: Product(w, c) for g, w, c in zip(gates, W.split(7), b.split(7))},
+            U={g: Product(u, c) for g, u, c in zip(gates, U.split(7), bias.split(7))}, abs=abs,
+            σ=torch.sigmoid, tanh=torch.tanh, relu=torch.relu, exp=torch.exp, sqrt=torch.sqrt,
+            softplus=torch.nn.functional.softplus, Σ=lambda v: v.sum(-1, keepdim=True),
+            max=lambda a, b: both(a, b, torch.maximum), min=lambda a, b: both(a, b, torch.minimum))
+        for line, words in equations(t).items():
+            said = "".join(f'{text}["{of}"]**' if text in "WU" else f"{text}[{of}]" if of.isdigit() else text
+                for text, of in words).replace("** ", "**").replace("W x", 'W[""]**x').replace("U ", 'U[""]**')
+            said = said.replace("⊙", "*").replace("−", "-").replace("′", "_new")
+            known[line.replace("′", "_new")] = eval(said, {"__builtins__": {}}, known)
+            lines.append(said)
+    for k, state in zip("hcnm", expected):
+        torch.testing.assert_close(known[f"{k}_new"], state, rtol=1e-12, atol=1e-12, msg=lambda m: f"{lines}: {m}")
 
 
 @pytest.mark.parametrize("rnn", SHIPPED)

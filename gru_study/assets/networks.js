@@ -61,9 +61,10 @@ class Layers { // a recurrent network, a step at a time
     this.units = this.layers[0].b.length / this.cell.gates;
   }
   begin() { return this.layers.map(() => Array.from({ length: this.cell.states }, () => new Float64Array(this.units))); }
-  step(x, state) { // the new state; the hidden state of the last layer is its last row's first
+  step(x, state, seen) { // the new state; the hidden state of the last layer is its last row's first; seen: its lines' values
     return state.map((s, k) => {
-      const { W, b, U, c, V } = this.layers[k], next = this.cell.step(affine(W, b, x), s, U, c, V, this.units);
+      const { W, b, U, c, V } = this.layers[k], last = k === state.length - 1;
+      const next = this.cell.step(affine(W, b, x), s, U, c, V, this.units, last ? seen : null);
       x = next[0];
       return next;
     });
@@ -90,8 +91,8 @@ class Music {
     this.notes = this.rnn.layers[0].W.length / this.rnn.layers[0].b.length;
   }
   begin() { return this.rnn.begin(); }
-  step(frame, state) { // what the head needs to know of the next frame, and the new state
-    const next = this.rnn.step(frame, state), { "readout.weight": W, "readout.bias": b } = this.weights;
+  step(frame, state, seen) { // what the head needs to know of the next frame, and the new state
+    const next = this.rnn.step(frame, state, seen), { "readout.weight": W, "readout.bias": b } = this.weights;
     return { state: next, outputs: affine(W, b, next.at(-1)[0]) };
   }
   draw(outputs, threshold) { // a frame, and the logits that its notes had: a note sounds where its logit is above
@@ -107,13 +108,13 @@ class Music {
     }
     return { frame, logits };
   }
-  replay(frames) { // after each frame: the last layer's hidden state, and the probability of each note of the next frame
+  replay(frames) { // after each frame: the value of each line of the last layer's cell, and the probability of each note of the next frame
     let state = this.begin(); // (with a chord head: given the notes below it that come)
     return frames.map((frame, t) => {
-      const { state: next, outputs } = this.step(frame, state), ahead = frames[t + 1];
+      const seen = [], { state: next, outputs } = this.step(frame, state, seen), ahead = frames[t + 1];
       state = next;
       const threshold = Float64Array.from(frame, (_, i) => ahead ? (ahead[i] ? -Infinity : Infinity) : 0);
-      return { h: state.at(-1)[0], p: Array.from(this.draw(outputs, threshold).logits, sigmoid) };
+      return { seen, p: Array.from(this.draw(outputs, threshold).logits, sigmoid) };
     });
   }
   * sample({ steps, begin = [], fixed = [], temperature = 1, most = 0, particles = 1, seed = 0, draw }) {

@@ -60,29 +60,57 @@ function told(c, name, source, step) { // of a file: what was given, and what wa
   return `${name}${from}, temperature ${c.temperature}, seed ${c.seed}`;
 }
 
-class Inside { // what a network has in mind while a piece sounds: its units, and the notes that it expects
+function spelt([text, of]) { // a word of an equation: a gate by itself, or what belongs to one
+  if (!of) return text;
+  return text === of ? make("em", { textContent: of, data: { of } }) : make("span", { data: { of } }, text, make("sub", { textContent: of }));
+}
+
+const MOST = 100; // squares in a row
+
+function squares(row, values) { // one a unit
+  while (row.childElementCount > values.length) row.lastChild.remove();
+  while (row.childElementCount < values.length) row.append(make("span"));
+  values.forEach((v, i) => {
+    row.children[i].style.background = `color-mix(in srgb, ${v < 0 ? "#0072b2" : "#e69f00"} ${Math.round(100 * Math.min(1, Math.abs(v)))}%, transparent)`;
+    row.children[i].title = `unit ${i + 1}: ${v.toFixed(2)}`;
+  });
+}
+
+class Inside { // what a network has in mind while a piece sounds: the values of its cell's equations, and the notes that it expects
   constructor(piano) {
     this.piano = piano;
-    this.units = make("div", { className: "gru-units", aria: { role: "img", label: "hidden state of each unit while the piece sounds" } });
-    this.said = make("p", { className: "gru-said", textContent: "While a piece sounds: each square is a unit, orange above 0, blue below; a key is the darker the likelier it sounds next." });
-    this.element = make("div", {}, this.units, this.said);
+    this.lines = make("div", { className: "gru-lines" });
+    this.said = make("p", { className: "gru-said" });
+    this.element = make("div", {}, this.said, this.lines);
+    for (const kind of ["mouseover", "focusin"]) this.lines.addEventListener(kind, ({ target }) => this.light(target.closest("[data-of]")?.dataset.of));
+    for (const kind of ["mouseleave", "focusout"]) this.lines.addEventListener(kind, () => this.light(null));
   }
-  watch(net, frames) { // gives what a roll tells of the frame that sounds
+  light(of) { for (const word of this.lines.querySelectorAll("[data-of]")) word.classList.toggle("gru-lit", word.dataset.of === of); }
+  show(net, label) { // the equations of a cell, and a square for each unit
+    if (this.net === net) return;
+    this.net = net;
+    this.rows = net.rnn.cell.lines.map(([of, words]) => {
+      const units = make("div", { className: "gru-units", aria: { role: "img", label: `${of} of each unit while the piece sounds` } });
+      const said = make("div", { className: "gru-equation" }, spelt([of, of]), " = ", ...words.map(spelt));
+      this.lines.append(make("div", { className: "gru-line", tabIndex: 0, data: { of } }, said, units));
+      return units;
+    });
+    const layers = net.rnn.layers.length, which = layers > 1 ? `the last of ${layers} layers of ` : "";
+    const units = net.rnn.units > MOST ? `one of the first ${MOST} units` : "a unit";
+    this.said.textContent = `Inside ${which}${label}, while a piece sounds: a square is ${units}, orange above 0, blue below. Point at a gate to see where it is used. A key of the piano is the darker the likelier it sounds next.`;
+    while (this.lines.childElementCount > this.rows.length) this.lines.firstChild.remove();
+  }
+  watch(net, frames, label) { // gives what a roll tells of the frame that sounds
     let minds = null, last;
     return (t) => {
       if (t === last) return;
       last = t;
       if (t === null || t >= frames.length) return this.piano.show(null, null);
       minds ??= net.replay(frames);
-      const { h, p } = minds[t];
+      const { seen, p } = minds[t];
       this.piano.show(frames[t], p);
-      while (this.units.childElementCount > h.length) this.units.lastChild.remove();
-      while (this.units.childElementCount < h.length) this.units.append(make("span"));
-      h.forEach((v, i) => {
-        const square = this.units.children[i];
-        square.style.background = `color-mix(in srgb, ${v < 0 ? "#0072b2" : "#e69f00"} ${Math.round(100 * Math.min(1, Math.abs(v)))}%, transparent)`;
-        square.title = `unit ${i + 1}: ${v.toFixed(2)}`;
-      });
+      this.show(net, label);
+      seen.forEach((values, k) => squares(this.rows[k], typeof values === "number" ? [values] : values.subarray(0, MOST)));
     };
   }
 }
@@ -145,7 +173,8 @@ async function compose(root, shelf) {
   function put(n, net, frames, c) { // a piece, where it is seen and heard
     const name = told(c, n.label, source(), step), isGiven = givenIn(wish);
     views[n.name].show({ frames, step, isGiven, tempo: tempo(), name, made: `Grey is what was given, coloured what was made by ${n.label}, a network that was trained on: ${n.data}.` });
-    views[n.name].watch = inside.watch(net, frames);
+    views[n.name].watch = inside.watch(net, frames, n.label);
+    if (n.name === rnn()) inside.show(net, n.label);
   }
   async function update(begun) {
     const first = by[rnn()];
