@@ -69,15 +69,15 @@ speech: .venv/.study ## three cells on the spoken digits, ten rates each and 3 s
 	@$(WITH_DATA) $(BIN)/gru-study record --task speech --under speech --out results/speech
 	@$(WITH_DATA) $(BIN)/gru-study report --task speech --under speech
 
-CHORALES := train --data chorales --weight_noise 0.075 --patience 50
+CHORALES := train --data chorales --head nade --weight_noise 0.075 --patience 50
 CAPTIONS := train --task translate --data captions_de_en --emb 96 --dropout 0.1 --epochs 40
 
 assets: export GRU_STUDY_HOME := $(CURDIR)/build/assets
 assets: export OMP_NUM_THREADS := 1
 assets: .venv/.text ## train the small models that ship in the package (rates by validation NLL); resumes; anew after: rm -r build/assets
-	@$(BIN)/gru-study $(CHORALES) --rnn tanh --lr 0.0005
-	@$(BIN)/gru-study $(CHORALES) --rnn lstm --lr 0.0004
-	@$(BIN)/gru-study $(CHORALES) --rnn gru --lr 0.0005
+	@$(BIN)/gru-study $(CHORALES) --rnn tanh --lr 0.0004
+	@$(BIN)/gru-study $(CHORALES) --rnn lstm --lr 0.0016
+	@$(BIN)/gru-study $(CHORALES) --rnn gru --lr 0.003
 	@$(BIN)/gru-study $(CAPTIONS) --rnn tanh --hidden 145 --lr 0.003
 	@$(BIN)/gru-study $(CAPTIONS) --rnn lstm --hidden 80 --lr 0.01
 	@$(BIN)/gru-study $(CAPTIONS) --rnn gru --hidden 96 --lr 0.005

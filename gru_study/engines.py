@@ -463,15 +463,17 @@ def load_weights(
 # %% ../nbs/37_engines.ipynb #fd555094
 def score_line(
     what: str, # is scored
-    averages: dict[str, float] # name -> score
+    averages: dict[str, float], # name -> score
+    width: int = 15 # of what is scored
 ) -> str:
     """Scores on one line
 
     Args:
         what: is scored
         averages: name -> score
+        width: of what is scored
     """
-    return f"{what:15} " + "  ".join(f"{k} {v:.4f}" for k, v in averages.items())
+    return f"{what:{width}} " + "  ".join(f"{k} {v:.4f}" for k, v in averages.items())
 
 # %% ../nbs/37_engines.ipynb #020ce0b1
 def say(line: str) -> None: print(line, file=sys.stderr, flush=True)

@@ -74,8 +74,10 @@ class FrameScorer(Scorer):
     def rescore(self, run: Run, data) -> Iterator[str]:
         model: Any = learner_of(run.experiment.task).network(run.experiment, None)
         load_weights(model, run)
-        for split in SPLITS: yield score_line(split, self.score(model, data[split]).averages())
-        for name, scores in self.baselines(data).items(): yield score_line(f"test, {name}", scores.averages())
+        baselines = {f"test, {name}": scores for name, scores in self.baselines(data).items()}
+        width = max(map(len, [*SPLITS, *baselines]))
+        for split in SPLITS: yield score_line(split, self.score(model, data[split]).averages(), width)
+        for name, scores in baselines.items(): yield score_line(name, scores.averages(), width)
 
 # %% ../nbs/38_frames.ipynb #4005f70a
 class FrameLearner(FrameScorer, Learner):

@@ -83,6 +83,8 @@ function chance(seed) {
   };
 }
 
+const logistic = (random) => -Math.log(1 / Math.min(1 - 1e-7, Math.max(1e-7, random())) - 1); // a note sounds where its logit is above
+
 // ---- music
 
 class Music {
@@ -99,29 +101,38 @@ class Music {
     const { "head.W": W, "head.V": V } = this.weights, n = this.notes;
     if (!W) return { frame: Uint8Array.from(threshold, (t, i) => outputs[i] > t), logits: outputs };
     const units = outputs.length - n, a = outputs.slice(n), frame = new Uint8Array(n), logits = new Float64Array(n);
+    const hidden = a.map(sigmoid); // of the head; another one after each note that sounds
     for (let i = 0; i < n; i++) { // from low to high, each given those below it
       let z = outputs[i];
-      for (let k = 0; k < units; k++) z += V[i * units + k] * sigmoid(a[k]);
+      for (let k = 0; k < units; k++) z += V[i * units + k] * hidden[k];
       logits[i] = z;
       if (!(frame[i] = z > threshold[i])) continue;
-      for (let k = 0; k < units; k++) a[k] += W[i * units + k];
+      for (let k = 0; k < units; k++) hidden[k] = sigmoid(a[k] += W[i * units + k]);
     }
     return { frame, logits };
   }
+  chances(outputs, draws = 64) { // how likely each note is: exact, or with a chord head a mean over chords, always the same
+    if (!this.weights["head.W"]) return Float64Array.from(outputs, sigmoid);
+    const p = new Float64Array(this.notes), random = chance(0);
+    for (let d = 0; d < draws; d++) {
+      const { logits } = this.draw(outputs, Float64Array.from(p, () => logistic(random)));
+      logits.forEach((z, i) => { p[i] += sigmoid(z) / draws; });
+    }
+    return p;
+  }
   replay(frames) { // after each frame: the value of each line of the last layer's cell, and the probability of each note of the next frame
-    let state = this.begin(); // (with a chord head: given the notes below it that come)
-    return frames.map((frame, t) => {
-      const seen = [], { state: next, outputs } = this.step(frame, state, seen), ahead = frames[t + 1];
+    let state = this.begin();
+    return frames.map((frame) => {
+      const seen = [], { state: next, outputs } = this.step(frame, state, seen);
       state = next;
-      const threshold = Float64Array.from(frame, (_, i) => ahead ? (ahead[i] ? -Infinity : Infinity) : 0);
-      return { seen, p: Array.from(this.draw(outputs, threshold).logits, sigmoid) };
+      return { seen, p: this.chances(outputs) };
     });
   }
   * sample({ steps, begin = [], fixed = [], temperature = 1, most = 0, particles = 1, seed = 0, draw }) {
     // Frame by frame; the beginning given as frames; `fixed` of 1 (sounds), -1 (silent) and 0 (free). With particles,
     // so many runs of which the likelier go on: then all frames at once, at the end.
     const random = chance(seed), n = this.notes;
-    const drawn = draw ?? (() => Math.log(1 / Math.min(1 - 1e-7, Math.max(1e-7, random())) - 1) * -temperature);
+    const drawn = draw ?? (() => temperature * logistic(random));
     const given = (t, i) => t < begin.length ? (begin[t][i] ? 1 : -1) : fixed[t]?.[i] ?? 0;
     let runs = Array.from({ length: particles }, () => ({ state: this.begin(), frame: new Uint8Array(n), past: null, steps: 0 }));
     for (let t = 0; t < steps; t++) {
