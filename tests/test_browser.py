@@ -230,7 +230,8 @@ def test_anybody_can_read_a_page(recorded, browser, page_name, scheme, width):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     told = page.locator(".main-svg[role=img]").evaluate_all("l => l.map((e) => e.ariaLabel)")
     assert figures >= 2 and all("axis: " in t for t in told)
-    shown = page.locator("figcaption, .buttons button, .infolayer .g-xtitle, .gtitle, .annotation").evaluate_all(BOXES)
+    told = "figcaption, .buttons > button, .buttons summary, .infolayer .g-xtitle, .gtitle, .annotation"
+    shown = page.locator(told).evaluate_all(BOXES)
     assert not [(a, b) for i, a in enumerate(shown) for b in shown[:i] if overlap(a, b)]
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(17, 17, 17)") == (scheme == "dark")
