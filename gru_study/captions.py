@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['NOUNS', 'VERBS', 'PLACES', 'WAYS', 'PEOPLE_ONLY', 'THE', 'EIN', 'AFTER_THE', 'AFTER_EIN', 'NO_ARTICLE', 'PEOPLE',
-           'POSTURES', 'REASONS', 'KINDS', 'BARE', 'Noun', 'entries', 'adjectives_of', 'Verb', 'make_verb',
-           'make_places', 'forms', 'words', 'Phrase', 'after', 'pick', 'pick_phrase', 'Subject', 'clothes',
-           'two_people', 'pick_subject', 'Predicate', 'pick_place', 'pick_object', 'pick_predicate', 'main_clause',
-           'verb_last', 'says', 'simple', 'place_first', 'both', 'described', 'meanwhile', 'who_does', 'whom',
-           'because', 'draw', 'captions']
+           'POSTURES', 'REASONS', 'KINDS', 'Noun', 'entries', 'adjectives_of', 'Verb', 'make_verb', 'make_places',
+           'forms', 'words', 'Phrase', 'after', 'pick', 'pick_phrase', 'Subject', 'clothes', 'two_people',
+           'pick_subject', 'Predicate', 'pick_place', 'pick_object', 'pick_predicate', 'main_clause', 'verb_last',
+           'says', 'simple', 'place_first', 'both', 'described', 'meanwhile', 'who_does', 'whom', 'because', 'draw',
+           'captions']
 
 # %% ../nbs/19_captions.ipynb #237cef4f
 import random, re
@@ -569,16 +569,13 @@ def draw(
     return pair if all(5 <= len(re.findall(r"\w+|[,.]", text)) <= 22 for text in pair) else draw(rng)
 
 # %% ../nbs/19_captions.ipynb #29a55e17
-BARE = 5
-
 @cache
 def captions() -> list[tuple[str, str]]: # German and English
-    """The 6,000 pairs of the embedded corpus: no sentence twice, each fifth pair without its full stops
+    """The 6,000 pairs of the embedded corpus: no sentence twice
 
     Returns:
         German and English
     """
     rng, pairs = random.Random("captions 1"), dict[str, str]()
     while len(pairs) < 6_000: pairs.setdefault(*draw(rng))
-    end = lambda k: -1 if k % BARE == BARE - 1 else None
-    return [(german[:end(k)], english[:end(k)]) for k, (german, english) in enumerate(pairs.items())]
+    return list(pairs.items())

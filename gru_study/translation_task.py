@@ -69,6 +69,7 @@ class TranslationExperiment(Experiment):
     beam: int = Field(5, ge=1, le=1000, description="width of the beam in the final test")
     min_freq: int = Field(2, ge=1, description="words rarer than this in the training text are unknown")
     lower: bool = Field(False, description="lowercase all text")
+    unstopped: float = Field(0., ge=0, le=1, description="share of training pairs that lose their last full stop")
 
     @model_validator(mode="after")
     def _as_translation(self):

@@ -21,13 +21,22 @@ DATA = os.environ.get("GRU_STUDY_DATA")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CHROME = dict(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-sync"])
+LONGEST = "browser", "lab", "docs", "notebooks", "translation", "package", "commands_in_docs", "escape", "sweep"
+SOAK = pytest.mark.soak  # one of a kind runs always, the others of it here
 NO_DATA = "GRU_STUDY_DATA is not set: no real data files here"
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "real_data: needs the real data files in $GRU_STUDY_DATA")
+    config.addinivalue_line("markers", "soak: minutes, or one more of a kind; runs with GRU_STUDY_SOAK, in make soak")
     if DATA and not Path(DATA, "music").is_dir():
         pytest.exit(f"GRU_STUDY_DATA: {Path(DATA, 'music')} does not exist", returncode=2)
+
+
+def pytest_collection_modifyitems(items):
+    "The files that take longest come first, so that two workers end together (with --no-loadscope-reorder)"
+    order = {f"test_{name}.py": i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def pytest_make_parametrize_id(config, val, argname):
@@ -38,6 +47,7 @@ def pytest_make_parametrize_id(config, val, argname):
 def pytest_runtest_setup(item):
     if item.get_closest_marker("real_data") and not DATA:
         pytest.skip(NO_DATA)
+    if item.get_closest_marker("soak") and not os.environ.get("GRU_STUDY_SOAK"): pytest.skip("make soak runs it")
 
 
 def pytest_terminal_summary(terminalreporter):

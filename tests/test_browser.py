@@ -14,7 +14,7 @@ import mido
 import nbformat
 import numpy as np
 import pytest
-from conftest import CHROMIUM, ROOT, gru_study, jupyterlab, open_page
+from conftest import CHROMIUM, ROOT, SOAK, gru_study, jupyterlab, open_page
 
 from gru_study.music import load_music
 from gru_study.rolls import LOWEST, NOTES
@@ -217,8 +217,8 @@ def recorded(study):
 
 
 @pytest.mark.parametrize("page_name", PAGES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 420])
+@pytest.mark.parametrize("width,scheme", [(1400, "light"), (420, "dark"),
+    *(pytest.param(*view, marks=SOAK) for view in ((1400, "dark"), (420, "light")))])
 def test_anybody_can_read_a_page(recorded, browser, page_name, scheme, width):
     "axe-core finds nothing that keeps someone out; each figure is said in words; what can be pressed shows its focus"
     view = dict(viewport=dict(width=width, height=900), color_scheme=scheme, offline=True)

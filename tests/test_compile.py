@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import gru_study
+from conftest import SOAK, gru_study
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gru_study.cells import Cell, Recurrent
@@ -187,7 +187,8 @@ def test_an_edited_cell_is_noticed(home, toy, tmp_path):
     assert again("--epoch", 5, "--overwrite").returncode == 0
 
 
-@pytest.mark.parametrize("flags", [["--rnn", "ugrnn"], ["--rnn", "gru", "--layers", 2], ["--rnn", "slstm"]])
+@pytest.mark.parametrize("flags", [["--rnn", "ugrnn"],
+    *(pytest.param(f, marks=SOAK) for f in (["--rnn", "gru", "--layers", 2], ["--rnn", "slstm"]))])
 def test_killed_and_resumed_to_the_bit(home, toy, tmp_path, flags):
     (tmp_path/"ugrnn.py").write_text(UGRNN)
     flags = [f"{tmp_path}/ugrnn.py:ugrnn" if f == "ugrnn" else f for f in flags]

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import CHROMIUM, COMMAND, jupyterlab, open_page
+from conftest import CHROMIUM, COMMAND, SOAK, jupyterlab, open_page
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 SCREENSHOTS = os.environ.get("GRU_STUDY_SCREENSHOTS")
 SECONDS = {}  # what a reader waits for: reported, not judged, because it depends on the machine
 
 
-RESTARTS = int(os.environ.get("GRU_STUDY_RESTARTS", "1")) # of a busy machine; ten take some fifteen minutes
+RESTARTS = int(os.environ.get("GRU_STUDY_RESTARTS", "1"))  # of a busy machine; ten take some fifteen minutes
 FIGURES = 7 # of start.ipynb, before anything is trained
 APPS = ("Browse()", "Train(epoch", "Compose()", "Blind()", "LookInside()", "Listen()", "Compare()", "Speak()")
 EMPTY = ("Train(epoch", "Listen()") # until something is trained
@@ -433,6 +433,7 @@ def test_first_start(browser, tmp_path):
         assert app.cell.get_by_role("button", name="Resume").is_enabled() and remove.is_enabled()
 
 
+@SOAK
 def test_restart_on_a_busy_machine(browser, tmp_path):
     "Restart Kernel and Run All Cells, with both cores taken and the page held up: every figure is there each time"
     with opened(browser, tmp_path, 1280) as page:
@@ -477,7 +478,7 @@ CONTRAST = """e => { // of the text of figures with the page behind them
         return [(a + 0.05)/(b + 0.05), t.textContent] }) }"""
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
+@pytest.mark.parametrize("theme", [pytest.param("Light", marks=SOAK), "Dark"])
 def test_anybody(browser, tmp_path, theme):
     "In both themes, wide and narrow: axe-core finds nothing serious, figures can be read, buttons lie over nothing"
     with opened(browser, tmp_path, 1400, f"JupyterLab {theme}") as page:

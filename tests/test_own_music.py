@@ -12,7 +12,7 @@ from fractions import Fraction
 import mido
 import numpy as np
 import pytest
-from conftest import gru_study
+from conftest import SOAK, gru_study
 from hypothesis import given, settings, strategies as st
 from mido import Message, MetaMessage, MidiFile, MidiTrack
 from scipy.io import loadmat, savemat
@@ -324,6 +324,7 @@ def test_a_hostile_pickle_at_the_command(home, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@SOAK
 def test_the_shipped_chorales_are_the_scores():
     "Read again from music21's corpus by the rule"
     made, shipped = build_chorales(list(csv.DictReader(asset("chorales.csv").open()))), load_chorales()

@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from conftest import ROOT, needed, plain
+from conftest import ROOT, SOAK, needed, plain
 from fastcore.docments import docments
 from gru_study.arithmetic import COMPILED
 from packaging.requirements import Requirement
@@ -112,6 +112,7 @@ def test_lines_that_people_write_are_short(name, long):
         assert done.returncode == refused and done.stdout.count("E501") == refused, done.stdout + done.stderr
 
 
+@SOAK
 def test_a_commit_out_of_step_is_stopped(tmp_path):
     "A changed notebook is exported by the hook, and the commit stops so that the change is seen"
     copy = tmp_path / "copy"

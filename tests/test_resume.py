@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import gru_study
+from conftest import SOAK, gru_study
 
 
 def train(data, save_dir, *flags):
@@ -80,6 +80,7 @@ def test_killed_again_and_again(home, toy):
     assert (home / "exp/hurt/checkpoint-100.pt").is_file()
 
 
+@SOAK
 @pytest.mark.real_data
 def test_killed_on_real_music(home):
     "JSB, GRU-46, killed three times, once in a checkpoint"

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import gru_study
+from conftest import SOAK, gru_study
 from test_commands import one_line
 from test_resume import start
 
@@ -52,9 +52,9 @@ def calm(toy, tmp_path):
 
 
 @pytest.mark.parametrize("moment", [
-    pytest.param(lambda home: any(home.glob("log/s/*/metrics.csv")), id="first trial"),
+    pytest.param(lambda home: any(home.glob("log/s/*/metrics.csv")), id="first trial", marks=SOAK),
     pytest.param(lambda home: len(ended(home)) >= 2, id="middle"),
-    pytest.param(lambda home: any(home.glob("log/s/*-seed-*/metrics.csv")), id="seeds")])
+    pytest.param(lambda home: any(home.glob("log/s/*-seed-*/metrics.csv")), id="seeds", marks=SOAK)])
 def test_killed_search(home, toy, calm, moment):
     "Killed at any moment, the same command trains what is missing only, and ends with the same numbers"
     process = start(*long(toy))

@@ -12,7 +12,7 @@ from collections import Counter
 import nbformat
 import psutil
 import pytest
-from conftest import ROOT, gru_study
+from conftest import ROOT, SOAK, gru_study
 from hypothesis import given, settings, strategies as st
 from test_commands import one_line
 from test_resume import start
@@ -115,14 +115,15 @@ def calm(counting, tmp_path_factory):
     return table(done.stdout)
 
 
-@pytest.mark.parametrize("ended", [0, 1, 4])
+@pytest.mark.parametrize("ended", [pytest.param(0, marks=SOAK), 1, pytest.param(4, marks=SOAK)])
 def test_killed_sweep(home, told, counting, calm, ended):
     """Killed when so many jobs have ended, its kernels die with it.
 
     The same command runs what is missing and says what it would have said.
     """
     process = start(*five(counting))
-    while process.poll() is None and not (len(executed(home)) >= ended and len(told()) > ended): time.sleep(0.02)
+    ripe = lambda: len(executed(home)) >= ended and len(told()) > ended and left(home)  # a job more is running
+    while process.poll() is None and not ripe(): time.sleep(0.02)
     before, running = executed(home), left(home)
     process.kill()
     assert process.wait() == -signal.SIGKILL and running
@@ -186,7 +187,7 @@ def test_dask_cluster(home, told, counting, dask):
     assert all_gone(home)
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=SOAK)])
 def test_interrupted_on_a_cluster(home, told, tmp_path, dask, end):
     "A sweep that is interrupted or killed takes its running jobs with it; the same command then ends each once"
     address, workers = dask
