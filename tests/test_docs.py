@@ -19,7 +19,7 @@ import nbformat
 import pytest
 from conftest import ROOT, SOAK, open_page
 
-EXECUTED = ["docs/[fghp]*", "experiments/summary"]  # make test runs all of them, as notebooks
+EXECUTED = ["docs/[afghp]*", "experiments/summary"]  # make test runs all of them, as notebooks
 
 
 @pytest.fixture(scope="module")
