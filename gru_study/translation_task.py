@@ -60,12 +60,10 @@ class TranslationExperiment(Experiment):
     emb: int = Field(256, ge=1, le=100_000, description="size of the word embeddings")
     dropout: float = Field(0.4, ge=0, lt=1, description="share of the activations that are dropped in training")
     tied: bool = Field(True, description="output weights are the target embeddings")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description=
-        "share of the target's probability that is spread over all words")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability that is spread over all words")
     schedule: Literal["constant", "one_cycle"] = Field(default_factory=one_cycle_for_adamw, description=
         "of the learning rate: constant, or one_cycle: up in the first sixth of training and down along a cosine")
-    select: Literal["nll", "bleu"] = Field("nll", description=
-        "which validation score picks the best epoch: NLL (perplexity) or greedy BLEU")
+    select: Literal["nll", "bleu"] = Field("nll", description="picks the best epoch: validation NLL or greedy BLEU")
     beam: int = Field(5, ge=1, le=1000, description="width of the beam in the final test")
     min_freq: int = Field(2, ge=1, description="words rarer than this in the training text are unknown")
     lower: bool = Field(False, description="lowercase all text")

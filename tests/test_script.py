@@ -90,6 +90,15 @@ def test_has_the_same_in_mind(page):
     for name, values in gates.items(): np.testing.assert_allclose(seen[name], values, rtol=0, atol=1e-5)
     with torch.no_grad(): expected = model.head.chances(model(torch.tensor(roll[None]).float())[0][0], 4096)
     np.testing.assert_allclose([p for _, p in found], expected, rtol=0, atol=0.07)  # a mean over 512 chords
+    thresholds = torch.randn(20, 88, generator=torch.Generator().manual_seed(2)) * 2
+    with torch.no_grad(): outputs = model(torch.tensor(roll[None, :20]).float())[0][0]
+    chords, logits = model.head.draw(outputs, thresholds)
+    drawn = page.evaluate("""([outputs, thresholds]) => outputs.map((o, t) => {
+        const { frame, logits } = gruStudy.networks["chorales/gru"].draw(Float64Array.from(o), thresholds[t]);
+        return [[...frame], [...logits]];
+    })""", [outputs.tolist(), thresholds.tolist()])
+    assert [f for f, _ in drawn] == chords.int().tolist() and chords.any()
+    np.testing.assert_allclose([z for _, z in drawn], logits.detach(), rtol=0, atol=1e-5)
     free = page.evaluate("gruStudy.networks['chorales/gru'].chances.call({ weights: {} }, [0, 1])")
     np.testing.assert_allclose(free, [0.5, 1/(1 + np.exp(-1))])
 

@@ -100,7 +100,8 @@ function keyboard(box, words) { // the legend answers to keys, as the bar of but
 
 // A piece in a figure is played and kept: `meta` of its trace says what a frame lasts, and which key its lowest row is.
 function playable(figure, box, title) {
-  const { z, meta } = box._fullData.find((t) => t.meta?.step) ?? {};
+  const isPiece = ({ meta }) => meta?.step > 0 && Number.isFinite(meta.step) && Number.isInteger(meta.lowest); // it may be anybody's
+  const { z, meta } = box._fullData.find(isPiece) ?? {};
   if (!meta || figure.player) return;
   const axis = () => box._fullLayout.xaxis, beat = (frame) => 1 + meta.step * (frame - 0.5);
   const player = figure.player = new gruStudy.Player((frame) => {
