@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NO_JAX', 'usual_loop', 'usual_epoch', 'usual_speech', 'engine_epoch', 'jax_loss', 'jax_update', 'jax_sequence',
-           'jax_epoch', 'jax_groups', 'usual_sampling', 'CopiedTranslator', 'trainer', 'step_by_step']
+           'jax_epoch', 'jax_groups', 'usual_chords', 'usual_sampling', 'CopiedTranslator', 'trainer', 'step_by_step']
 
 # %% ../nbs/75_rivals.ipynb #f7dda029
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from .cells import CELLS
 from .density import mixture_nll
 from .engines import TorchEngine
 from .frames import FusedEngine
+from .heads import Nade
 from .metrics import frame_nll
 from .models import MusicLM, Translator, pad_rolls
 from .speaking import Sounds, Speaking
@@ -226,6 +227,25 @@ def jax_groups(
     return [tuple(map(jnp.stack, zip(*group))) for _, group in groupby(padded, frames)]
 
 # %% ../nbs/75_rivals.ipynb #0cb5f389
+def usual_chords(
+    head: Nade,
+    outputs: torch.Tensor # of the network (rows, notes + units)
+) -> torch.Tensor: # (rows, notes) of 0 and 1
+    """A chord a row, one note after the other (Boulanger-Lewandowski et al. 2012)
+
+    Args:
+        outputs: of the network (rows, notes + units)
+
+    Returns:
+        (rows, notes) of 0 and 1
+    """
+    b, a = outputs.split([*head.W.shape], 1)
+    notes = []
+    for k in range(len(head.W)):
+        notes.append(torch.bernoulli(torch.sigmoid(b[:, k] + a.sigmoid() @ head.V[k])))
+        a = a + notes[-1][:, None]*head.W[k]
+    return torch.stack(notes, 1)
+
 def usual_sampling(
     model: MusicLM, # of torch's own layer
     steps: int, # frames of a piece
@@ -246,7 +266,8 @@ def usual_sampling(
         x, state, frames = torch.zeros(n, 1, NOTES), None, []
         for _ in range(steps):
             h, state = model.rnn(x, state)
-            x = torch.bernoulli(torch.sigmoid(model.readout(h)))
+            x = model.readout(h)
+            x = usual_chords(model.head, x[:, 0])[:, None] if model.head.joint else torch.bernoulli(torch.sigmoid(x))
             frames.append(x)
         return torch.cat(frames, 1)
     return sample

@@ -29,7 +29,7 @@ from .engines import TorchEngine, batches, descend
 from .experiment import Experiment
 from .folder import pretrained
 from .frames import FusedEngine
-from .models import OneThread, output_loss
+from .models import MusicLM, OneThread, output_loss
 from .music_task import MUSIC
 from .rivals import (
     NO_JAX, CopiedTranslator, engine_epoch, jax_epoch, jax_groups, jax_sequence, step_by_step, trainer, usual_epoch,
@@ -297,22 +297,25 @@ def growth_figure(
 def bench_sampling(
     steps: int = 500, # frames of a piece
     repeats: int = 5
-) -> pd.DataFrame: # a row for each cell and number of pieces
+) -> pd.DataFrame: # a row for each head, number of pieces and cell
     """Frames a second of `sample_music` and of the usual loop, with the models that ship with the package
 
     Args:
         steps: frames of a piece
 
     Returns:
-        a row for each cell and number of pieces
+        a row for each head, number of pieces and cell
     """
-    rows, models = [], {r.experiment.rnn: load_model(r) for r in pretrained(MUSIC.name)}
+    shipped = {run.experiment.rnn: load_model(run) for run in pretrained(MUSIC.name)}
+    plain = {name: MusicLM(get_cell(name), model.readout.in_features) for name, model in shipped.items()}
+    rows, heads = [], {"independent": plain, "nade": shipped}
     with OneThread():
-        for n, (name, model) in product((1, 64), models.items()):
-            t = interleaved({"ours": lambda: sample_music(model, steps, n=n), "torch": usual_sampling(model, steps, n)},
-                repeats)
-            rows.append({"cell": name, "pieces": n, "ours, frames a second": n*steps/t["ours"],
-                "torch, frames a second": n*steps/t["torch"], "times faster": t["torch"]/t["ours"]})
+        for head, n in product(heads, (1, 64)):
+            for name, model in heads[head].items():
+                t = interleaved({"ours": lambda: sample_music(model, steps, n=n),
+                    "torch": usual_sampling(model, steps, n)}, repeats)
+                rows.append({"cell": name, "head": head, "pieces": n, "ours, frames a second": n*steps/t["ours"],
+                    "torch, frames a second": n*steps/t["torch"], "times faster": t["torch"]/t["ours"]})
     return pd.DataFrame(rows)
 
 # %% ../nbs/76_timings.ipynb #513f6894
