@@ -261,13 +261,15 @@ def usual_sampling(
     Returns:
         (n, steps, 88)
     """
+    def draw(outputs):
+        if isinstance(model.head, Nade): return usual_chords(model.head, outputs)
+        return torch.bernoulli(torch.sigmoid(outputs))
     @torch.inference_mode()
     def sample():
         x, state, frames = torch.zeros(n, 1, NOTES), None, []
         for _ in range(steps):
             h, state = model.rnn(x, state)
-            x = model.readout(h)
-            x = usual_chords(model.head, x[:, 0])[:, None] if model.head.joint else torch.bernoulli(torch.sigmoid(x))
+            x = draw(model.readout(h)[:, 0])[:, None]
             frames.append(x)
         return torch.cat(frames, 1)
     return sample
