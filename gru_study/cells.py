@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CELLS', 'BUILT_IN', 'FILE', 'PAPER_INPUTS', 'PAPER_SIZES', 'MATCHES', 'CHECKED', 'TRUSTED', 'Cell', 'cell', 'tanh',
            'gru', 'gru_paper', 'lstm', 'lstm_paper', 'begin', 'weight_shapes', 'Recurrent', 'recurrent', 'unroll',
-           'paper_count', 'count_parameters', 'match_hidden', 'load_file', 'trust', 'trusted', 'get_cell']
+           'paper_count', 'count_parameters', 'match_hidden', 'load_file', 'source_of', 'trust', 'trusted', 'get_cell']
 
 # %% ../nbs/03_cells.ipynb #91f355c9
 import importlib, importlib.util, sys
@@ -20,6 +20,7 @@ from torch import Tensor, nn, sigmoid
 from torch.nn.functional import linear
 
 from .base import CELL_NAMES, BadInput, find_path
+from .files import digest
 
 # %% ../nbs/03_cells.ipynb #2a0ef18f
 @dataclass(frozen=True)
@@ -349,13 +350,26 @@ def load_file(
     Args:
         path: a Python file, from the current folder or the study's home
     """
-    file = find_path(path)
-    spec = file and importlib.util.spec_from_file_location(f"{FILE}{file.stem}_{file.stat().st_mtime_ns}", file)
+    if not (file := find_path(path)): raise FileNotFoundError("no such Python file")
+    place, content = digest(str(file).encode()), digest(file.read_bytes())
+    spec = importlib.util.spec_from_file_location(f"{FILE}{file.stem}_{place[:8]}_{content}", file)
     if not spec or not spec.loader: raise FileNotFoundError("no such Python file")
     if spec.name in sys.modules: return sys.modules[spec.name]
     sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try: spec.loader.exec_module(module)
+    except BaseException: del sys.modules[spec.name]; raise
     return module
+
+def source_of(
+    found: Cell
+) -> str | None: # its SHA-256; None where the cell is not from a file
+    """The file that a cell was read from, as it was then
+
+    Returns:
+        its SHA-256; None where the cell is not from a file
+    """
+    module = found.step.__module__
+    return module.rpartition("_")[2] if module.startswith(FILE) else None
 
 # %% ../nbs/03_cells.ipynb #f6cc2d37
 CHECKED: dict[int, Cell] = {} # cells of files and modules that have made a step

@@ -91,8 +91,8 @@ class Composing(FrameLearner):
         with torch.device("meta"): model = self.network(engine.experiment) # no weights are drawn
         model.load_state_dict(engine.weights_now(), assign=True)
         with_head = sum(w.numel() for name, w in model.named_parameters() if not name.startswith("rnn."))
-        told = dict(head_parameters=with_head, composed=compare_samples(model, engine.data.train))
-        return super().scores(engine) | told
+        composed, step = compare_samples(model, engine.data.train), engine.data.step
+        return super().scores(engine) | dict(head_parameters=with_head, composed=composed, step=step)
 
     def told(self, facts: dict) -> str:
         return f"{super().told(facts)}, test accuracy {facts['test']['accuracy']:.3f}"
@@ -179,6 +179,7 @@ def compose(
     how: dict[str, Any] = dict(n=s.pieces, temperature=s.temperature, most_notes=s.most_notes, seed=s.seed)
     if s.harmonise is None: rolls = sample_music(model, s.steps or 64, begin, **how)
     else: rolls = harmonise(model, begin, particles=s.particles or 64, **how)
-    step = STEPS.get(run.experiment.data) or load_music(run.experiment.data).step
+    known = (run.outcome() or {}).get("step") or STEPS.get(run.experiment.data) # the data may not be here
+    step = known or load_music(run.experiment.data).step
     told = f"{rolls.shape[1]} frames of {step:g} beat, {rolls.sum(2).mean():.2f} notes a frame"
     return rendered([*rolls], s.out, step, s.tempo), told

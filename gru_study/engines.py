@@ -24,8 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from .base import OPTIMIZERS, BadInput, Failed
+from .cells import Cell, get_cell
 from .experiment import Experiment, find_task
-from .folder import Run
+from .folder import Run, check_cell
 
 # %% ../nbs/37_engines.ipynb #bf8aa43f
 def epoch_rng(
@@ -216,6 +217,15 @@ class Engine(ABC):
     experiment: Any # of the class of its task, as data and learner are
     data: Any
     learner: Any
+
+    @cached_property
+    def cell(self) -> Cell: # as it was when it was first asked for: the file of one's own may be edited meanwhile
+        """Whose step function is trained
+
+        Returns:
+            as it was when it was first asked for: the file of one's own may be edited meanwhile
+        """
+        return get_cell(self.experiment.rnn)
 
     @abstractmethod
     def train_epoch(self,
@@ -447,13 +457,16 @@ def load_weights(
     model: nn.Module, # of the run's shape
     run: Run
 ) -> None:
-    """Give a model the weights that were best on validation; raises `BadInput` where there are none or they are damaged
+    """Give a model the weights that were best on validation
+
+    Raises `BadInput` where there are none, they are damaged, or the step function is no longer that of the training.
 
     Args:
         model: of the run's shape
     """
     from safetensors.torch import load
-    path = run.path("model.safetensors")
+    path, made = run.path("model.safetensors"), (run.read_json("result.json") or {}).get("provenance", {})
+    check_cell(run.experiment.rnn, made.get("graph"), run.path("result.json"))
     if (weights := run.read("model.safetensors")) is None: raise BadInput(f"{path}: there is no trained model")
     try: model.load_state_dict(load(weights))
     except Exception as error:

@@ -69,10 +69,12 @@ def find_watch(
     allowed = "module:function or file.py:function"
     if not where: raise BadInput.found("watch", name, allowed)
     from gru_study.cells import load_file
-    try: found = getattr(load_file(where), function) if where.endswith(".py") else resolve_name(name)
+    try: found = getattr(load_file(where), function, None) if where.endswith(".py") else resolve_name(name)
     except (Exception, SystemExit) as e:
         raise BadInput(f"watch: {name} cannot be had: {type(e).__name__}: {e}; allowed: {allowed}") from e
-    if not callable(found): raise BadInput.found("watch", name, f"{allowed}, and this is a {type(found).__name__}")
+    if found is None: raise BadInput(f"watch: {where} has no {function}; allowed: {allowed}")
+    kind = type(found).__name__
+    if not callable(found): raise BadInput.found("watch", name, f"{allowed}, and this is of type {kind}")
     return found
 
 def watch_name(

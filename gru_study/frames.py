@@ -30,7 +30,7 @@ from .folder import Run
 from .kernels import Layout, make_layout, make_work, pack, run_epoch, run_scores, torch_views, unpack
 from .losses import Frames
 from .metrics import FrameScores
-from .models import FrameLM
+from .models import FrameLM, OneThread
 from .trace import Untraceable, trace
 from .updates import Hyper, add_noise
 
@@ -76,7 +76,9 @@ class FrameScorer(Scorer):
         load_weights(model, run)
         baselines = {f"test, {name}": scores for name, scores in self.baselines(data).items()}
         width = max(map(len, [*SPLITS, *baselines]))
-        for split in SPLITS: yield score_line(split, self.score(model, data[split]).averages(), width)
+        for split in SPLITS:
+            with OneThread(): scored = self.score(model, data[split]) # on a busy machine two would wait for each other
+            yield score_line(split, scored.averages(), width)
         for name, scores in baselines.items(): yield score_line(name, scores.averages(), width)
 
 # %% ../nbs/38_frames.ipynb #4005f70a

@@ -124,13 +124,12 @@ class Nade(nn.Module):
         Returns:
             (..., notes)
         """
-        def some(part, chord):
-            b, c = part.split([*self.W.shape], -1)
-            heard = chord[..., None]*self.W
-            below = heard.cumsum(-2) - heard
-            return b + ((c[..., None, :] + below).sigmoid()*self.V).sum(-1)
-        flat = (t.flatten(0, -2).split(512) for t in (outputs, chords))
-        return torch.cat([some(*both) for both in zip(*flat)]).view(chords.shape)
+        b, a = outputs.split([*self.W.shape], -1)
+        of_hidden = []
+        for note, w, v in zip(chords.unbind(-1), self.W, self.V):
+            of_hidden.append((a.sigmoid()*v).sum(-1))
+            a = a + note[..., None]*w
+        return b + torch.stack(of_hidden, -1)
 
     def draw(self,
         outputs: Tensor, # (rows, notes + units)

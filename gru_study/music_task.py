@@ -78,6 +78,7 @@ class MusicFacts(TrainedFacts):
     Attributes:
         head_parameters: of the read-out and what is on top of it; results of old lack this
         composed: by the names of `sampling.SAMPLE_METRICS`, and this
+        step: quarter notes a frame, and this
     """
     train: Averages
     valid: Averages
@@ -86,6 +87,7 @@ class MusicFacts(TrainedFacts):
     baselines: dict[str, Averages]
     head_parameters: NotRequired[Count] # of the read-out and what is on top of it; results of old lack this
     composed: NotRequired[dict[str, float]] # by the names of `sampling.SAMPLE_METRICS`, and this
+    step: NotRequired[Annotated[float, Field(gt=0)]] # quarter notes a frame, and this
 
 # %% ../nbs/34_music_task.ipynb #513a77e0
 MUSIC = Task("music_lm", "music", MusicExperiment, MusicSearch, MusicFacts, dataset_name, load_music,

@@ -333,7 +333,7 @@ def glue(
     publish_display_data({SCRAP: dict(name=name, data=data, encoder="json", version=1)}, {"scrapbook": about})
 
 def scraps(
-    notebook: Path # executed
+    notebook: str | Path # executed
 ) -> dict: # name -> value; of equal names the last
     """What was kept in a notebook; raises `BadInput` where it cannot be read
 
@@ -344,7 +344,8 @@ def scraps(
         name -> value; of equal names the last
     """
     try:
-        outputs = [o.get("data", {}) for c in json.loads(notebook.read_text())["cells"] for o in c.get("outputs", ())]
+        cells = json.loads(Path(notebook).read_text())["cells"]
+        outputs = [o.get("data", {}) for c in cells for o in c.get("outputs", ())]
         return {o[SCRAP]["name"]: o[SCRAP]["data"] for o in outputs if SCRAP in o}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise BadInput.found("notebook", str(notebook), "an executed notebook") from None

@@ -112,7 +112,7 @@ def open_study(
     except (BadInput, OSError): raise
     except Exception as e:
         what = f"{type(e).__name__}: {str(e).splitlines()[0]}"
-        raise BadInput(f"{path}: cannot be used ({what}); {advice('search.db')}") from None
+        raise BadInput(f"{path}: cannot be used ({what}); {advice('search.db', s.save_dir)}") from None
 
 # %% ../nbs/43_search.ipynb #046d03f8
 def queue_trials(

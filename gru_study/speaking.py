@@ -26,7 +26,7 @@ from .frames import FrameLearner
 from .losses import LEAST, Frames, dense
 from .metrics import FrameScores
 from .models import FrameLM, pad_rolls
-from .speech import INPUTS, OUTPUTS, SpeechData, frames, load_speech
+from .speech import INPUTS, OUTPUTS, RATE, SpeechData, frames, load_speech
 from .speech_task import COMPONENTS, DESCRIBED, SPEECH, SpeechExperiment
 
 # %% ../nbs/42_speaking.ipynb #7c023953
@@ -119,7 +119,8 @@ class Speaking(FrameLearner):
 
     def scores(self, engine: Engine) -> dict:
         found = super().scores(engine)
-        return found | dict(test_sequences=by_recording(found["test_sequences"]))
+        recordings = by_recording(found["test_sequences"])
+        return found | dict(test_sequences=recordings, scale=engine.data.data.scale)
 
     def told(self, facts: dict) -> str:
         return f"{super().told(facts)} nats a step, test {facts['test']['nll_sample']:.4f} a sample"
@@ -250,7 +251,8 @@ def speak(
     for field in ("most_notes", "harmonise", "particles"):
         if getattr(s, field) is not None: raise BadInput(f"{field}: of music, and this is a run of task {SPEECH.name}")
     e: Any = run.experiment
-    data, begin = load_speech(e.data, e.length), None
+    scale, begin = (run.outcome() or {}).get("scale"), None # of the data, which may not be here
+    if s.prime is not None or not scale: data = load_speech(e.data, e.length)
     if s.prime is not None:
         begin = data.sequence(s.prime, "prime")
         most, frames_ = (len(begin) - INPUTS)//OUTPUTS, s.prime_frames or 8
@@ -258,7 +260,7 @@ def speak(
         begin = begin[:INPUTS + OUTPUTS*frames_]
     elif s.prime_frames: raise BadInput.found("prime_frames", s.prime_frames, "only with --prime")
     steps = s.steps or 800
-    drawn = sample_sound(load_speaker(run), OUTPUTS*steps, s.pieces, begin, s.temperature, s.seed)*data.scale
+    drawn = sample_sound(load_speaker(run), OUTPUTS*steps, s.pieces, begin, s.temperature, s.seed)*(scale or data.scale)
     place = lambda i: s.out if s.pieces == 1 else s.out.with_stem(f"{s.out.stem}-{i:0{len(str(s.pieces))}}")
-    files = ((place(i), sound_to_wav(x, data.rate)) for i, x in enumerate(drawn, 1))
-    return files, f"{drawn.shape[1]/data.rate:.2f} s of sound at {data.rate:,} samples a second"
+    files = ((place(i), sound_to_wav(x, RATE)) for i, x in enumerate(drawn, 1))
+    return files, f"{drawn.shape[1]/RATE:.2f} s of sound at {RATE:,} samples a second"

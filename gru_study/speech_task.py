@@ -6,7 +6,7 @@
 __all__ = ['COMPONENTS', 'DESCRIBED', 'SpeechSearch', 'SPEECH', 'sound_name', 'SpeechExperiment', 'SoundAverages', 'SpeechFacts']
 
 # %% ../nbs/36_speech_task.ipynb #92551a88
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, Field, ValidationInfo
 from typing_extensions import TypedDict
@@ -61,12 +61,17 @@ class SoundAverages(TypedDict):
 
 # %% ../nbs/36_speech_task.ipynb #bb5eb18d
 class SpeechFacts(TrainedFacts):
-    "result.json of speech"
+    """result.json of speech
+
+    Attributes:
+        scale: by which the data were divided; results of old lack this
+    """
     train: SoundAverages
     valid: SoundAverages
     test: SoundAverages
     test_sequences: list[Piece]
     baselines: dict[str, SoundAverages]
+    scale: NotRequired[Annotated[float, Field(gt=0)]] # by which the data were divided; results of old lack this
 
 # %% ../nbs/36_speech_task.ipynb #ed24e698
 SPEECH = Task("speech", "speech", SpeechExperiment, SpeechSearch, SpeechFacts, speech_name, load_speech,

@@ -24,7 +24,8 @@ from .folder import Run
 from .metrics import FRAME_METRICS, SOUND_METRICS
 from .music_task import MUSIC
 from .runs import (
-    Studies, by_data, finished_runs, history, is_trial, provenance, read_tables, settings, usable, write_tables)
+    Studies, all_settings, by_data, finished_runs, history, is_trial, provenance, read_tables, settings, steps_apart,
+    usable, write_tables)
 from .sampling import SAMPLE_METRICS
 
 # %% ../nbs/58_study.ipynb #62951127
@@ -58,9 +59,13 @@ TABLES = { # name: columns of text; of numbers
 
 # %% ../nbs/58_study.ipynb #6d9c018c
 def run_row(
-    run: Run
+    run: Run,
+    apart: dict[tuple[str, str], str] = {} # of `steps_apart`
 ) -> dict[str, object]: # column -> value
     """What the study knows of a finished run
+
+    Args:
+        apart: of `steps_apart`
 
     Returns:
         column -> value
@@ -69,7 +74,7 @@ def run_row(
     return dict(
         data=f["data"], run=run.save_dir, role="trial" if is_trial(run) else "seed",
         cell=f["cell"], units=f["units"], sizes="given" if c["hidden"] else c["match"], parameters=f["parameters"],
-        settings=settings(c), lr=c["lr"], seed=c["seed"], state="finished",
+        settings=all_settings(f, apart), lr=c["lr"], seed=c["seed"], state="finished",
         train_nll=f["train"]["nll"], valid_nll=f["valid"]["nll"], test_nll=f["test"]["nll"],
         test_nll_seq=f["test"]["nll_seq"], **{name: f["test"].get(name, np.nan) for name in BESIDE},
         head_parameters=f.get("head_parameters", np.nan),
@@ -159,7 +164,8 @@ def study_of(
         runs: finished
         lost: rows of `lost_rows`
     """
-    rows = pd.DataFrame([run_row(r) for r in runs] + list(lost)).sort_values(["data", "run"], ignore_index=True)
+    apart = steps_apart([run.result for run in runs])
+    rows = pd.DataFrame([run_row(r, apart) for r in runs] + list(lost)).sort_values(["data", "run"], ignore_index=True)
     told = [(run, run.result) for run in runs if run.save_dir in set(rows.run[rows.role == "seed"])]
     sequences = pd.DataFrame([
         dict(data=f["data"], run=run.save_dir, sequence=s["name"], frames=s["frames"], nll=s["nll"])

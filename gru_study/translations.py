@@ -24,9 +24,9 @@ from .folder import Run
 from .metrics import WORD_METRICS
 from .page import in_markdown
 from .published import published
-from gru_study.runs import (
-    Studies, at_best_rate, by_data, finished_runs, history, is_trial, provenance, read_tables, settings, usable,
-    write_tables)
+from .runs import (
+    Studies, all_settings, at_best_rate, by_data, finished_runs, history, is_trial, provenance, read_tables,
+    steps_apart, usable, write_tables)
 from .significance import holm, paired_bleu
 from .tokens import not_tested, tokenizer
 from .translation_task import TRANSLATION, TranslationExperiment
@@ -65,16 +65,20 @@ PARTS = { # name: columns of text; of numbers
 
 # %% ../nbs/64_translations.ipynb #2b9ee015
 def run_rows(
-    run: Run
+    run: Run,
+    apart: dict[tuple[str, str], str] = {} # of `steps_apart`
 ) -> list[dict]: # column -> value, a row a test set
     """What the study knows of a finished run
+
+    Args:
+        apart: of `steps_apart`
 
     Returns:
         column -> value, a row a test set
     """
     f, c = run.result, run.result["config"]
     usual = TranslationExperiment()
-    more = [s for s in settings(c).split()
+    more = [s for s in all_settings(f, apart).split()
         if not s.startswith("attention=")] + ["epoch={epoch}".format(**c)]*(c["epoch"] != usual.epoch)
     name = f"{f['cell']}-{f['units']}" + {"general": "", "none": " no attention"}.get(c["attention"],
         f" {c['attention']} attention")
@@ -144,22 +148,25 @@ def pair_rows(
 # %% ../nbs/64_translations.ipynb #777029a5
 def with_texts(
     runs: list[Run], # finished
-    damaged: list[str] # gets a sentence for each run that is left out
-) -> tuple[list[Run], dict[str, TextData]]: # runs whose sentences are there; the texts by name
-    """Runs, and the sentences that they translated
+    damaged: list[str] # gets a sentence for each run of which something is left out
+) -> tuple[list[Run], dict[str, TextData]]: # the runs, but those whose text has changed; the texts by name
+    """Runs, and the sentences that they translated, where these can be had
 
     Args:
         runs: finished
-        damaged: gets a sentence for each run that is left out
+        damaged: gets a sentence for each run of which something is left out
 
     Returns:
-        runs whose sentences are there; the texts by name
+        the runs, but those whose text has changed; the texts by name
     """
     found, texts = [], dict[str, TextData]()
     for run in runs:
         f = run.result
         try: texts[f["data"]] = text = texts.get(f["data"]) or load_text(f["config"]["data"])
-        except BadInput as e: damaged.append(f"{run.exp}: its text cannot be had again ({e})"); continue
+        except BadInput as e:
+            damaged.append(f"{run.exp}: lengths and comparisons, since its text is not here ({e})")
+            found.append(run)
+            continue
         said, asked = ({name: len(lines) for name, lines in of.items()} for of in (f["translations"], text.tests))
         if said == asked and f["tests"].keys() == asked.keys(): found.append(run)
         else: damaged.append(f"{run.exp}: the test sets of {f['data']} are no longer those that it translated")
@@ -181,21 +188,23 @@ def collect_translations(
         raise BadInput("; ".join(["report: found no finished translation run; train one first, for instance with "
             "gru-study train --task translate", *damaged]))
     results = {run.save_dir: run.result for run in runs}
-    rows = told_apart(pd.DataFrame([row for run in runs for row in run_rows(run)]))
+    apart = steps_apart([*results.values()])
+    rows = told_apart(pd.DataFrame([row for run in runs for row in run_rows(run, apart)]))
     table = at_best_rate(rows, ["data", "model", "sizes", "settings"], "valid_perplexity")
     origin = {data: provenance(found) | {"signatures": found[0]["test"]["signatures"]}
         for data, found in by_data(runs).items()}
     runs = [run for run in runs if run.save_dir in set(table.run)]
     lengths = [dict(data=f["data"], run=run.save_dir, test=test) | row for run in runs
-        for f in (results[run.save_dir],) for test, said in f["translations"].items()
+        for f in (results[run.save_dir],) if f["data"] in texts for test, said in f["translations"].items()
         for row in length_rows(said, texts[f["data"]][test], *texts[f["data"]].languages)]
     curves = [pd.DataFrame(history(run))[["epoch", "seconds", "train_nll", "valid_nll"]].assign(data=run.result["data"],
         run=run.save_dir).astype({"epoch": int}) for run in runs]
-    pairs = [row for (data, test), part in table.groupby(["data", "test"], sort=False)
+    pairs = [row for (data, test), part in table.groupby(["data", "test"], sort=False) if data in texts
         for row in pair_rows(part, {r: results[r]["translations"][test] for r in part.run}, texts[data][test].target,
         texts[data].languages[1])]
     return Translations(table, rows.drop_duplicates("run")[["data", "run", "model", "lr", "seed", "valid_perplexity"]],
-        pd.DataFrame(lengths), pd.concat(curves, ignore_index=True),
+        pd.DataFrame(lengths, columns=["data", "run", "test", "words", "sentences", "bleu_lower"]),
+        pd.concat(curves, ignore_index=True),
         pd.DataFrame(pairs, columns=["data", "test", "a", "b", "seeds", "bleu_a", "bleu_b", "p"]), origin,
         tuple(damaged))
 
@@ -473,7 +482,7 @@ def readme_words(
         f"at its best of several learning rates, {epochs:.0f} epochs; mean ± standard deviation over the seeds, their "
         "number in brackets (`make multi30k`).",
         readme_translations(study, data),
-        "\n".join(f"- {p}" for p in points).replace("&#95;", "_"), # within a word it is no markup
+        "\n".join(f"- {p}" for p in points),
         f"On lowercased spaCy tokens of the first test set, greedy, the best reaches {best.greedy_bleu_tokens:.1f} "
         f"({best.bleu_tokens:.1f} by beam), where the notebooks that are copied most report {theirs:g}."
         f"{opposite*bool(len(other))} "

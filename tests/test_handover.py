@@ -22,6 +22,14 @@ from test_trust import CELL, one_line
 from gru_study.files import digest
 
 
+def scores(done):
+    "What evaluate has said, but for where the run lies"
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    *lines, where = done.stdout.splitlines()
+    assert where.startswith("in "), where
+    return lines
+
+
 @pytest.fixture
 def given(home, toy, tmp_path):
     "A run with a cell of its own, exported; then its folder, and its cell's file, are gone"
@@ -31,8 +39,8 @@ def given(home, toy, tmp_path):
     done = gru_study("train", "--rnn", f"{file}:mine", *asked, "--save_dir", "own")
     assert done.returncode == 0, done.stderr
     done = gru_study("export", "own", out)
-    assert done.returncode == 0 and f"it holds the source of {file}" in done.stdout, done.stderr
-    before = gru_study("evaluate", "own", "--trust", file).stdout
+    assert done.returncode == 0 and f"names where it puts the source of {file}" in done.stdout, done.stderr
+    before = scores(gru_study("evaluate", "own", "--trust", file))
     shutil.rmtree(home)
     for old in (file, file.with_suffix(".ran")): old.unlink()
     return out, before
@@ -44,12 +52,85 @@ def test_it_comes_back_and_runs_nothing(home, given, tmp_path):
     (cell,) = (home / "exp/given").glob("*/mine.py")
     one_line(done, f"rnn: {cell}:mine is code, and nobody has asked to run it here; allowed: --trust {cell}")
     assert cell.read_text() == CELL and not cell.with_suffix(".ran").exists()
-    done = gru_study("evaluate", out, "--trust", cell)
-    assert (done.returncode, done.stdout) == (0, before) and cell.with_suffix(".ran").exists()
+    assert scores(gru_study("evaluate", out, "--trust", cell)) == before and cell.with_suffix(".ran").exists()
     assert gru_study("sample", out, "--out", tmp_path / "x.mid", "--trust", cell).returncode == 0
     assert len([*(home / "exp/given").iterdir()]) == 1
-    assert gru_study("evaluate", cell.parent, "--trust", cell).stdout == before
+    assert scores(gru_study("evaluate", cell.parent, "--trust", cell)) == before
     assert "mine-6" in gru_study("report").stdout
+
+
+def test_what_is_unpacked_is_what_the_file_holds(home, given, toy):
+    "A folder that was damaged or trained further does not answer for the file; without it, the file does"
+    out, before = given
+    assert gru_study("evaluate", out).returncode == 2
+    (cell,) = (home / "exp/given").glob("*/mine.py")
+    sentence = f"{cell.parent}: damaged, or trained further: it is not what {out} holds; move it or delete it"
+    weights = (cell.parent / "model.safetensors").read_bytes()
+    (cell.parent / "model.safetensors").write_bytes(weights[:-1] + b"!")
+    one_line(gru_study("evaluate", out, "--trust", cell), sentence)
+    (cell.parent / "model.safetensors").write_bytes(weights)
+    cell.write_text(CELL + "open('/dev/null')\n")
+    one_line(gru_study("evaluate", out, "--trust", cell), sentence)
+    one_line(gru_study("evaluate", cell.parent, "--trust", cell), f"{cell}: damaged, its content is not what was")
+    cell.write_text(CELL)
+    same = "--data", toy, "--hidden", 6, "--save_dir", cell.parent.relative_to(home / "exp")
+    assert gru_study("train", "--rnn", f"{cell}:mine", *same, "-c", "--epoch", 3).returncode == 0
+    one_line(gru_study("evaluate", out, "--trust", cell), sentence)
+    shutil.rmtree(cell.parent)
+    assert gru_study("evaluate", out).returncode == 2 and scores(gru_study("evaluate", out, "--trust", cell)) == before
+
+
+def test_a_cell_that_has_changed(home, toy, tmp_path):
+    "It is not scored, not exported, not averaged with the runs of what it was"
+    file, out = tmp_path / "mine.py", tmp_path / "x.safetensors"
+    file.write_text(CELL)
+    train = "train", "--rnn", f"{file}:mine", "--data", toy, "--epoch", 1, "--hidden", 6
+    assert gru_study(*train, "--save_dir", "one").returncode == 0
+    changed = CELL.replace("tanh", "sigmoid")
+    assert changed != CELL
+    file.write_text(changed)
+    one_line(gru_study("export", "one", out), f"{file} may have changed since one was trained; allowed: the file as")
+    for asked in (("export", "one", out), ("export", "one", out.with_suffix(".onnx")), ("evaluate", "one"),
+            ("sample", "one", "--out", tmp_path / "x.mid")):
+        done = gru_study(*asked, "--trust", file)
+        assert done.returncode == 2 and f"the step function {file}:mine has changed since" in done.stderr
+    assert not out.exists() and not out.with_suffix(".onnx").exists() and not (tmp_path / "x.mid").exists()
+    assert gru_study(*train, "--save_dir", "two", "--seed", 1).returncode == 0
+    said = gru_study("report").stdout
+    assert said.count("mine-6 step=") == 2, said
+    file.write_text(CELL + "# a remark\n") # that changes no number
+    assert gru_study("export", "one", out, "--trust", file).returncode == 0
+
+
+def test_data_that_stay_at_home(home, given, toy, tmp_path):
+    "What a run was trained on need not be there to compose; to score it, somebody says where it is"
+    out, before = given
+    assert gru_study("evaluate", out).returncode == 2
+    (cell,) = (home / "exp/given").glob("*/mine.py")
+    moved = toy.rename(tmp_path / "moved.npz")
+    done = gru_study("sample", out, "--out", tmp_path / "x.mid", "--trust", cell)
+    assert done.returncode == 0, done.stderr
+    refused = gru_study("evaluate", out, "--trust", cell)
+    one_line(refused, f"data: found '{toy}'")
+    primed = "sample", out, "--out", tmp_path / "y.mid", "--prime", "test:0", "--trust", cell
+    one_line(gru_study(*primed), f"data: found '{toy}'")
+    assert gru_study(*primed, "--data", moved).returncode == 0
+    assert scores(gru_study("evaluate", out, "--data", moved, "--trust", cell))[1:] == before[1:]
+    done = gru_study("evaluate", out, "--data", "chorales", "--trust", cell)
+    assert done.returncode == 0 and "other data than those of the training: toy: 42 sequences" in done.stderr
+    one_line(gru_study("evaluate", out, "--data", "nothing.npz", "--trust", cell), "data: found 'nothing.npz'")
+
+
+def test_a_cell_of_a_module(home, toy, tmp_path, monkeypatch):
+    "It is not in the file, and that is said"
+    (tmp_path / "mymod.py").write_text(CELL)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    asked = "train", "--rnn", "mymod:mine", "--data", toy, "--epoch", 1, "--hidden", 6, "--save_dir", "one"
+    assert gru_study(*asked).returncode == 0
+    done = gru_study("export", "one", tmp_path / "x.safetensors")
+    assert done.stdout.endswith("with the module mymod, which is not in the file, and --trust mymod\n"), done.stdout
+    assert gru_study("evaluate", tmp_path / "x.safetensors", "--trust", "mymod").returncode == 0
+    assert b"def mine" not in (tmp_path / "x.safetensors").read_bytes()
 
 
 def packed(out, change):
@@ -209,7 +290,7 @@ def test_a_hub_folder_comes_back_and_runs_nothing(home, given, saved):
     cell = run.exp / "mine.py"
     assert cell.read_text() == CELL and not cell.with_suffix(".ran").exists()
     one_line(gru_study("evaluate", run.exp), "nobody has asked to run it here")
-    assert gru_study("evaluate", run.exp, "--trust", cell).stdout == given[1]
+    assert scores(gru_study("evaluate", run.exp, "--trust", cell)) == given[1]
     with pytest.raises(ValueError, match="a new folder, or an empty one"): SharedRun(run).save_pretrained(run.exp)
     assert run.result # the mixin would have deleted its config.json
 
@@ -223,8 +304,8 @@ def test_hostile_hub_folders(home, saved):
     assert SharedRun.from_pretrained(saved).run.result
     shutil.rmtree(home)
     whole = (saved / "model.safetensors").read_bytes()
-    for changed, sentence in ((whole[:-1] + b"x", "damaged"), (whole[:99], "no file of safetensors"), (b"", "no file"),
-            (save({"x": np.zeros(3, np.float32)}), "a file that gru-study export has written")):
+    for changed, sentence in ((whole[:-1] + b"x", "damaged"), (whole[:99], "or no file that gru-study"),
+            (b"", "or no file"), (save({"x": np.zeros(3, np.float32)}), "a file that gru-study export has")):
         (saved / "model.safetensors").write_bytes(changed)
         with pytest.raises(ValueError, match=sentence): SharedRun.from_pretrained(saved)
     (saved / "model.safetensors").unlink()
@@ -243,7 +324,7 @@ def test_a_card_of_hostile_names(home, given, tmp_path):
     assert yaml.safe_load(header) == {"library_name": "gru-study", "tags": ["music_lm", "recurrent-neural-network"]}
     page = MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
     assert not [t for t in ("<script", "<a ", "<img", "<!--") if t in page]
-    assert (page.count("<h1>"), page.count("<th>"), page.count("&lt;script&gt;alert(1)&lt;/script&gt;")) == (1, 6, 4)
+    assert (page.count("<h1>"), page.count("<th>"), page.count("&lt;script&gt;alert(1)&lt;/script&gt;")) == (1, 6, 6)
 
 
 class Hub(BaseHTTPRequestHandler):
