@@ -78,14 +78,15 @@ def model_card(
         "## Scores", as_text(["", *scores], *([k, *(number(said, k) for said in scores.values())] for k in metrics)),
         "## Specification", as_text(["field", "value"], *settings.items())]) + "\n"
 
-# %% ../nbs/78_hub.ipynb #800dd4d3
-FILE = "model.safetensors" # in a repository
-
+# %% ../nbs/78_hub.ipynb #a9cd0df7
 def first_line(
     error: Exception
 ) -> str:
     "What an error says, shortly"
     return (str(error).strip().splitlines() or ["no reason given"])[0]
+
+# %% ../nbs/78_hub.ipynb #800dd4d3
+FILE = "model.safetensors" # in a repository
 
 class SharedRun(ModelHubMixin):
     "A finished run as a repository of a hub; raises `BadInput` where it is not finished"

@@ -188,7 +188,8 @@ class Result:
         what = f"{f['cell']}-{f['units']} ({f['parameters']:,} parameters) on {f['data']}"
         notes = "".join(f"; {n}" for n in f.get("notes", []))
         scores = learner_of(f["config"]["task"]).told(f)
-        return f"{what}: {scores}; best of {f['epochs']} epochs: {f['best_epoch']}; {f['seconds']:.1f} s{notes}"
+        epochs = f"{f['epochs']} epoch" + "s"*(f["epochs"] != 1)
+        return f"{what}: {scores}; best of {epochs}: {f['best_epoch']}; {f['seconds']:.1f} s{notes}"
 
 # %% ../nbs/39_train.ipynb #85d45b17
 def provenance(
@@ -205,7 +206,7 @@ def provenance(
         numpy=np.__version__, scipy=version("scipy"))
     return dict(engine=engine.name, device=engine.experiment.device, threads=torch.get_num_threads(),
         processor=processor(), versions=versions, graph=fingerprint(engine.cell), source=source_of(engine.cell),
-        kernels=progress.kernels)
+        data=data_digest(engine.learner, engine.data), kernels=progress.kernels)
 
 # %% ../nbs/39_train.ipynb #0ad4d998
 def result_facts(

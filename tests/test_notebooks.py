@@ -183,6 +183,7 @@ class MlflowClient:
         self.info = type("Info", (), {"run_id": run_name})
         return self
     def log_metric(self, run_id, key, value, step): print(run_id, key, value, step, file=open("told", "a"))
+    def set_terminated(self, run_id): print(run_id, "ended", file=open("ended", "a"))
 """, "wandb": """
 class init:
     def __init__(self, project, name, reinit): self.name = name

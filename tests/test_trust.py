@@ -234,7 +234,7 @@ def test_a_watch_that_a_run_brings_along_is_not_called(home, toy, tmp_path):
         assert done.returncode == 0 and not (tmp_path / "ran").exists(), done.stderr
     assert "watch" not in run.read_json("config.json")
     done = gru_study(*asked, "--epoch", 3, "-c", "--watch", f"{tmp_path / 'evil.py'}:g")
-    one_line(done, "evil.py:g cannot be had: AttributeError")
+    one_line(done, "evil.py has no g; allowed: module:function or file.py:function")
     done = gru_study(*asked, "--epoch", 3, "-c", "--watch", "no_such_module:f")
     one_line(done, "watch: no_such_module:f cannot be had: ModuleNotFoundError")
     one_line(gru_study(*asked, "--epoch", 3, "-c", "--watch", "f"), "allowed: module:function or file.py:function")
