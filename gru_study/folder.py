@@ -288,7 +288,7 @@ def unpack(
     content, weights = unpacked(file)
     mark = digest(json.dumps(content).encode())[:12]
     run = Run(f"{GIVEN}/{folder_name(name or file.stem)}-{mark}")
-    for name in ("config.json", "metrics.csv"): check_place(run.path(name), "run")
+    for part in ("config.json", "metrics.csv"): check_place(run.path(part), "run")
     texts, cell = content["files"], content.get("cell")
     allowed = {"config.json", "metrics.csv", "result.json", *(k for t in all_tasks().values() for k in t.kept)}
     if not {"config.json", "result.json"} <= {*texts} <= allowed:
@@ -300,11 +300,10 @@ def unpack(
         config["rnn"] = result["config"]["rnn"] = f"{run.exp/own}:{cell['name']}"
         texts |= {"config.json": json.dumps(config), own: cell["source"], "result.json": json.dumps(result)}
     files = {"model.safetensors": weights, **{k: texts[k].encode() for k in sorted(texts, key="result.json".__eq__)}}
-    if (run.exp/"result.json").is_file(): # it has been unpacked before
-        if all((place := run.path(k)).is_file() and place.read_bytes() == v for k, v in files.items()): return run
-        raise BadInput(f"{run.exp}: damaged, or trained further: it is not what {file} holds; "
-            "move it or delete it, and the file is unpacked anew")
-    try:
+    if all((place := run.path(k)).is_file() and place.read_bytes() == v for k, v in files.items()): return run
+    if run.path("checkpoint.pt").is_file():
+        raise BadInput(f"{run.exp}: trained further, so it is not what {file} holds; move it, to unpack the file anew")
+    try: # where it was damaged, or the study's home was moved, it is whole again
         run.write(files)
         run.result
     except BaseException:

@@ -60,22 +60,22 @@ def test_it_comes_back_and_runs_nothing(home, given, tmp_path):
 
 
 def test_what_is_unpacked_is_what_the_file_holds(home, given, toy):
-    "A folder that was damaged or trained further does not answer for the file; without it, the file does"
+    "A damaged folder is made whole from the file; one that was trained further is kept, and does not answer for it"
     out, before = given
     assert gru_study("evaluate", out).returncode == 2
     (cell,) = (home / "exp/given").glob("*/mine.py")
-    sentence = f"{cell.parent}: damaged, or trained further: it is not what {out} holds; move it or delete it"
     weights = (cell.parent / "model.safetensors").read_bytes()
     (cell.parent / "model.safetensors").write_bytes(weights[:-1] + b"!")
-    one_line(gru_study("evaluate", out, "--trust", cell), sentence)
-    (cell.parent / "model.safetensors").write_bytes(weights)
-    cell.write_text(CELL + "open('/dev/null')\n")
-    one_line(gru_study("evaluate", out, "--trust", cell), sentence)
-    one_line(gru_study("evaluate", cell.parent, "--trust", cell), f"{cell}: damaged, its content is not what was")
-    cell.write_text(CELL)
+    changed = CELL + "open('/dev/null')\n"
+    cell.write_text(changed)
+    one_line(gru_study("evaluate", cell.parent, "--trust", cell), "damaged, its content is not what was written")
+    assert scores(gru_study("evaluate", out, "--trust", cell)) == before and cell.read_text() == CELL
+    assert (cell.parent / "model.safetensors").read_bytes() == weights
     same = "--data", toy, "--hidden", 6, "--save_dir", cell.parent.relative_to(home / "exp")
-    assert gru_study("train", "--rnn", f"{cell}:mine", *same, "-c", "--epoch", 3).returncode == 0
-    one_line(gru_study("evaluate", out, "--trust", cell), sentence)
+    assert gru_study("train", "--rnn", f"{cell}:mine", *same, "--overwrite", "--epoch", 3).returncode == 0
+    trained = (cell.parent / "model.safetensors").read_bytes()
+    one_line(gru_study("evaluate", out, "--trust", cell), f"{cell.parent}: trained further, so it is not what {out}")
+    assert (cell.parent / "model.safetensors").read_bytes() == trained != weights
     shutil.rmtree(cell.parent)
     assert gru_study("evaluate", out).returncode == 2 and scores(gru_study("evaluate", out, "--trust", cell)) == before
 

@@ -214,4 +214,6 @@ def test_trackers_of_the_page(home, toy, tool, monkeypatch):
         rows = (home / f"log/{run}/metrics.csv").read_text().splitlines()
         column = rows[0].split(",").index("valid_nll")
         assert {v for r, k, v, _ in told if (r, k) == (run, "valid_nll")} == {r.split(",")[column] for r in rows[1:]}
+    if tool == "mlflow":
+        assert sorted((home / "ended").read_text().splitlines()) == sorted(f"{run} ended" for run in runs)
     assert len(runs) == 4 and not any("watch" in f.read_text() for f in (home / "exp").rglob("*.json"))
