@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import CHROMIUM, COMMAND, SOAK, jupyterlab, open_page
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 SCREENSHOTS = os.environ.get("GRU_STUDY_SCREENSHOTS")
+expect.set_options(timeout=60_000)  # every widget is told in a message of its own: what is seen of one waits for it
 SECONDS = {}  # what a reader waits for: reported, not judged, because it depends on the machine
 
 
@@ -126,7 +128,8 @@ def test_browse(lab):
     whole = lambda: kept() == app.title(0).split(" (")[0] + ".wav"  # the sound comes after the figure
     app.waits("browse: another piece", lambda: app.control("piece").select_option(index=5),
         lambda: app.title(0) != before and whole())
-    assert "(chorales, test)" in app.title(0) and "notes a frame" in app.cell.inner_text()
+    assert "(chorales, test)" in app.title(0)
+    expect(app.cell).to_contain_text("notes a frame")
     axes = app.plot(0).evaluate("e => e._fullLayout.yaxis.title.text + e._fullLayout.xaxis.title.text")
     assert axes == "notebeat (quarter note)"
     app.waits("browse: another split", lambda: app.control("split").select_option("valid"),
@@ -154,9 +157,9 @@ def test_browse(lab):
     assert not sound.evaluate("a => a.paused")
     another.click()
     app.waits("one sound at a time", lambda: None, lambda: sound.evaluate("a => a.paused"))
-    assert another.text_content() == "■ Stop"
+    expect(another).to_have_text("■ Stop")
     sound.evaluate("a => a.play()")
-    app.waits("one sound at a time, the other way", lambda: None, lambda: another.text_content() == "▶ Play")
+    expect(another).to_have_text("▶ Play")
     assert sound.get_attribute("aria-label") == f"sound of {app.title(0).split(' (')[0]}"
     app.control("data").fill("nothing")
     app.control("data").press("Enter")
@@ -173,22 +176,22 @@ def test_train(lab):
     app.waits("train: first curves", start.dblclick, lambda: app.cell.locator(".gru-plot .scatterlayer").count())
     lab.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 finished epoch 5 of 5')")
     heard = app.cell.locator(".gru-play")  # four networks: after 1, 2, 3 and 5 epochs
-    said = lambda: heard.get_by_label("heard as it was").locator("xpath=../span").text_content()
-    app.waits("train: heard while it learns", lambda: None, lambda: said() == "after epoch 5")
+    said = heard.get_by_label("heard as it was").locator("xpath=../span")
+    expect(said).to_have_text("after epoch 5")
     last = heard.locator(".gru-drawn").inner_html()
     heard.get_by_label("heard as it was").fill("0")
     app.waits("train: as it was at first", lambda: None, lambda: heard.locator(".gru-drawn").inner_html() != last)
-    assert said() == "after epoch 1"
+    expect(said).to_have_text("after epoch 1")
     app.labelled("called").locator("input").fill("mine")
     app.labelled("called").locator("input").press("Enter")
     lab.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')]"
         ".some(e => /^mine, /.test(e.data[0].name))")
     app.labelled("called").locator("input").fill("")
     app.labelled("called").locator("input").press("Enter")
-    rows = lambda: app.cell.get_by_role("button", name="Remove").count()
+    rows = app.cell.get_by_role("button", name="Remove")
     start.click()
     lab.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 is the run with these settings')")
-    assert rows() == 1  # after a double click, and the same settings once more
+    expect(rows).to_have_count(1)  # after a double click, and the same settings once more
     app.control("seed").fill(str(2**63))
     start.click()
     lab.wait_for_function(f"/seed: found '{2**63}', allowed: less than/.test(document.body.innerText)")
@@ -208,7 +211,8 @@ def test_train(lab):
     lab.wait_for_timeout(2000)  # the epoch that is under way is finished first
     told = re.search(r"tanh-1 paused epoch (\d+)", app.cell.inner_text())[1]
     lab.wait_for_timeout(1000)
-    assert re.search(r"tanh-1 paused epoch (\d+)", app.cell.inner_text())[1] == told and line.is_visible()
+    assert re.search(r"tanh-1 paused epoch (\d+)", app.cell.inner_text())[1] == told
+    expect(line).to_be_visible()
     app.cell.get_by_role("button", name="Resume").last.click()
     lab.wait_for_function(f"+/tanh-1 training epoch (\\d+)/.exec(document.body.innerText)?.[1] > {told}")
     app.shot("train")
@@ -219,7 +223,7 @@ def test_train(lab):
     app.control("lr").fill("-1")
     start.click()
     lab.wait_for_function("/lr: found/.test(document.body.innerText)")
-    app.waits("train: remove", app.cell.get_by_role("button", name="Remove").last.click, lambda: rows() == 1)
+    app.waits("train: remove", app.cell.get_by_role("button", name="Remove").last.click, lambda: rows.count() == 1)
     assert (lab.home / "exp/lab/chorales/tanh-1/checkpoint.pt").exists()
 
 
@@ -281,7 +285,7 @@ def test_compose(lab):
     blind.get_by_text("▶ Hear A").click()
     blind.get_by_text("B is the composer's").click()
     app.waits("blind: an answer", lambda: None, lambda: blind.locator(".gru-drawn").count() == 2)
-    assert "of 1 right; who guesses does as well" in blind.text_content()
+    expect(blind).to_contain_text("of 1 right; who guesses does as well")
 
 
 def test_look_inside(lab):
@@ -302,12 +306,12 @@ def test_look_inside(lab):
 def test_compare(lab):
     app = AppOnPage(lab, "Compare()")
     app.cell.get_by_role("button", name="Look for new runs").click()
-    for word in ("Markov baseline", "verdict", "seconds"): assert word in app.cell.inner_text()
+    for word in ("Markov baseline", "verdict", "seconds"): expect(app.cell).to_contain_text(word)
     lab.wait_for_function("[...document.querySelectorAll('option')].some(o => o.textContent == 'lab/chorales/gru-1')")
     app.waits("compare: another set of runs",
         lambda: app.control("runs").select_option(["pretrained/chorales/gru", "lab/chorales/gru-1"]),
         lambda: "(lab/chorales/gru-1)" in app.title(1))
-    assert "there is no verdict" in app.cell.inner_text()  # the two differ in their settings too
+    expect(app.cell).to_contain_text("there is no verdict")  # the two differ in their settings too
     dot = app.plot(1).locator(".scatterlayer .trace").last.locator(".point").nth(7)
     dot.scroll_into_view_if_needed()
     box = dot.bounding_box()
@@ -327,7 +331,7 @@ def test_translate(lab):
         lambda: "A woman is reading a book." in app.cell.inner_text())
     app.waits("translate: another map", lambda: app.control("map of").select_option("pretrained/captions_de_en/lstm"),
         lambda: "lstm" in app.title(0))
-    assert app.plot(0).locator(".heatmaplayer image").count() == 1
+    expect(app.plot(0).locator(".heatmaplayer image")).to_have_count(1)
     app.control("sentence").fill("Ein Wal liest ein Buch.")
     named = lambda: "not in its vocabulary" in app.cell.inner_text() and "Wal" in app.cell.inner_text()
     app.waits("translate: an unknown word", lambda: app.control("sentence").press("Enter"), named)
@@ -360,17 +364,18 @@ def hear(app):
 def test_speech(lab):
     "Raw sound is trained with the fields of its own task, and what a network draws is heard beside a true recording"
     app = AppOnPage(lab, "Listen()")
-    assert "model: found 'none'" in app.cell.inner_text()
+    expect(app.cell).to_contain_text("model: found 'none'")
     train = AppOnPage(lab, "Train(epoch=60")
     before = train.cell.get_by_role("button", name="Remove").count()
     train_sound(train, 3)
-    assert train.control("data").input_value() == "vowels" and train.control("length").input_value() == "500"
+    expect(train.control("data")).to_have_value("vowels")
+    expect(train.control("length")).to_have_value("500")
     assert train.plot(0).evaluate("e => e._fullLayout.yaxis.title.text") == "nats a step"
     assert {name.split(" ")[0] for name in train.plot(0).evaluate("e => e.data.map(d => d.name)")} == {"gru-16"}
     assert "(vowels, test) and what gru-16" in train.title(1)
     train.waits("train: another sound", lambda: train.control("test sound").select_option(index=7),
         lambda: train.title(1).startswith(train.control("test sound").locator("option").nth(7).inner_text()))
-    assert train.cell.get_by_role("button", name="Remove").count() == before + 1
+    expect(train.cell.get_by_role("button", name="Remove")).to_have_count(before + 1)
     train.shot("train-speech")
     hear(app)
     assert "from silence, seed 1" in app.title(0) and "(vowels, test)" in app.title(1)
@@ -430,7 +435,7 @@ def test_first_start(browser, tmp_path):
         page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 stopping after this epoch')")
         page.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 stopped epoch 1 of 60')",
             timeout=300_000)
-        assert app.cell.get_by_role("button", name="Resume").is_enabled() and remove.is_enabled()
+        for button in (app.cell.get_by_role("button", name="Resume"), remove): expect(button).to_be_enabled()
 
 
 @SOAK
