@@ -136,6 +136,7 @@ def end_with_parent() -> None:
 def notebook_process() -> None:
     "The process of one job: papermill, then the page; told by one JSON object, its last line says what went wrong"
     threading.Thread(target=end_with_parent, daemon=True).start()
+    sys.modules["rfc3987_syntax"] = None # type: ignore[assignment] # a grammar of addresses, 2 s for each job, unused
     a = json.loads(sys.argv[1])
     run_notebook(a, Path(a["partial"]))
 
