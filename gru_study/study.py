@@ -283,16 +283,18 @@ def labels(
         words = [word for text in settings for word in text.split()]
         counts, having = Counter(words), Counter(map(name, words))
         return {w for w, n in counts.items() if having[name(w)] == len(settings) and n > len(settings)/2}
-    def label(r):
-        of_cell = runs[(runs.data == r.data) & (runs.cell == r.cell)]
-        like = of_cell[(of_cell.units == r.units) & (of_cell.sizes == r.sizes)]
+    several = runs.groupby(["data", "cell"]).sizes.transform("nunique") > 1
+    alike = ["data", "cell", "units", "sizes"]
+    rates = runs.groupby([*alike, "settings"]).lr.transform("nunique") > 1
+    found = pd.Series(index=runs.index, dtype=object)
+    for _, like in runs.groupby(alike, dropna=False):
         shared = usual(like.settings.unique())
-        more = [
-            *[r.sizes]*(of_cell.sizes.nunique() > 1 and r.sizes != "paper"),
-            *[f"rate {r.lr:.4g}"]*(like.lr[like.settings == r.settings].nunique() > 1),
-            *(word for word in r.settings.split() if word not in shared)]
-        return " ".join([f"{r.cell}-{r.units}", *more])
-    return pd.Series({r.Index: label(r) for r in runs.itertuples()}, dtype=object)
+        for r in like.itertuples():
+            words = [f"{r.cell}-{r.units}"]
+            if several[r.Index] and r.sizes != "paper": words.append(r.sizes)
+            if rates[r.Index]: words.append(f"rate {r.lr:.4g}")
+            found[r.Index] = " ".join([*words, *(w for w in r.settings.split() if w not in shared)])
+    return found
 
 # %% ../nbs/58_study.ipynb #5a9898c9
 def study_table(
