@@ -45,12 +45,13 @@ def exchanged(
         p, and its standard error
     """
     d, sure = np.asarray(d, float), len(d) <= 16
-    rng, least, total = np.random.default_rng(seed), abs(d.sum())*(1 - 1e-12), 2**len(d) if sure else draws
-    found = 0
+    least = abs(d.sum()) - 1e-12*abs(d).sum() # as large but for rounding
+    rng, total, found = np.random.default_rng(seed), 2**len(d) if sure else draws, 0
     for begin in range(0, total, 10_000):
-        rows = np.arange(begin, min(begin + 10_000, total))
-        bits = rows[:, None] >> np.arange(len(d)) & 1 if sure else rng.integers(0, 2, (len(rows), len(d)))
-        found += int((abs((2*bits - 1) @ d) >= least).sum())
+        rows = np.arange(begin, min(begin + 10_000, total), dtype="<u2" if sure else int)
+        drawn = rows.view(np.uint8) if sure else np.frombuffer(rng.bytes(len(rows)*((len(d) + 7)//8)), np.uint8)
+        signs = np.unpackbits(drawn.reshape(len(rows), -1), axis=1, count=len(d), bitorder="little") # 1: plus
+        found += int((abs(2*(signs @ d) - d.sum()) >= least).sum())
     p = found/total if sure else (found + 1)/(total + 1)
     return p, 0. if sure else (p*(1 - p)/total)**0.5
 
