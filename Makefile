@@ -89,13 +89,16 @@ assets: .venv/.text ## train the small models that ship in the package (rates by
 LIMIT_avx2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 NUMBA_CPU_NAME=haswell \
 	NUMBA_CPU_FEATURES=+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe,+cx16
 
+# notebooks that the tests of the site run
+SITE := architecture flags glossary hand_over play summary
+
 test: setup ## notebooks, pytest, and that package and README are in step with the notebooks; LIMIT=avx2: without AVX-512
 	@test -z "$(DATA)" || test -d "$(DATA)/music" || { echo "GRU_STUDY_DATA: $(DATA)/music does not exist" >&2; exit 2; }
 	@echo "real data: $(or $(DATA),none; the tests on the real files are skipped)"
 	$(BIN)/python tests/in_step.py
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
-	$(WITH_DATA) $(LIMIT_$(LIMIT)) $(BIN)/nbdev_test --n_workers 2 --do_print
+	$(WITH_DATA) $(LIMIT_$(LIMIT)) $(BIN)/nbdev_test --n_workers 2 --do_print --skip_file_re '^([_.]|($(subst $() ,|,$(SITE)))\.)'
 	$(WITH_DATA) $(LIMIT_$(LIMIT)) $(BIN)/python -m pytest tests -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: setup ## hours of trials: kills, processes side by side, memory, flipped bits, hostile files; resumes; anew after: rm -r build/soak

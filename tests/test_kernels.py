@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, gru_study
+from conftest import ROOT, SOAK, gru_study
 from hypothesis import given, settings, strategies as st
 
 from gru_study import gallery  # noqa: F401
@@ -96,7 +96,8 @@ def test_gradients_of_a_mixture_equal_autograd(cell, units, layers, seed, size, 
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("rnn", [*STUDIED, "mgu", "lstm_norm"])
+@pytest.mark.parametrize("rnn", ["tanh", "gru", "lstm",
+    *(pytest.param(name, marks=SOAK) for name in sorted({*STUDIED, "mgu", "lstm_norm"} - {"tanh", "gru", "lstm"}))])
 def test_same_curve_as_torch_on_jsb(rnn, home):
     "Five epochs with weight noise: the training loss agrees to 1e-3"
     from gru_study.experiment import Experiment
