@@ -90,7 +90,7 @@ LIMIT_avx2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 NUMBA_CPU_NAME=ha
 	NUMBA_CPU_FEATURES=+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe,+cx16
 
 # notebooks that the tests of the site run
-SITE := architecture flags glossary hand_over play summary
+SITE := architecture flags glossary hand_over home play summary
 
 test: setup ## notebooks, pytest, and that package and README are in step with the notebooks; LIMIT=avx2: without AVX-512
 	@test -z "$(DATA)" || test -d "$(DATA)/music" || { echo "GRU_STUDY_DATA: $(DATA)/music does not exist" >&2; exit 2; }

@@ -368,7 +368,8 @@ def process(page: str, notebook: Path, names: dict[str, list[str]], target: Path
     if page == "start": nb.cells = pictured(nb.cells)
     if page != HOME: nb.cells.insert(1, mk_cell(note(page), "markdown"))
     else:
-        trees = (["```{toctree}", ":hidden:", f":caption: {part}", *map(place, pages), "```"]
+        entry = lambda page: "Search <search>" if place(page) == "search" else place(page) # not Sphinx's own page
+        trees = (["```{toctree}", ":hidden:", f":caption: {part}", *map(entry, pages), "```"]
             for part, pages in PARTS.items())
         nb.cells += [mk_cell("\n".join(tree), "markdown") for tree in trees]
     target.parent.mkdir(parents=True, exist_ok=True)

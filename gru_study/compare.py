@@ -9,7 +9,7 @@ __all__ = ['SHOWN', 'piece_scatter', 'Pieces', 'Compare']
 import plotly.graph_objects as go
 from ipywidgets import HTML, Button, Dropdown, Layout, SelectMultiple
 
-from .apps import App, Plot, facts, row, saying, show
+from .apps import SEVERAL, App, Plot, facts, row, saying, show
 from .base import BadInput
 from .browse import give_sound, music, score
 from .colours import colour, in_figure
@@ -94,7 +94,7 @@ class Compare(Pieces):
         self.again.on_click(lambda _: self.look())
         self.piece = Dropdown(description="test piece", layout=wide)
         self.piece.observe(lambda change: self.chosen(change.new), "value")
-        runs = SelectMultiple(options=names, value=names[:3], description="runs", rows=8, layout=wide)
+        runs = SelectMultiple(options=names, value=names[:3], description="runs", rows=8, layout=wide, tooltip=SEVERAL)
         across, up = Dropdown(description="horizontal", layout=wide), Dropdown(description="vertical", layout=wide)
         super().__init__(
             dict(runs=runs, across=across, up=up),
@@ -105,6 +105,8 @@ class Compare(Pieces):
         found, told = [find_run(name) for name in runs], list[str]()
         if len(usable(found, told)) < len(found): raise BadInput("; ".join(told))
         if len({r.result["data"] for r in found}) != 1:
+            self.tables.value, self.piece.value = "", -1
+            for plot in (self.curves, self.scatter): show(plot, None)
             raise BadInput.found("runs", ", ".join(runs) or "none", "one or more on the same data")
         study = study_of(found)
         told = differences(study, study.runs.data[0])

@@ -224,6 +224,7 @@ def attention_map(
         weights: attention (translation, source)
     """
     longest = max(map(len, (*source, "source")))
+    height = 175 + 6*longest + 26*len(translation)
     source, translation = ([*map(in_figure, words)] for words in (source, translation))
     said = lambda t, row: [f"<b>{t}</b> looked at <b>{s}</b>: {w:.1%}" for s, w in zip(source, row)]
     hover = [said(t, row) for t, row in zip(translation, weights)]
@@ -237,8 +238,8 @@ def attention_map(
     fig.update_yaxes(
         autorange="reversed", tickvals=down, ticktext=translation, showgrid=False, title_text="translation")
     return fig.update_layout(
-        title=dict(text=in_figure(title), y=0.98, yanchor="top"), height=150 + 6*longest + 26*len(translation),
-        width=max(520, 230 + 44*len(source)), margin=dict(t=100 + 6*longest, l=110))
+        title=dict(text=in_figure(title), y=1 - 34/height, yanchor="top"), height=height, # below plotly's buttons
+        width=max(520, 230 + 44*len(source), 60 + 9*len(title)), margin=dict(t=125 + 6*longest, l=110))
 
 # %% ../nbs/53_plots.ipynb #6c5ad443
 def notebook_progress(

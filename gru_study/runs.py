@@ -98,7 +98,7 @@ def settings(
     Returns:
         empty where all are the defaults
     """
-    own = ("rnn", "data", "match", "hidden", "lr", "epoch", "seed", "save_dir", "engine", "device")
+    own = ("rnn", "data", "match", "hidden", "lr", "seed", "save_dir", "engine", "device")
     task = {k: config[k] for k in ("task",) if k in config}
     default = Experiment(**task)
     same_optim = Experiment(**task, optim=config.get("optim", default.optim))

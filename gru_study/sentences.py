@@ -13,9 +13,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from ipywidgets import HTML, Combobox, Dropdown, Layout, SelectMultiple
 
-from .apps import App, Number, Plot, facts, show
+from .apps import SEVERAL, App, Number, Plot, facts, show
 from .base import BadInput
-from .beam import Translation, beam_steps, translate
+from .beam import LONGEST, Translation, beam_steps, translate
 from .corpora import CORPORA, TextData, load_text
 from .folder import Run, find_run
 from .models import Translator
@@ -137,22 +137,26 @@ class Speak(App):
             sentence=Combobox(
                 value=sentence, options=EXAMPLES, description="sentence", ensure_option=False, continuous_update=False,
                 placeholder="a German caption", layout=Layout(width="620px")),
-            runs=SelectMultiple(options=names, value=names[:3], description="models", layout=Layout(width="420px")),
+            runs=SelectMultiple(options=names, value=names[:3], description="models", tooltip=SEVERAL,
+                layout=Layout(width="420px")),
             beam=Number("beam", 5, 1, 20),
-            look=Dropdown(options=names, description="map of", layout=Layout(width="420px"))
+            look=Dropdown(options=names[:3], description="map of", layout=Layout(width="420px"))
         ), self.source, self.table, self.maps, self.steps, self.left_out)
 
     def update(self, sentence, runs, beam, look):
         if not sentence.strip() or not runs:
             raise BadInput("sentence: found nothing, allowed: a sentence, and a model to translate it")
         self.status.value = '<span role="status">the networks read …</span>'
-        found = said_by(list(dict.fromkeys((*runs, look))), sentence, beam)
+        choice = self.controls["look"]
+        if choice.options != runs: choice.options, choice.value = runs, look if look in runs else runs[0]
+        look, found = choice.value, said_by(list(runs), sentence, beam)
         rows = [{"model": title(find_run(n))[1], "translation": t.text, "log-probability a word": f"{t.score:.3f}",
-                 "not in its vocabulary": ", ".join(t.unknown) or "none"} for n, t in found.items() if n in runs]
+                 "not in its vocabulary": ", ".join(t.unknown) or "none"} for n, t in found.items()]
         self.table.value = styled(pd.DataFrame(rows), ("translation", "not in its vocabulary")).to_html()
         t, name = found[look], title(find_run(look))[1]
         figure = attention_map(t.source, t.tokens, t.attention, name) if t.attention is not None and t.tokens else None
         show(self.maps, figure, sentence + look)
         self.source.value = marked(t)
         self.steps.value = steps_table(beam_steps(*read_translator(look, stamp_of(look)), sentence, beam), name)
-        self.status.value = ""
+        parts = f"More than {LONGEST} words and marks: translated in parts, of which there is no map."
+        self.status.value = f'<span role="status">{parts}</span>' if len(t.source) > LONGEST else ""

@@ -9,6 +9,7 @@ __all__ = ['COMPILING', 'ALIVE', 'HEAVIEST', 'finished', 'stamp_of', 'title', 'V
 # %% ../nbs/67_views.ipynb #749b33d1
 import html
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -188,7 +189,9 @@ class Training:
         """
         self.e, self.run, self.watchers, self.message = e, Run(e.save_dir), [changed], ""
         self.free, self.state, self.stopping = threading.Event(), "new", False
+        self.waits = False # paused, after an epoch
         self.rows: list[dict] = [] # of metrics.csv
+        self.ends: list[float] = [] # when epochs have ended, by a clock that began anew with each start
         self.kept: dict[int, bytes] = {} # after so many epochs: the weights, a safetensors file
 
     def start(self) -> "Training": # itself
@@ -197,7 +200,7 @@ class Training:
         Returns:
             itself
         """
-        self.stopping, self.message = False, ""
+        self.stopping, self.message, self.ends = False, "", []
         self.free.set()
         self.set(COMPILING if to_compile(self.e) else "training")
         self.thread = threading.Thread(target=self.train, daemon=True)
@@ -217,8 +220,13 @@ class Training:
     def watch(self, epoch: dict) -> None:
         "Keep the figures of an epoch; wait while paused"
         self.rows = [r for r in self.rows if r["epoch"] < epoch["epoch"]] + [epoch]
+        self.ends.append(time.monotonic())
         self.set("training" if self.state == COMPILING else self.state)
-        self.free.wait()
+        if not self.free.is_set() and not self.stopping:
+            self.waits = True
+            self.set(self.state)
+            self.free.wait()
+            self.waits, self.ends = False, []
         if self.stopping: raise Stopped
 
     def set(self, state: str) -> None:
@@ -232,7 +240,8 @@ class Training:
         Returns:
             the state, in words
         """
-        return "stopping after this epoch" if self.stopping and self.state in ALIVE else self.state
+        if self.stopping and self.state in ALIVE: return "stopping after this epoch"
+        return "pausing after this epoch" if self.state == "paused" and not self.waits else self.state
 
 # %% ../nbs/67_views.ipynb #2bc38780
 def hold(

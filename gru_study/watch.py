@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['FIRST', 'NOT_HERE', 'DONE_BY', 'SMOOTHING', 'TRAININGS', 'fields_of', 'field', 'helped', 'spec', 'pace', 'RunRow',
-           'RunList', 'show_curves', 'show_expected', 'Form', 'let_hear', 'Train', 'free_folder']
+           'RunList', 'show_curves', 'show_expected', 'Form', 'let_hear', 'Train', 'free_folder', 'begun']
 
 # %% ../nbs/74_watch.ipynb #0147454a
 import html
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Literal, get_args, get_origin
@@ -19,12 +19,13 @@ import pandas as pd
 from ipywidgets import HTML, Accordion, Button, Checkbox, Combobox, Dropdown, HBox, Layout, Text, VBox, Widget
 
 from .apps import Plot, offer, row, saying, show
-from .base import BadInput
+from .base import BadInput, study_home
 from .cells import CELLS
 from .colours import colour
 from .experiment import TASKS, Experiment, find_task
-from .folder import Run, open_run
+from .folder import Run, locked, open_run
 from .models import OneThread
+from .runs import history
 from .views import hold
 from .views import ALIVE, Training, learning, mixed, stop, title, view_of
 
@@ -61,11 +62,12 @@ def field(
     """
     spec = find_task(task).spec
     info, value = spec.model_fields[name], getattr(spec(), name) if value is None else value
-    common = dict(description=name, style=dict(description_width="92px"), layout=Layout(width="215px"))
+    common = dict(description=name, style=dict(description_width="110px"), layout=Layout(width="260px"))
     if get_origin(info.annotation) is Literal: return Dropdown(options=get_args(info.annotation), value=value, **common)
     if info.annotation is bool: return Checkbox(value, indent=False, **common)
     text, known = "" if value is None else str(value), dict(rnn=[*CELLS], data=view_of(task).data).get(name)
-    return Combobox(value=text, options=known, **common) if known else Text(text, placeholder="none", **common)
+    nothing = "none" if info.default is None else "" # what an empty field means
+    return Combobox(value=text, options=known, **common) if known else Text(text, placeholder=nothing, **common)
 
 # %% ../nbs/74_watch.ipynb #8b6e3d72
 def helped(
@@ -96,7 +98,9 @@ def spec(
         fields: by the names of fields
         more: fields that have no control
     """
-    return Experiment(**{k: w.value for k, w in fields.items() if w.value != ""}, **more)
+    task = fields["task"].value if "task" in fields else Experiment.model_fields["task"].default
+    none = {k for k, info in find_task(task).spec.model_fields.items() if info.default is None}
+    return Experiment(**{k: w.value for k, w in fields.items() if w.value != "" or k not in none}, **more)
 
 # %% ../nbs/74_watch.ipynb #e24a2be7
 DONE_BY = {
@@ -108,19 +112,21 @@ DONE_BY = {
 # %% ../nbs/74_watch.ipynb #c64140bf
 def pace(
     rows: list[dict], # of metrics.csv, one at least
-    epochs: int # in all; 0: it does not go on
+    epochs: int, # in all; 0: it does not go on
+    ends: list[float] = [] # when the last epochs have ended: scored, kept and drawn
 ) -> str:
-    """The gradient's norm, how fast a run goes, and how long it takes at most
+    """The gradient's norm, how fast a run goes, and how long it takes to the last epoch
 
     Args:
         rows: of metrics.csv, one at least
         epochs: in all; 0: it does not go on
+        ends: when the last epochs have ended: scored, kept and drawn
     """
-    recent = rows[-20:]
-    each = (recent[-1]["seconds"] - recent[0]["seconds"])/(len(recent) - 1) if recent[1:] else recent[0]["seconds"]
+    recent = ends[-20:] if ends[1:] else [0, *[r["seconds"] for r in rows]][-20:]
+    each = (recent[-1] - recent[0])/(len(recent) - 1)
     speed = f"{1/each:.3g} epochs a second" if 0 < each < 1 else f"{each:.3g} seconds an epoch"
     left = round((epochs - rows[-1]["epoch"])*each)
-    told = f", at most {left//60} min {left % 60} s to go" if left >= 60 else f", at most {left} s to go"
+    told = f", about {left//60} min {left % 60} s to go" if left >= 60 else f", about {left} s to go"
     return f"gradient norm {rows[-1]['grad_norm']:.3g}, {speed}{told*(epochs > rows[-1]['epoch'])}"
 
 # %% ../nbs/74_watch.ipynb #92212836
@@ -128,20 +134,23 @@ class RunRow(HBox):
     "A run in a list: its name, how far it is, and what can be done with it"
     def __init__(self,
         training: Training,
-        remove: Callable[["RunRow"], object] # called when it is to leave the list
+        remove: Callable[["RunRow"], object], # called when it is to leave the list
+        shown: bool = True # in figures
     ):
         """
 
         Args:
             remove: called when it is to leave the list
+            shown: in figures
         """
         self.training, self.told = training, HTML(layout=Layout(flex="1 1 20em"))
-        self.shown = Checkbox(True, description="show", indent=False, layout=Layout(width="auto"))
+        self.shown = Checkbox(shown, description="show", indent=False, layout=Layout(width="auto"))
         self.name = Text(
-            "", description="called", placeholder=title(training.run, training.e)[1], continuous_update=False,
-            tooltip="what figures call this run", style=dict(description_width="auto"), layout=Layout(width="190px"))
+            "", description="as", placeholder=title(training.run, training.e)[1], continuous_update=False,
+            tooltip="what figures call this run", style=dict(description_width="auto"), layout=Layout(width="280px"))
         button = lambda d: Button(description=d, tooltip=DONE_BY[d], layout=Layout(width="84px"))
         self.pause, self.end, self.gone = map(button, ("Pause", "Stop", "Remove"))
+        self.pause.on_click(lambda _: self.shown.set_trait("value", True))
         self.pause.on_click(lambda _: hold(training))
         self.end.on_click(lambda _: stop(training))
         self.end.on_click(lambda _: self.refresh())
@@ -153,14 +162,18 @@ class RunRow(HBox):
 
     def refresh(self) -> None:
         self.state, t = self.training.told, self.training
-        f, alive, far = t.rows[-1:], t.state in ALIVE, ""
+        f, alive, far, told = t.rows[-1:], t.state in ALIVE, "", t.told
         if f:
             best = min(r["valid_nll"] for r in t.rows)
-            far = f"epoch {f[0]['epoch']:.0f} of {t.e.epoch}, validation NLL {f[0]['valid_nll']:.3f} (best {best:.3f})"
-            far += ", " + pace(t.rows, t.e.epoch if alive else 0)
+            per = view_of(t.e.task).per
+            far = f"epoch {f[0]['epoch']:.0f} of {t.e.epoch}, "
+            far += f"validation NLL {f[0]['valid_nll']:.3f} nats a {per} (best {best:.3f}), "
+            far += pace(t.rows, t.e.epoch if t.state == "training" else 0, t.ends)
+            if told == "training" and f[0]["epoch"] >= t.e.epoch: told = "scored on the test split:"
+        elif told == "training": told = "training the first epoch"
         mark = f'<span aria-hidden="true" style="color: {colour(title(t.run, t.e)[0])}">■</span>'
         message = html.escape(t.message if t.state == "failed" else "")
-        self.told.value = f"{mark} <b>{html.escape(t.e.save_dir)}</b> {t.told} {far} {message}"
+        self.told.value = f"{mark} <b>{html.escape(t.e.save_dir)}</b> {told} {far} {message}"
         self.pause.description = "Resume" if t.state in ("paused", "stopped") else "Pause"
         self.pause.tooltip = DONE_BY[self.pause.description]
         self.pause.disabled = t.stopping and alive or t.state not in ("training", "paused", "stopped")
@@ -177,13 +190,21 @@ class RunList(VBox):
     list: VBox
     lock: threading.Lock
     drawn: float # when
+    rest = 0.5 # seconds until it is drawn again, at least: training takes most of the time
 
     def draw(self) -> None: raise NotImplementedError
 
-    def list_run(self, training: Training) -> None:
-        "A row for a run"
+    def list_run(self,
+        training: Training,
+        shown: bool = True # in figures
+    ) -> None:
+        """A row for a run
+
+        Args:
+            shown: in figures
+        """
         if self.progress not in training.watchers: training.watchers.append(self.progress)
-        self.runs.append(RunRow(training, self.remove))
+        self.runs.append(RunRow(training, self.remove, shown))
         for control in (self.runs[-1].shown, self.runs[-1].name): control.observe(lambda _: self.draw(), "value")
         self.list.children = tuple(self.runs)
 
@@ -195,12 +216,13 @@ class RunList(VBox):
         self.draw()
 
     def progress(self, training: Training) -> None:
-        "Called by a run: draw, at most twice a second while its state stays the same"
+        "Called by a run: draw, at most twice a second and a quarter of the time while its state stays the same"
         with self.lock, OneThread():
             known = any(r.training is training and r.state == training.told for r in self.runs)
-            if known and time.monotonic() - self.drawn < 0.5: return
+            if known and (begun := time.monotonic()) - self.drawn < self.rest: return
             self.draw()
             self.drawn = time.monotonic()
+            if known: self.rest = max(0.5, 3*(self.drawn - begun))
 
 # %% ../nbs/74_watch.ipynb #44671dff
 def show_curves(
@@ -273,7 +295,7 @@ class Form(VBox):
         if unknown := given.keys() - {*allowed}: raise BadInput.found("fields", ", ".join(unknown), ", ".join(allowed))
         self.task = Dropdown(
             options=[(find_task(t).title, t) for t in TASKS if find_task(t).view], value=task, description="task",
-            style=dict(description_width="92px"), layout=Layout(width="215px"))
+            style=dict(description_width="110px"), layout=Layout(width="260px"))
         self.first, self.more = row(), row()
         super().__init__([self.first, Accordion([self.more], titles=["more fields"])])
         self.task.observe(lambda _: self.choose({}), "value")
@@ -333,9 +355,14 @@ class Train(RunList):
 
     def choose(self) -> None:
         "Show the runs of the task that is chosen"
-        view = view_of(self.form.task.value)
+        view, listed = view_of(self.form.task.value), [r.training for r in self.runs]
+        for training in begun(self.progress):
+            if training not in listed and training.e.task == self.form.task.value:
+                self.list_run(training, training.state in ALIVE)
         self.item.description = view.item
         with saying(self.status): offer(self.item, view.names(spec(self.form.fields)))
+        changed = lambda _: self.status.set_trait("value", "") # what was wrong may be right now
+        for control in [w for k, w in self.form.fields.items() if k != "task"]: control.observe(changed, "value")
         self.draw()
 
     def add(self) -> None:
@@ -382,3 +409,27 @@ def free_folder(
             if taken: raise BadInput("save_dir: taken by a run that has written nothing yet")
         except BadInput: n += 1 # there is another run
         else: return e
+
+# %% ../nbs/74_watch.ipynb #8744586a
+def begun(
+    changed: Callable[[Training], object] # as `Training` takes it
+) -> Iterator[Training]:
+    """The runs of the lab that have not finished: those of this kernel, and what was left by those before it
+
+    Args:
+        changed: as `Training` takes it
+    """
+    exp = study_home()/"exp"
+    for folder in sorted({f.parent for f in (exp/"lab").glob("*/*/config.json")} | TRAININGS.keys()):
+        run = Run(folder.relative_to(exp).as_posix())
+        if known := TRAININGS.get(folder):
+            if known.state != "finished": yield known
+            continue
+        try:
+            if run.outcome(): continue
+            with locked(run): left = Training(run.experiment, changed)
+            if left.e.rnn not in CELLS: continue # a cell in a file is not run because its name is read
+            if (run.log/"metrics.csv").exists(): left.rows = pd.DataFrame(history(run)).to_dict("records")
+        except BadInput: continue # damaged, as `report` says, or another process trains it
+        left.state = "stopped"
+        yield TRAININGS.setdefault(folder, left)

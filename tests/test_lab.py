@@ -182,12 +182,12 @@ def test_train(lab):
     heard.get_by_label("heard as it was").fill("0")
     app.waits("train: as it was at first", lambda: None, lambda: heard.locator(".gru-drawn").inner_html() != last)
     expect(said).to_have_text("after epoch 1")
-    app.labelled("called").locator("input").fill("mine")
-    app.labelled("called").locator("input").press("Enter")
+    app.labelled("as").locator("input").fill("mine")
+    app.labelled("as").locator("input").press("Enter")
     lab.wait_for_function("[...document.querySelectorAll('.js-plotly-plot')]"
         ".some(e => /^mine, /.test(e.data[0].name))")
-    app.labelled("called").locator("input").fill("")
-    app.labelled("called").locator("input").press("Enter")
+    app.labelled("as").locator("input").fill("")
+    app.labelled("as").locator("input").press("Enter")
     rows = app.cell.get_by_role("button", name="Remove")
     start.click()
     lab.wait_for_function("document.body.innerText.includes('lab/chorales/gru-1 is the run with these settings')")
@@ -207,8 +207,7 @@ def test_train(lab):
         ".some(e => /Expected by tanh-100/.test(JSON.stringify(e._fullLayout.annotations.map(a => a.text))))")
     line = app.cell.locator(".jupyter-widgets", has_text="tanh-1 ").last
     app.waits("train: pause", app.cell.get_by_role("button", name="Pause").last.click,
-        lambda: "paused" in app.cell.inner_text())
-    lab.wait_for_timeout(2000)  # the epoch that is under way is finished first
+        lambda: "tanh-1 paused epoch" in app.cell.inner_text())  # the epoch that is under way is finished first
     told = re.search(r"tanh-1 paused epoch (\d+)", app.cell.inner_text())[1]
     lab.wait_for_timeout(1000)
     assert re.search(r"tanh-1 paused epoch (\d+)", app.cell.inner_text())[1] == told
@@ -248,6 +247,12 @@ def test_keyboard(lab):
     start.focus()
     lab.keyboard.press("Space")
     lab.wait_for_function("/lr: found '-3'/.test(document.body.innerText)")
+    app.control("lr").fill("0.001")
+    expect(app.cell.locator(".gru-error")).to_have_count(0)  # what was wrong is not any more
+    app.control("epoch").fill("")
+    start.click()
+    expect(app.cell.locator(".gru-error")).to_contain_text("epoch: found ''")
+    app.control("epoch").fill("60")
 
 
 def test_compose(lab):
@@ -364,7 +369,7 @@ def hear(app):
 def test_speech(lab):
     "Raw sound is trained with the fields of its own task, and what a network draws is heard beside a true recording"
     app = AppOnPage(lab, "Listen()")
-    expect(app.cell).to_contain_text("model: found 'none'")
+    expect(app.cell).to_contain_text("No network of sound has been trained yet")
     train = AppOnPage(lab, "Train(epoch=60")
     before = train.cell.get_by_role("button", name="Remove").count()
     train_sound(train, 3)
@@ -414,6 +419,18 @@ def test_own_cell(lab):
     lab.wait_for_function("document.body.innerText.includes('ugrnn-1 finished epoch 2 of 2')", timeout=120_000)
     assert "ugrnn-62" in json.dumps(app.plot(0).evaluate("e => e.data.map(d => d.name)"))
     app.shot("own cell")
+
+
+def test_letters_are_the_app_s(lab):
+    "JupyterLab's commands, of which a letter is one, do not reach through an app: r makes a cell raw, x cuts it"
+    cells = lab.locator(".jp-Cell").count()
+    for code, focused in (("Compose()", ".gru-piano [aria-label=C4]"), ("Compose()", "select"), ("Browse()", "select"),
+            ("Train(epoch=60", "button >> text=Start"), ("Browse()", ".updatemenu-button, .modebar-btn, a[download]")):
+        app = AppOnPage(lab, code)
+        app.cell.locator(focused).first.focus()
+        for letter in "rxbmdd0y": lab.keyboard.press(letter)
+    assert lab.locator(".jp-Cell").count() == cells and lab.locator(".jp-RawCell").count() == 0
+    assert lab.locator(".jp-CodeCell .gru-plot").count() >= FIGURES
 
 
 def test_first_start(browser, tmp_path):
@@ -469,6 +486,20 @@ def test_a_figure_that_never_comes(browser, tmp_path):
         cell.locator(".cm-content").fill("from gru_study.apps import Plot\np = Plot()\np.drawn.close()\np")
         cell.locator(".cm-content").press("Control+Enter")
         page.get_by_text("This has not come from the kernel yet").wait_for()
+
+
+def test_an_app_whose_kernel_is_gone(browser, tmp_path):
+    "Each says once that it answers no more"
+    with opened(browser, tmp_path, 1280) as page:
+        apps = AppOnPage(page, "Browse()"), AppOnPage(page, "Compose()")
+        for cell in (page.locator(".jp-CodeCell").first, *(app.cell for app in apps)):
+            cell.locator(".jp-InputArea-editor").click()
+            page.keyboard.press("Control+Enter")
+        for app in apps: app.cell.locator(".gru-plot .main-svg, .gru-drawn svg").first.wait_for()
+        page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        page.get_by_text("Restart Kernel…", exact=True).click()
+        page.locator(".jp-Dialog button.jp-mod-accept").click()
+        for app in apps: expect(app.cell.get_by_role("alert")).to_have_text(re.compile("kernel .* has ended"))
 
 
 CONTRAST = """e => { // of the text of figures with the page behind them

@@ -3,6 +3,28 @@
 
 const PATIENCE = 15; // seconds until a reader is told that nothing has come
 
+const SAID = "gru-late";
+
+function say(el, signal, text) { // once an app, wherever in it somebody says it
+  const app = el.closest(".jp-OutputArea-output") ?? el;
+  if ([...app.querySelectorAll(`.${SAID}`)].some((e) => e.textContent === text)) return;
+  const said = document.createElement("p");
+  said.className = SAID;
+  said.setAttribute("role", "alert");
+  said.textContent = text;
+  el.prepend(said);
+  signal.addEventListener("abort", () => said.remove());
+}
+
+// JupyterLab's commands of single letters match whatever has the focus, a cell is cut by an x that is meant for an app.
+if (!window.gruStudyKeys) {
+  window.gruStudyKeys = true;
+  document.body.addEventListener("keydown", (event) => {
+    const plain = !(event.ctrlKey || event.metaKey || event.altKey), app = event.target.closest(".jp-OutputArea-output");
+    if (plain && app?.querySelector(".gru-plot, .gru-play")) event.stopPropagation();
+  });
+}
+
 async function asked(model, name, el, signal) { // the model that a trait names, asked for until it is there
   const id = model.get(name).slice("IPY_MODEL_".length), late = document.createElement("p");
   late.className = "gru-late";
@@ -11,7 +33,7 @@ async function asked(model, name, el, signal) { // the model that a trait names,
     "if the kernel has stopped, run the cell again."; }, 1000 * PATIENCE);
   try {
     while (true) {
-      try { return await model.widget_manager.get_model(id); }
+      try { return watched(await model.widget_manager.get_model(id), el, signal); }
       catch { await new Promise((again) => setTimeout(again, 500)); }
       signal.throwIfAborted();
     }
@@ -21,3 +43,9 @@ async function asked(model, name, el, signal) { // the model that a trait names,
   }
 }
 
+function watched(state, el, signal) { // a kernel that is started again knows nothing of what it has drawn before
+  const gone = () => state.comm_live || say(el, signal, "The kernel that this belongs to has ended, and nothing here answers any more: run the cell again.");
+  state.on("comm_live_update", gone);
+  signal.addEventListener("abort", () => state.off("comm_live_update", gone));
+  return state;
+}

@@ -29,7 +29,6 @@ function shelfOf(state) { // an ordinary model, see Shelf in notebook 66
 
 async function render({ model, el, signal }) {
   el.classList.add("gru-play");
-  el.dataset.lmSuppressShortcuts = "true"; // keys are the app's, not the notebook's
   const state = await asked(model, "shelf", el, signal), place = document.createElement("div"), shelf = shelfOf(state);
   el.append(place);
   const begin = () => gruStudy.apps[model.get("app")](place, shelf).catch((error) => { place.textContent = error.message; console.error(error); });

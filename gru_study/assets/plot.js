@@ -79,8 +79,17 @@ function drawer(Plotly, state, figure, box, words) {
     layout.font = { ...layout.font, color: getComputedStyle(figure).color }; // a theme's own
     if (figure.offsetWidth && figure.offsetWidth < NARROW) narrow(layout, data, figure.offsetWidth);
     words.textContent = state.get("words");
-    box.style.height = `${layout.height}px`; // plotly forgets the height when the width changes
-    await Plotly.react(box, data, layout, { responsive: true, displaylogo: false });
+    const put = () => {
+      box.style.height = `${layout.height}px`; // plotly forgets the height when the width changes
+      return Plotly.react(box, data, layout, { responsive: true, displaylogo: false });
+    };
+    await put();
+    const below = layout.legend?.yref === "container" ? (box._fullLayout.legend?._height ?? 0) + 66 - layout.margin.b : 0;
+    if (below > 0) { // more runs than it has room for
+      layout.height += below;
+      layout.margin.b += below;
+      await put();
+    }
     if (box.listens) return;
     box.listens = true;
     box.on("plotly_afterplot", () => keys(box));
@@ -157,7 +166,6 @@ function element(kind, name, parent) {
 
 async function render({ model, el, signal }) {
   el.classList.add("gru-plot");
-  el.dataset.lmSuppressShortcuts = "true"; // keys are the figure's, not the notebook's
   const figure = element("figure", "", el);
   const box = element("div", "", figure), words = element("figcaption", "gru-words", figure), player = element("div", "gru-player", el);
   const state = await asked(model, "drawn", el, signal), Plotly = await plotly(model, el, signal);

@@ -188,6 +188,7 @@ class Piano {
       made.style.left = `${isBlack(key) ? (before - 0.32) * wide : before * wide}%`;
       made.style.width = `${isBlack(key) ? 0.64 * wide : wide}%`;
       made.dataset.key = key;
+      if (key % 12 === 3) made.dataset.name = noteName(key);
       this.keys.set(key, made);
     }
     this.element.append(...[...this.keys.values()].sort((a, b) => isBlack(a.dataset.key | 0) - isBlack(b.dataset.key | 0)));
