@@ -571,7 +571,8 @@ class Lab(BaseModel):
         if not (start := nbs/"start.ipynb").is_file():
             todo = "nbs/ with the study's start.ipynb, or none; go to another folder, or set GRU_STUDY_HOME"
             raise BadInput.found("lab", str(nbs), todo)
-        command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={home}", *self.options, str(start)]
+        opened = f"--LabApp.default_url=/lab/tree/nbs/{start.name}" # what it prints, too
+        command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={home}", opened, *self.options]
         os.execve(sys.executable, command, os.environ | {"GRU_STUDY_HOME": str(home)})
 
 # %% ../nbs/80_cli.ipynb #953ea819

@@ -274,7 +274,7 @@ def read_folder(
             at_most(f"data: {folder}", size, LARGEST_SET//2, "bytes of piano rolls")
     if refused:
         raise BadInput(f"data: {folder}: {len(refused)} of {len(files)} MIDI files cannot be used: "
-            f"{'; '.join(refused)}")
+            f"{'; '.join(refused)}; mend them or take them out of the folder")
     return rolls, hung
 
 # %% ../nbs/14_midi.ipynb #10ae63da

@@ -45,7 +45,7 @@ def written(
         raise BadInput(f"{rnn.name} cannot be played in a page ({e}); gru-study sample composes with it") from e
 
 # %% ../nbs/82_play.ipynb #d85dc7ee
-LONGEST, MOST = 512, 40 # frames of a piece, pieces of a data set
+LONGEST, MOST = 512, 200 # frames of a piece, pieces of a data set
 
 def pieces(
     data: str # as experiments name it

@@ -143,7 +143,7 @@ class RunRow(HBox):
             remove: called when it is to leave the list
             shown: in figures
         """
-        self.training, self.told = training, HTML(layout=Layout(flex="1 1 20em"))
+        self.training, self.told = training, HTML(layout=Layout(flex="1 1 100%"))
         self.shown = Checkbox(shown, description="show", indent=False, layout=Layout(width="auto"))
         self.name = Text(
             "", description="as", placeholder=title(training.run, training.e)[1], continuous_update=False,
@@ -156,7 +156,7 @@ class RunRow(HBox):
         self.end.on_click(lambda _: self.refresh())
         self.gone.on_click(lambda _: remove(self))
         super().__init__(
-            [self.shown, self.name, self.told, self.pause, self.end, self.gone],
+            [self.told, self.shown, self.name, self.pause, self.end, self.gone],
             layout=Layout(align_items="center", flex_flow="row wrap"))
         self.refresh()
 

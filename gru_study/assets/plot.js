@@ -78,6 +78,8 @@ function drawer(Plotly, state, figure, box, words) {
     const { data, layout } = JSON.parse(text);
     layout.font = { ...layout.font, color: getComputedStyle(figure).color }; // a theme's own
     if (figure.offsetWidth && figure.offsetWidth < NARROW) narrow(layout, data, figure.offsetWidth);
+    box.fixed = layout.width > 0; // it shrinks a little, and is moved sideways after that
+    if (layout.width > figure.offsetWidth && figure.offsetWidth) layout.width = Math.max(figure.offsetWidth, 0.7 * layout.width);
     words.textContent = state.get("words");
     const put = () => {
       box.style.height = `${layout.height}px`; // plotly forgets the height when the width changes
@@ -178,7 +180,7 @@ async function render({ model, el, signal }) {
   let small;
   const resized = new ResizeObserver(() => {
     if (!box._fullLayout || !box.offsetWidth) return;
-    const now = box.offsetWidth < NARROW ? Math.round(box.offsetWidth / 20) : 0;
+    const now = box.fixed || box.offsetWidth < NARROW ? Math.round(figure.offsetWidth / 20) : 0;
     (now === small ? Promise.resolve(Plotly.Plots.resize(box)) : drawn()).then(place);
     small = now;
   });
