@@ -89,7 +89,7 @@ class Compare(Pieces):
     def __init__(self):
         self.curves, self.tables, self.scatter, self.roll, self.left_out = Plot(), facts(), Plot(), Plot(), HTML()
         names = finished(MUSIC.name, self.left_out)
-        wide = Layout(width="420px")
+        wide = Layout(width="420px", max_width="100%")
         self.again = Button(description="Look for new runs", icon="refresh", layout=Layout(width="auto"))
         self.again.on_click(lambda _: self.look())
         self.piece = Dropdown(description="test piece", layout=wide)

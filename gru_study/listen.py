@@ -84,7 +84,7 @@ WHOLE = 10_000_000 # samples of a sequence: as `SpeechExperiment` allows, so tha
 def listen_controls() -> dict[str, Widget]:
     "What `Listen` is told"
     return dict(
-        run=Dropdown(description="model", layout=Layout(width="340px")),
+        run=Dropdown(description="model", layout=Layout(width="340px", max_width="100%")),
         way=ToggleButtons(options=BEGINS, style=dict(button_width="175px")),
         recording=Dropdown(description="recording"),
         given=Number("given ms", 100, 4, 2000), length=Number("seconds", 0.5, 0.1, 10.),

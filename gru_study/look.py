@@ -71,7 +71,7 @@ def inside_controls(
     """
     happens = list(events(music("chorales").test[0]))
     return dict(
-        run=Dropdown(options=names, description="model", layout=Layout(width="340px")),
+        run=Dropdown(options=names, description="model", layout=Layout(width="340px", max_width="100%")),
         piece=Dropdown(description="test piece"),
         sort=Dropdown(options=["number", "time constant", *happens], description="sort by"),
         of=Dropdown(options=["hidden"], description="as seen in"),

@@ -132,15 +132,15 @@ class Speak(App):
         sentence: str = "Ein Hund, der einen Ball sucht, wartet vor dem Haus."
     ):
         self.source, self.table, self.maps, self.steps, self.left_out = HTML(), facts(), Plot(), facts(), HTML()
-        names = finished(TRANSLATION.name, self.left_out)
+        names, wide = finished(TRANSLATION.name, self.left_out), Layout(width="420px", max_width="100%")
         super().__init__(dict(
             sentence=Combobox(
                 value=sentence, options=EXAMPLES, description="sentence", ensure_option=False, continuous_update=False,
-                placeholder="a German caption", layout=Layout(width="620px")),
+                placeholder="a German caption", layout=Layout(width="620px", max_width="100%")),
             runs=SelectMultiple(options=names, value=names[:3], description="models", tooltip=SEVERAL,
-                layout=Layout(width="420px")),
+                layout=wide),
             beam=Number("beam", 5, 1, 20),
-            look=Dropdown(options=names[:3], description="map of", layout=Layout(width="420px"))
+            look=Dropdown(options=names[:3], description="map of", layout=wide)
         ), self.source, self.table, self.maps, self.steps, self.left_out)
 
     def update(self, sentence, runs, beam, look):

@@ -38,13 +38,15 @@ def spectrogram(
 def sounds_figure(
     sounds: dict[str, np.ndarray], # title -> samples
     rate: int, # samples a second
-    title: str = "Sounds"
+    title: str = "Sounds",
+    unit: str = "standard deviations" # of the samples
 ) -> go.Figure:
     """Each sound as a curve, and its spectrogram below
 
     Args:
         sounds: title -> samples
         rate: samples a second
+        unit: of the samples
     """
     n = len(sounds)
     titles = [part for name in sounds for part in (in_figure(name), "")]
@@ -53,7 +55,8 @@ def sounds_figure(
         picture, end = spectrogram(signal), 1000*len(signal)/rate
         fig.add_scatter(
             x=np.round(1000*np.arange(len(signal))/rate, 3).tolist(), y=np.round(signal, 4).tolist(), mode="lines",
-            line=dict(color=INK, width=1), hovertemplate="%{x:.1f} ms: %{y:.3f}<extra></extra>", row=2*i + 1, col=1)
+            line=dict(color=INK, width=1), hovertemplate=f"%{{x:.1f}} ms: %{{y:.3f}} {unit}<extra></extra>",
+            row=2*i + 1, col=1)
         fig.add_heatmap(
             z=np.round(picture, 1), x=1000*(64 + 24*np.arange(picture.shape[1]))/rate,
             y=np.linspace(0, rate/2, len(picture)), colorscale="Cividis", zmin=-60, zmax=0, showscale=not i,
@@ -61,6 +64,7 @@ def sounds_figure(
             hovertemplate="%{x:.0f} ms, %{y:.0f} Hz: %{z:.0f} dB<extra></extra>",
             row=2*i + 2, col=1)
         for row in (2*i + 1, 2*i + 2): fig.update_xaxes(range=[0, end], row=row, col=1)
+        fig.update_yaxes(title=dict(text="pressure", font_size=11), row=2*i + 1, col=1)
         fig.update_yaxes(title_text="hertz", row=2*i + 2, col=1)
     fig.update_xaxes(title_text="milliseconds", row=2*n, col=1)
     fig.update_annotations(font_size=13)
