@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMPILING', 'ALIVE', 'HEAVIEST', 'finished', 'stamp_of', 'title', 'View', 'view_of', 'data_name', 'mixed', 'Stopped',
-           'to_compile', 'keep_weights', 'Training', 'hold', 'stop', 'learning']
+           'to_compile', 'keep_weights', 'Training', 'told_state', 'hold', 'stop', 'learning']
 
 # %% ../nbs/67_views.ipynb #749b33d1
 import html
@@ -188,10 +188,8 @@ class Training:
             changed: called after each epoch, and when the state changes
         """
         self.e, self.run, self.watchers, self.message = e, Run(e.save_dir), [changed], ""
-        self.free, self.state, self.stopping = threading.Event(), "new", False
-        self.waits = False # paused, after an epoch
-        self.rows: list[dict] = [] # of metrics.csv
-        self.ends: list[float] = [] # when epochs have ended, by a clock that began anew with each start
+        self.free, self.state, self.stopping, self.waits = threading.Event(), "new", False, False
+        self.rows, self.ends = list[dict](), list[float]() # of metrics.csv; when epochs have ended since it was started
         self.kept: dict[int, bytes] = {} # after so many epochs: the weights, a safetensors file
 
     def start(self) -> "Training": # itself
@@ -233,15 +231,13 @@ class Training:
         self.state = state
         for changed in [*self.watchers]: changed(self)
 
-    @property
-    def told(self) -> str: # the state, in words
-        """
-
-        Returns:
-            the state, in words
-        """
-        if self.stopping and self.state in ALIVE: return "stopping after this epoch"
-        return "pausing after this epoch" if self.state == "paused" and not self.waits else self.state
+# %% ../nbs/67_views.ipynb #592da4d7
+def told_state(
+    training: Training
+) -> str:
+    "In words: what was pressed takes effect after the epoch that is under way"
+    if training.stopping and training.state in ALIVE: return "stopping after this epoch"
+    return "pausing after this epoch" if training.state == "paused" and not training.waits else training.state
 
 # %% ../nbs/67_views.ipynb #2bc38780
 def hold(

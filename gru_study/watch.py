@@ -27,7 +27,7 @@ from .folder import Run, locked, open_run
 from .models import OneThread
 from .runs import history
 from .views import hold
-from .views import ALIVE, Training, learning, mixed, stop, title, view_of
+from .views import ALIVE, Training, learning, mixed, stop, title, told_state, view_of
 
 # %% ../nbs/74_watch.ipynb #fc3d1f29
 FIRST = ("rnn", "data", "match", "hidden", "lr", "epoch", "patience", "weight_noise", "seed") # shown at once
@@ -161,8 +161,9 @@ class RunRow(HBox):
         self.refresh()
 
     def refresh(self) -> None:
-        self.state, t = self.training.told, self.training
-        f, alive, far, told = t.rows[-1:], t.state in ALIVE, "", t.told
+        t = self.training
+        f, alive, far, told = t.rows[-1:], t.state in ALIVE, "", told_state(t)
+        self.state = told
         if f:
             best = min(r["valid_nll"] for r in t.rows)
             per = view_of(t.e.task).per
@@ -188,11 +189,13 @@ class RunList(VBox):
     """
     runs: list[RunRow]
     list: VBox
+    status: HTML
     lock: threading.Lock
     drawn: float # when
     rest = 0.5 # seconds until it is drawn again, at least: training takes most of the time
 
     def draw(self) -> None: raise NotImplementedError
+    def hush(self, _) -> None: self.status.value = "" # what was wrong may be right now
 
     def list_run(self,
         training: Training,
@@ -208,6 +211,12 @@ class RunList(VBox):
         for control in (self.runs[-1].shown, self.runs[-1].name): control.observe(lambda _: self.draw(), "value")
         self.list.children = tuple(self.runs)
 
+    def list_begun(self, task: str) -> None:
+        "A row for each run of a task that has not finished, ticked where it is trained just now"
+        listed = [r.training for r in self.runs]
+        for training in begun(self.progress):
+            if training.e.task == task and training not in listed: self.list_run(training, training.state in ALIVE)
+
     def remove(self, row: RunRow) -> None:
         "Take a run off the list; its files stay"
         self.runs.remove(row)
@@ -218,7 +227,7 @@ class RunList(VBox):
     def progress(self, training: Training) -> None:
         "Called by a run: draw, at most twice a second and a quarter of the time while its state stays the same"
         with self.lock, OneThread():
-            known = any(r.training is training and r.state == training.told for r in self.runs)
+            known = any(r.training is training and r.state == told_state(training) for r in self.runs)
             if known and (begun := time.monotonic()) - self.drawn < self.rest: return
             self.draw()
             self.drawn = time.monotonic()
@@ -355,14 +364,10 @@ class Train(RunList):
 
     def choose(self) -> None:
         "Show the runs of the task that is chosen"
-        view, listed = view_of(self.form.task.value), [r.training for r in self.runs]
-        for training in begun(self.progress):
-            if training not in listed and training.e.task == self.form.task.value:
-                self.list_run(training, training.state in ALIVE)
-        self.item.description = view.item
+        self.list_begun(self.form.task.value)
+        self.item.description = (view := view_of(self.form.task.value)).item
         with saying(self.status): offer(self.item, view.names(spec(self.form.fields)))
-        changed = lambda _: self.status.set_trait("value", "") # what was wrong may be right now
-        for control in [w for k, w in self.form.fields.items() if k != "task"]: control.observe(changed, "value")
+        for control in [*self.form.fields.values()][1:]: control.observe(self.hush, "value") # all but the task
         self.draw()
 
     def add(self) -> None:

@@ -1,4 +1,5 @@
 "Shared by all tests: where the real data is, a tiny data set, a way to run commands."
+import io
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -66,7 +67,10 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def toy(tmp_path):
+def toy(tmp_path): return make_toy(tmp_path)
+
+
+def make_toy(folder):
     "A small data set as .npz: random melodies with a rule, so that there is something to learn"
     from gru_study.files import write_file
     from gru_study.rolls import MusicData
@@ -77,7 +81,7 @@ def toy(tmp_path):
         steps = rng.choice([-2, 2], size=rng.integers(8, 30)).cumsum() % 24 + 30
         return np.eye(88, dtype=np.uint8)[steps]
     data = MusicData("toy", [piece() for _ in range(30)], [piece() for _ in range(6)], [piece() for _ in range(6)])
-    return write_file(tmp_path / "toy.npz", to_npz(data))
+    return write_file(folder / "toy.npz", to_npz(data))
 
 
 def plain(name):
@@ -102,6 +106,13 @@ def gru_study(*words, cwd=ROOT, **env):
     "Run the command in a process of its own"
     return subprocess.run([sys.executable, *COMMAND, *map(str, words)], cwd=cwd, env=os.environ | env,
         capture_output=True, text=True, timeout=600)
+
+
+def here(*words):
+    "The command in this process, which has loaded torch; for what trusts nothing and leaves nothing behind"
+    from gru_study.cli import main
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err: code = main([*map(str, words)])
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session")

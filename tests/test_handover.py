@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ import onnxruntime
 import pytest
 import torch
 import yaml
-from conftest import gru_study
+from conftest import gru_study, here, make_toy
 from markdown_it import MarkdownIt
 from safetensors.numpy import load, save
 from test_trust import CELL, one_line
@@ -30,20 +31,31 @@ def scores(done):
     return lines
 
 
-@pytest.fixture
-def given(home, toy, tmp_path):
-    "A run with a cell of its own, exported; then its folder, and its cell's file, are gone"
-    file, out = tmp_path / "mine.py", tmp_path / "from a friend.safetensors"
+def hand_over(home, toy, folder):
+    "A run with a cell of its own, exported; then its folder, and its cell's file, are gone. The file, and its scores"
+    file, out, env = folder / "mine.py", folder / "from a friend.safetensors", dict(GRU_STUDY_HOME=str(home))
     file.write_text(CELL)
     asked = "--data", toy, "--epoch", 2, "--hidden", 6
-    done = gru_study("train", "--rnn", f"{file}:mine", *asked, "--save_dir", "own")
+    done = gru_study("train", "--rnn", f"{file}:mine", *asked, "--save_dir", "own", **env)
     assert done.returncode == 0, done.stderr
-    done = gru_study("export", "own", out)
+    done = gru_study("export", "own", out, **env)
     assert done.returncode == 0 and f"names where it puts the source of {file}" in done.stdout, done.stderr
-    before = scores(gru_study("evaluate", "own", "--trust", file))
+    before = scores(gru_study("evaluate", "own", "--trust", file, **env))
     shutil.rmtree(home)
     for old in (file, file.with_suffix(".ran")): old.unlink()
     return out, before
+
+
+@pytest.fixture
+def given(home, toy, tmp_path): return hand_over(home, toy, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def parcel(tmp_path_factory):
+    "Such a file, made once"
+    folder = tmp_path_factory.mktemp("parcel")
+    (folder / "home").mkdir()
+    return hand_over(folder / "home", make_toy(folder), folder)[0]
 
 
 def test_it_comes_back_and_runs_nothing(home, given, tmp_path):
@@ -179,11 +191,11 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_files(home, given, case):
+def test_hostile_files(home, parcel, tmp_path, case):
     "One sentence, and nothing is left of it"
     change, sentence = HOSTILE[case]
-    packed(given[0], change)
-    one_line(gru_study("evaluate", given[0]), sentence)
+    packed(file := Path(shutil.copy(parcel, tmp_path)), change)
+    one_line(here("evaluate", file), sentence)
     left = [p for p in home.rglob("*") if p.is_file()] if home.exists() else []
     assert left == [] and not (home.parent / "evil.py").exists()
 

@@ -479,17 +479,8 @@ def test_restart_on_a_busy_machine(browser, tmp_path):
         assert "has not come" not in page.locator("body").inner_text()
 
 
-def test_a_figure_that_never_comes(browser, tmp_path):
-    "It says so in words"
-    with opened(browser, tmp_path, 1280) as page:
-        cell = page.locator(".jp-CodeCell").first
-        cell.locator(".cm-content").fill("from gru_study.apps import Plot\np = Plot()\np.drawn.close()\np")
-        cell.locator(".cm-content").press("Control+Enter")
-        page.get_by_text("This has not come from the kernel yet").wait_for()
-
-
-def test_an_app_whose_kernel_is_gone(browser, tmp_path):
-    "Each says once that it answers no more"
+def test_what_never_comes_and_what_has_gone(browser, tmp_path):
+    "A figure that is late says so in words, and an app whose kernel has ended"
     with opened(browser, tmp_path, 1280) as page:
         apps = AppOnPage(page, "Browse()"), AppOnPage(page, "Compose()")
         for cell in (page.locator(".jp-CodeCell").first, *(app.cell for app in apps)):
@@ -500,6 +491,10 @@ def test_an_app_whose_kernel_is_gone(browser, tmp_path):
         page.get_by_text("Restart Kernel…", exact=True).click()
         page.locator(".jp-Dialog button.jp-mod-accept").click()
         for app in apps: expect(app.cell.get_by_role("alert")).to_have_text(re.compile("kernel .* has ended"))
+        cell = page.locator(".jp-CodeCell").first
+        cell.locator(".cm-content").fill("from gru_study.apps import Plot\np = Plot()\np.drawn.close()\np")
+        cell.locator(".cm-content").press("Control+Enter")
+        page.get_by_text("This has not come from the kernel yet").wait_for()
 
 
 CONTRAST = """e => { // of the text of figures with the page behind them
