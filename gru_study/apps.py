@@ -144,17 +144,19 @@ class App(VBox):
         Args:
             controls: by the name of an argument of `update`
         """
-        self.controls, self.status, self.quiet = controls, HTML(), False
+        self.controls, self.outputs, self.status, self.quiet = controls, outputs, HTML(), False
         super().__init__([row(*controls.values()), self.status, *outputs])
         for c in controls.values(): c.observe(self.changed, "value")
         self.changed()
 
     def changed(self, change=None) -> None:
-        "Call `update`, unless it is itself what changes a control"
+        "Call `update`, unless it is itself what changes a control; what it refuses to draw anew is seen to be old"
         if self.quiet: return
         self.quiet = True
         try:
             with saying(self.status), OneThread(): self.update(**values(self.controls))
+            stale = "gru-error" in self.status.value
+            for output in self.outputs: (output.add_class if stale else output.remove_class)("gru-stale")
         finally: self.quiet = False
 
 # %% ../nbs/66_apps.ipynb #31a3437e

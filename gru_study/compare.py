@@ -105,8 +105,6 @@ class Compare(Pieces):
         found, told = [find_run(name) for name in runs], list[str]()
         if len(usable(found, told)) < len(found): raise BadInput("; ".join(told))
         if len({r.result["data"] for r in found}) != 1:
-            self.tables.value, self.piece.value = "", -1
-            for plot in (self.curves, self.scatter): show(plot, None)
             raise BadInput.found("runs", ", ".join(runs) or "none", "one or more on the same data")
         study = study_of(found)
         told = differences(study, study.runs.data[0])

@@ -132,9 +132,10 @@ def give_wave(
     with plot.drawn.hold_sync():
         plot.drawn.clock, plot.drawn.music, plot.drawn.files = [0., 1000.], zlib.crc32(wav), {f"{name}.wav": wav}
 
-# %% ../nbs/72_listen.ipynb #5f0bfc60
+# %% ../nbs/72_listen.ipynb #bc5a2454
 NO_SOUND = "No network of sound has been trained yet: train one with the task speech, then press Look for new runs."
 
+# %% ../nbs/72_listen.ipynb #5f0bfc60
 class Listen(VBox):
     "Let a trained network of sound be heard, beside what it learned from"
     def __init__(self):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMPILING', 'ALIVE', 'HEAVIEST', 'finished', 'stamp_of', 'title', 'View', 'view_of', 'data_name', 'mixed', 'Stopped',
-           'to_compile', 'keep_weights', 'Training', 'told_state', 'hold', 'stop', 'learning']
+           'to_compile', 'keep_weights', 'past', 'Training', 'told_state', 'hold', 'stop', 'learning']
 
 # %% ../nbs/67_views.ipynb #749b33d1
 import html
@@ -175,6 +175,17 @@ def keep_weights(
     if epoch < 1.5*max(kept, default=0): return
     if len(weights := save(engine.weights_now())) <= HEAVIEST: kept[epoch] = weights
 
+# %% ../nbs/67_views.ipynb #e5d42619
+def past(
+    run: Run
+) -> list[dict]: # empty where there is no metrics.csv yet
+    """The epochs that a run has done; raises `BadInput` as `history` does
+
+    Returns:
+        empty where there is no metrics.csv yet
+    """
+    return pd.DataFrame(history(run)).to_dict("records") if (run.log/"metrics.csv").exists() else []
+
 # %% ../nbs/67_views.ipynb #f0ebcb86
 class Training:
     "A run in a thread of its own"
@@ -209,7 +220,7 @@ class Training:
         "Train to the end, or until it is stopped"
         state = "finished"
         try:
-            if (self.run.log/"metrics.csv").exists(): self.rows = pd.DataFrame(history(self.run)).to_dict("records")
+            self.rows = past(self.run)
             self.message = str(fit(self.e, self.watch, partial(keep_weights, self.kept)))
         except Stopped: state = "stopped"
         except Exception as e: state, self.message = "failed", str(e) or type(e).__name__

@@ -25,9 +25,8 @@ from .colours import colour
 from .experiment import TASKS, Experiment, find_task
 from .folder import Run, locked, open_run
 from .models import OneThread
-from .runs import history
 from .views import hold
-from .views import ALIVE, Training, learning, mixed, stop, title, told_state, view_of
+from .views import ALIVE, Training, learning, mixed, past, stop, title, told_state, view_of
 
 # %% ../nbs/74_watch.ipynb #fc3d1f29
 FIRST = ("rnn", "data", "match", "hidden", "lr", "epoch", "patience", "weight_noise", "seed") # shown at once
@@ -104,6 +103,7 @@ def spec(
 
 # %% ../nbs/74_watch.ipynb #e24a2be7
 DONE_BY = {
+    "Start": "train with these settings, or go on with the run that has them",
     "Pause": "wait after the epoch that is under way",
     "Resume": "train on from where it stands",
     "Stop": "end after the epoch that is under way; what is trained is kept, and Resume goes on from it",
@@ -211,12 +211,6 @@ class RunList(VBox):
         for control in (self.runs[-1].shown, self.runs[-1].name): control.observe(lambda _: self.draw(), "value")
         self.list.children = tuple(self.runs)
 
-    def list_begun(self, task: str) -> None:
-        "A row for each run of a task that has not finished, ticked where it is trained just now"
-        listed = [r.training for r in self.runs]
-        for training in begun(self.progress):
-            if training.e.task == task and training not in listed: self.list_run(training, training.state in ALIVE)
-
     def remove(self, row: RunRow) -> None:
         "Take a run off the list; its files stay"
         self.runs.remove(row)
@@ -228,10 +222,10 @@ class RunList(VBox):
         "Called by a run: draw, at most twice a second and a quarter of the time while its state stays the same"
         with self.lock, OneThread():
             known = any(r.training is training and r.state == told_state(training) for r in self.runs)
-            if known and (begun := time.monotonic()) - self.drawn < self.rest: return
+            if known and (now := time.monotonic()) - self.drawn < self.rest: return
             self.draw()
             self.drawn = time.monotonic()
-            if known: self.rest = max(0.5, 3*(self.drawn - begun))
+            if known: self.rest = max(0.5, 3*(self.drawn - now))
 
 # %% ../nbs/74_watch.ipynb #44671dff
 def show_curves(
@@ -349,8 +343,7 @@ class Train(RunList):
             given: as `Form` takes them
         """
         self.form, self.runs, self.lock, self.drawn = Form(given), [], threading.Lock(), 0.
-        what = "train with these settings, or go on with the run that has them"
-        self.begin = Button(description="Start", button_style="primary", tooltip=what)
+        self.begin = Button(description="Start", button_style="primary", tooltip=DONE_BY["Start"])
         self.status, self.list, self.note = HTML(), VBox(), HTML()
         self.item, self.curves, self.expected, self.heard = Dropdown(), Plot(), Plot(), VBox()
         self.smooth = Dropdown(options=SMOOTHING, value=0., description="smoothing", layout=Layout(width="215px"))
@@ -360,11 +353,11 @@ class Train(RunList):
         self.form.task.observe(lambda _: self.choose(), "value")
         told = self.status, self.list, self.note, row(self.smooth, self.logs), self.curves, self.expected, self.heard
         super().__init__([self.form, row(self.begin, self.item), *told])
+        for training in begun(self.progress): self.list_run(training, training.state in ALIVE)
         self.choose()
 
     def choose(self) -> None:
         "Show the runs of the task that is chosen"
-        self.list_begun(self.form.task.value)
         self.item.description = (view := view_of(self.form.task.value)).item
         with saying(self.status): offer(self.item, view.names(spec(self.form.fields)))
         for control in [*self.form.fields.values()][1:]: control.observe(self.hush, "value") # all but the task
@@ -434,7 +427,7 @@ def begun(
             if run.outcome(): continue
             with locked(run): left = Training(run.experiment, changed)
             if left.e.rnn not in CELLS: continue # a cell in a file is not run because its name is read
-            if (run.log/"metrics.csv").exists(): left.rows = pd.DataFrame(history(run)).to_dict("records")
+            left.rows = past(run)
         except BadInput: continue # damaged, as `report` says, or another process trains it
         left.state = "stopped"
         yield TRAININGS.setdefault(folder, left)

@@ -3,19 +3,6 @@
 
 const PATIENCE = 15; // seconds until a reader is told that nothing has come
 
-const SAID = "gru-late";
-
-function say(el, signal, text) { // once an app, wherever in it somebody says it
-  const app = el.closest(".jp-OutputArea-output") ?? el;
-  if ([...app.querySelectorAll(`.${SAID}`)].some((e) => e.textContent === text)) return;
-  const said = document.createElement("p");
-  said.className = SAID;
-  said.setAttribute("role", "alert");
-  said.textContent = text;
-  el.prepend(said);
-  signal.addEventListener("abort", () => said.remove());
-}
-
 // JupyterLab's commands of single letters match whatever has the focus, a cell is cut by an x that is meant for an app.
 if (!window.gruStudyKeys) {
   window.gruStudyKeys = true;
@@ -44,7 +31,15 @@ async function asked(model, name, el, signal) { // the model that a trait names,
 }
 
 function watched(state, el, signal) { // a kernel that is started again knows nothing of what it has drawn before
-  const gone = () => state.comm_live || say(el, signal, "The kernel that this belongs to has ended, and nothing here answers any more: run the cell again.");
+  const gone = () => {
+    const app = el.closest(".jp-OutputArea-output") ?? el, said = document.createElement("p");
+    if (state.comm_live || app.querySelector(".gru-gone")) return; // once an app, wherever in it
+    said.className = "gru-late gru-gone";
+    said.setAttribute("role", "alert");
+    said.textContent = "The kernel that this belongs to has ended, and nothing here answers any more: run the cell again.";
+    el.prepend(said);
+    signal.addEventListener("abort", () => said.remove());
+  };
   state.on("comm_live_update", gone);
   signal.addEventListener("abort", () => state.off("comm_live_update", gone));
   return state;
