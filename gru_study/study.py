@@ -286,15 +286,14 @@ def labels(
     several = runs.groupby(["data", "cell"]).sizes.transform("nunique") > 1
     alike = ["data", "cell", "units", "sizes"]
     rates = runs.groupby([*alike, "settings"]).lr.transform("nunique") > 1
-    found = pd.Series(index=runs.index, dtype=object)
-    for _, like in runs.groupby(alike, dropna=False):
+    found = {}
+    for (_, cell, units, sizes), like in runs.groupby(alike, dropna=False):
         shared = usual(like.settings.unique())
-        for r in like.itertuples():
-            words = [f"{r.cell}-{r.units}"]
-            if several[r.Index] and r.sizes != "paper": words.append(r.sizes)
-            if rates[r.Index]: words.append(f"rate {r.lr:.4g}")
-            found[r.Index] = " ".join([*words, *(w for w in r.settings.split() if w not in shared)])
-    return found
+        rule = [sizes] if several[like.index[0]] and sizes != "paper" else []
+        for at, lr, told, more in zip(like.index, like.lr, like.settings, rates[like.index]):
+            words = [f"{cell}-{units}", *rule, *([f"rate {lr:.4g}"] if more else [])]
+            found[at] = " ".join([*words, *(w for w in told.split() if w not in shared)])
+    return pd.Series(found, runs.index, dtype=object)
 
 # %% ../nbs/58_study.ipynb #5a9898c9
 def study_table(

@@ -1,15 +1,18 @@
 "Shared by all tests: where the real data is, a tiny data set, a way to run commands."
 import io
 import json
+import multiprocessing
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -102,10 +105,47 @@ def needed(asked):
 
 COMMAND = ("-c", "import sys; from gru_study.cli import main; sys.exit(main())") # gru-study, for any Python
 
+# Most of a short command's time goes into loading torch. A process that has loaded it, and done nothing else, is forked
+# for each command that starts in the same environment.
+FORKS = multiprocessing.get_context("forkserver") if hasattr(os, "fork") else None
+LOADED = ["gru_study.cli", "gru_study.frames", "gru_study.train", "scipy.linalg", "scipy.stats", "tqdm.auto"]
+if FORKS: FORKS.set_forkserver_preload(LOADED)
+# What is read when it is needed, or set by an import; all else may count at the start.
+LATER = "GRU_STUDY_", "XDG_", "PYTEST_", "KMP_DUPLICATE_LIB_OK"
+at_start = lambda environ: {name: value for name, value in environ.items() if not name.startswith(LATER)}
+AT_START = at_start(os.environ)
+FORKED = """
+import os, sys
+for fd, name in (1, out), (2, err): os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), fd)
+os.chdir(cwd)
+os.environ |= env
+for name in os.environ.keys() - env.keys(): del os.environ[name]
+sys.argv, sys.path[:] = ["-c", *words], path
+from gru_study.cli import main
+sys.exit(main())
+"""
+
+
+@cache
+def first_path():
+    "Where Python looks for modules when it begins"
+    return json.loads(subprocess.check_output([sys.executable, "-c", "import json, sys; print(json.dumps(sys.path))"]))
+
+
 def gru_study(*words, cwd=ROOT, **env):
     "Run the command in a process of its own"
-    return subprocess.run([sys.executable, *COMMAND, *map(str, words)], cwd=cwd, env=os.environ | env,
-        capture_output=True, text=True, timeout=600)
+    words, env = [*map(str, words)], {name: str(value) for name, value in (os.environ | env).items()}
+    if not FORKS or at_start(env) != AT_START:
+        return subprocess.run(
+            [sys.executable, *COMMAND, *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
+    with tempfile.TemporaryDirectory() as d:
+        told = out, err = Path(d, "out"), Path(d, "err")
+        given = dict(words=words, cwd=str(cwd), env=env, out=str(out), err=str(err), path=first_path())
+        process = FORKS.Process(target=exec, args=(FORKED, given))
+        process.start()
+        process.join(600)
+        assert process.exitcode is not None, f"gru-study {words} does not end"
+        return subprocess.CompletedProcess(words, process.exitcode, *(f.read_text() for f in told))
 
 
 def here(*words):
