@@ -106,23 +106,24 @@ def needed(asked):
 COMMAND = ("-c", "import sys; from gru_study.cli import main; sys.exit(main())") # gru-study, for any Python
 
 # Most of a short command's time goes into loading torch. A process that has loaded it, and done nothing else, is forked
-# for each command that starts in the same environment.
+# for each command whose environment is the same where Python, numba and torch read it as they start.
 FORKS = multiprocessing.get_context("forkserver") if hasattr(os, "fork") else None
 LOADED = ["gru_study.cli", "gru_study.frames", "gru_study.train", "scipy.linalg", "scipy.stats", "tqdm.auto"]
 if FORKS: FORKS.set_forkserver_preload(LOADED)
-# What is read when it is needed, or set by an import; all else may count at the start.
-LATER = "GRU_STUDY_", "XDG_", "PYTEST_", "KMP_DUPLICATE_LIB_OK"
-at_start = lambda environ: {name: value for name, value in environ.items() if not name.startswith(LATER)}
+READ_AT_START = "PYTHON", "LD_", "NUMBA_", "OMP_", "OPENBLAS_", "MKL_", "ATEN_", "ONEDNN_"
+at_start = lambda environ: {name: value for name, value in environ.items() if name.startswith(READ_AT_START)}
 AT_START = at_start(os.environ)
 FORKED = """
-import os, sys
+import atexit, os, sys
 for fd, name in (1, out), (2, err): os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), fd)
 os.chdir(cwd)
 os.environ |= env
 for name in os.environ.keys() - env.keys(): del os.environ[name]
 sys.argv, sys.path[:] = ["-c", *words], path
 from gru_study.cli import main
-sys.exit(main())
+code = main()
+atexit._run_exitfuncs() # which multiprocessing leaves out
+sys.exit(code)
 """
 
 
