@@ -70,7 +70,12 @@ def linkcode_resolve(domain, info):
 
 
 def scripts_where_needed(app, pagename, templatename, context, doctree):
-    "Pages with a figure load plotly, which has five megabytes; pages with an app what it runs on"
+    """Pages with a figure load plotly, which has five megabytes; pages with an app what it runs on
+
+    What is found is shown with a piece of its page, but for pages opened as files, which no script may read.
+    """
+    if templatename == "search.html":
+        app.add_js_file(None, body="DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = location.protocol !== 'file:';")
     for mark, files in (('class="plotly"', ("plotly.min.js", "play/sound.js", "play/roll.js", "figures.js")),
         ('class="gru-play"', tuple(f"play/{name}.js" for name in ("networks", "cells", "sound", "roll", "play")))):
         if mark not in context.get("body", ""): continue

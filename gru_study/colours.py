@@ -45,12 +45,13 @@ def dash(
     model: str, # its label
     cell: str
 ) -> str:
-    """The kind of line: a cell's own, and another for its paper's variant, another size, no attention
+    """The kind of line: a cell's own, and another for its paper's variant, another size, another optimizer, no attention
 
     Args:
         model: its label
     """
     if cell in LINES: return "dot" if "total" in model or "no attention" in model else LINES[cell]
+    if "optim=" in model: return "dashdot"
     return "dash" if cell.endswith("_paper") or "no attention" in model else "dot" if "total" in model else "solid"
 
 # %% ../nbs/52_colours.ipynb #6512c5d5

@@ -74,6 +74,16 @@ def test_every_part_is_there(site):
         assert part in text
 
 
+def test_search_of_pages_that_are_files(site, browser):
+    "Pages are found, without a word of what a browser forbids"
+    tab = open_page(browser, f"{(site / 'find.html').as_uri()}?q=weight_noise")
+    found = tab.locator("#search-results li a")
+    found.first.wait_for()
+    tab.get_by_text("Search finished").first.wait_for()
+    assert "All flags" in found.all_text_contents()
+    assert not tab.complaints
+
+
 def test_internal_links(site):
     "Every link within the site leads to a file, and to a place in it where it names one; nothing loads from elsewhere"
     parsed = {p: Page(p) for p in pages(site)}
@@ -327,6 +337,8 @@ def test_networks_play_in_the_page(address, browser, tmp_path, scheme, width):
 
     blind = tab.locator("[data-app=blind]")
     blind.scroll_into_view_if_needed()
+    blind.get_by_text("▶ Hear B").click()
+    blind.get_by_text("■ Stop").first.click()
     blind.get_by_text("▶ Hear B").click()
     assert blind.locator(".gru-drawn").count() == 0  # nothing is to be seen yet
     blind.get_by_text("A is the composer's").click()

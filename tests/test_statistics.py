@@ -1,4 +1,6 @@
 "Do intervals of 95% hold the truth 95 times in a hundred? And is the recorded study what it says it is?"
+import json
+
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -100,6 +102,13 @@ def test_verdicts_by_others(study, data, beyond):
         if "within" not in pair.verdict:
             means = runs.groupby("model").test_nll.mean()
             assert pair.verdict.startswith(f"{means[[pair.a, pair.b]].idxmin()} better")
+
+
+@pytest.mark.parametrize("name,page", [("table2", "reproduce"), ("multi30k", "ways_in"), ("speech", "ways_in")])
+def test_hours_that_pages_name(name, page):
+    made = json.loads((ROOT / f"results/{name}/provenance.json").read_text())
+    hours = sum(of["core_hours"] for of in made.values())
+    assert f"{hours:.1f} core-hours" in (ROOT / f"nbs/docs/{page}.ipynb").read_text()
 
 
 def test_what_the_study_must_show(study):

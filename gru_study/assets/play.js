@@ -255,7 +255,9 @@ async function blind(root, shelf) {
       return roll;
     });
     const hears = rolls.map((roll, i) => {
-      const play = button(`▶ Hear ${"AB"[i]}`, () => roll.play(0)), take = button(`${"AB"[i]} is the composer's`, () => answer(i), { className: "gru-main" });
+      const hear = `▶ Hear ${"AB"[i]}`, play = button(hear, () => (studio.playing?.of === roll ? silence() : roll.play(0))), { told } = roll;
+      roll.told = (sounds) => { told(sounds); play.textContent = sounds ? "■ Stop" : hear; };
+      const take = button(`${"AB"[i]} is the composer's`, () => answer(i), { className: "gru-main" });
       return make("div", { className: "gru-pair" }, play, take);
     });
     const answer = (i) => {

@@ -73,6 +73,7 @@ const FILES = { WAV: ["wav", toWav], MIDI: ["mid", toMidi], MusicXML: ["musicxml
 class Player {
   constructor(place) { // tells where the head stands at a frame, in pixels
     Object.assign(this, { place, piece: null, watch: () => {} });
+    this.told = (sounds) => { this.button.textContent = sounds ? "■ Stop" : "▶ Play"; };
     this.head = make("div", { className: "gru-roll-head", hidden: true });
     this.button = button("▶ Play", () => this.toggle(), { className: "gru-sound" });
     const files = Object.entries(FILES).map(([name, [kind, write]]) => button(name, async () => keep(this.piece.name, kind, await write(this.piece)), { title: `keep it as ${name}` }));
@@ -90,12 +91,12 @@ class Player {
       this.watch(Math.floor(at));
     }, () => {
       this.head.hidden = true;
-      this.button.textContent = "▶ Play";
+      this.told(false);
       this.watch(null);
     });
     studio.playing.of = this;
     this.head.hidden = false;
-    this.button.textContent = "■ Stop";
+    this.told(true);
   }
 }
 
