@@ -80,12 +80,23 @@ def paired_difference(
     d, f = np.asarray(a, float) - b, np.asarray(frames, float)
     return over_pieces(tuple(d), tuple(f), resamples, seed, draws)
 
-@lru_cache(1000) # a report asks for the same pairs in figure, sentence and table
-def over_pieces(d: tuple[float, ...], f: tuple[float, ...], resamples: int, seed: int, draws: int) -> Interval:
-    """The work of `paired_difference`, done once for the same differences and frames
+@lru_cache(1000)
+def over_pieces(
+    d: tuple[float, ...], # of each piece the difference of two models' NLL
+    f: tuple[float, ...], # frames of each
+    resamples: int,
+    seed: int,
+    draws: int # as for `paired_difference`
+) -> Interval: # of the pooled difference
+    """What `paired_difference` tells, worked out once: a report asks for the same pairs in figure, sentence and table
+
+    Args:
+        d: of each piece the difference of two models' NLL
+        f: frames of each
+        draws: as for `paired_difference`
 
     Returns:
-        a report asks for the same pairs in figure, sentence and table
+        of the pooled difference
     """
     from scipy.stats import bootstrap # a second to load
     pooled = lambda d, f, axis=-1: d.sum(axis)/f.sum(axis)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BESIDE', 'TABLES', 'RECORDED', 'GROUP', 'RULES', 'DIGITS', 'STUDIES', 'Study', 'run_row', 'lost_rows', 'ended_search',
-           'thinned', 'baseline_table', 'study_of', 'collect', 'write_study', 'read_study', 'reported', 'as_the_paper',
-           'labels', 'study_table', 'readable', 'shared_settings', 'composed_table', 'study_text', 'frame_studies',
-           'tried_rates', 'rates_table', 'seed_curves']
+           'thinned', 'baseline_table', 'study_of', 'collect', 'write_study', 'read_study', 'one_rule', 'reported',
+           'as_the_paper', 'labels', 'study_table', 'readable', 'shared_settings', 'composed_table', 'study_text',
+           'frame_studies', 'tried_rates', 'rates_table', 'seed_curves']
 
 # %% ../nbs/58_study.ipynb #58fe6849
 from collections import Counter
@@ -238,6 +238,19 @@ def read_study(
 GROUP = ["data", "cell", "units", "sizes", "parameters", "settings", "lr"] # shared by runs that differ only in the seed
 RULES = (*MATCHES, "given") # where sizes come from
 
+def one_rule(
+    runs: pd.DataFrame
+) -> pd.DataFrame: # alike
+    """Where several rules give a cell one size, it is one network, under the first of them; each run of it once
+
+    Returns:
+        alike
+    """
+    rule = runs.sizes.map({name: i for i, name in enumerate(RULES)})
+    first = rule.groupby([runs[name] for name in ("data", "cell", "units", "settings")]).transform("min")
+    runs = runs.assign(sizes=first.map(dict(enumerate(RULES))).fillna(runs.sizes))
+    return runs.drop_duplicates([*GROUP, "role", "seed"])
+
 def reported(
     study: Study
 ) -> pd.DataFrame: # runs, with the label `model`
@@ -246,10 +259,8 @@ def reported(
     Returns:
         runs, with the label `model`
     """
-    runs = study.runs[(study.runs.role == "seed") & (study.runs.state == "finished")]
-    by_rule = runs.iloc[runs.sizes.map(RULES.index).argsort(kind="stable")] # where two give one size, it is one network
-    first = by_rule.drop_duplicates([*(column for column in GROUP if column != "sizes"), "seed"]).index
-    runs = runs[runs.index.isin(first)]
+    runs = one_rule(study.runs[study.runs.state == "finished"])
+    runs = runs[runs.role == "seed"]
     return runs.assign(model=labels(runs))
 
 # %% ../nbs/58_study.ipynb #4ed2f73d
@@ -434,7 +445,7 @@ def tried_rates(
     Returns:
         runs, with the label `model`
     """
-    rows = study.runs[study.runs.role == "trial"]
+    rows = one_rule(study.runs).query("role == 'trial'")
     alike = lambda r: (r.data, r.cell, r.units, r.sizes, r.settings)
     names = {alike(r): r.model for r in reported(study).itertuples()}
     plain = lambda r: f"{r.cell}-{r.units} {r.settings}".strip()

@@ -218,10 +218,9 @@ class Training:
 
     def train(self) -> None:
         "Train to the end, or until it is stopped"
-        state = "finished"
         try:
             self.rows = past(self.run)
-            self.message = str(fit(self.e, self.watch, partial(keep_weights, self.kept)))
+            self.message, state = str(fit(self.e, self.watch, partial(keep_weights, self.kept))), "finished"
         except Stopped: state = "stopped"
         except Exception as e: state, self.message = "failed", str(e) or type(e).__name__
         self.set(state)
