@@ -241,7 +241,7 @@ RULES = (*MATCHES, "given") # where sizes come from
 def one_rule(
     runs: pd.DataFrame
 ) -> pd.DataFrame: # alike
-    """Where several rules give a cell one size, it is one network, under the first of them; each run of it once
+    """Where several rules give a cell one size, it is one network, under the first of them; how a run of it ended, once
 
     Returns:
         alike
@@ -249,7 +249,7 @@ def one_rule(
     rule = runs.sizes.map({name: i for i, name in enumerate(RULES)})
     first = rule.groupby([runs[name] for name in ("data", "cell", "units", "settings")]).transform("min")
     runs = runs.assign(sizes=first.map(dict(enumerate(RULES))).fillna(runs.sizes))
-    return runs.drop_duplicates([*GROUP, "role", "seed"])
+    return runs.drop_duplicates([*GROUP, "role", "seed", "state"])
 
 def reported(
     study: Study

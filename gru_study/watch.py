@@ -61,12 +61,13 @@ def field(
     """
     spec = find_task(task).spec
     info, value = spec.model_fields[name], getattr(spec(), name) if value is None else value
-    common = dict(description=name, style=dict(description_width="110px"), layout=Layout(width="260px"))
-    if get_origin(info.annotation) is Literal: return Dropdown(options=get_args(info.annotation), value=value, **common)
-    if info.annotation is bool: return Checkbox(value, indent=False, **common)
+    look = dict(description=name, style=dict(description_width="110px"), layout=Layout(width="260px"))
+    if get_origin(info.annotation) is Literal: return Dropdown(options=get_args(info.annotation), value=value, **look)
+    if info.annotation is bool: return Checkbox(value, indent=False, **look)
+    whole = dict(look, continuous_update=False) # half a number is never sent: Start would overtake the rest of it
     text, known = "" if value is None else str(value), dict(rnn=[*CELLS], data=view_of(task).data).get(name)
     nothing = "none" if info.default is None else "" # what an empty field means
-    return Combobox(value=text, options=known, **common) if known else Text(text, placeholder=nothing, **common)
+    return Combobox(value=text, options=known, **whole) if known else Text(text, placeholder=nothing, **whole)
 
 # %% ../nbs/74_watch.ipynb #8b6e3d72
 def helped(

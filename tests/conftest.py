@@ -167,6 +167,25 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(autouse=True)
+def pages_end_with_their_test(request):
+    "A page that is left open goes on drawing beside the next test"
+    if "browser" not in request.fixturenames: return (yield)
+    browser = request.getfixturevalue("browser")
+    before = {*browser.contexts}
+    yield
+    for context in {*browser.contexts} - before: context.close()
+
+
+def drawn(page):
+    "How many figures a page has, once all of them are drawn"
+    from playwright.sync_api import expect
+    figures = page.locator("figure.plotly").count()
+    expect(page.locator("figure.plotly .main-svg[role=img]")).to_have_count(figures, timeout=60_000)
+    assert figures
+    return figures
+
+
 def open_page(browser, url, width=1280, offline=True):
     "A page, with all that it complained of and all that it asked other hosts for"
     page = browser.new_context(viewport=dict(width=width, height=900), offline=offline).new_page()

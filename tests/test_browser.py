@@ -14,7 +14,7 @@ import mido
 import nbformat
 import numpy as np
 import pytest
-from conftest import CHROMIUM, ROOT, SOAK, gru_study, jupyterlab, open_page
+from conftest import CHROMIUM, ROOT, SOAK, drawn, gru_study, jupyterlab, open_page
 
 from gru_study.music import load_music
 from gru_study.rolls import LOWEST, NOTES
@@ -44,7 +44,7 @@ def axis(page, figure, name, what="range"):
 @pytest.mark.parametrize("width", [1280, 1600])
 def test_report(study, browser, width):
     page = open_page(browser, f"file://{study}/exp/summary.html", width)
-    page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
+    drawn(page)
     seeds, curves, roll = range(3)
     assert page.locator(".js-plotly-plot").count() == 3
     assert page.locator(".js-plotly-plot").nth(seeds).locator(".scatterlayer .trace").count() == 4
@@ -95,7 +95,7 @@ def test_report(study, browser, width):
 
 def test_page_of_one_run(study, browser):
     page = open_page(browser, f"file://{study}/exp/music_lm/chorales/lstm/music_lm.html")
-    page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
+    drawn(page)
     assert page.locator(".js-plotly-plot").count() == 2
     assert ("epoch 2 of 2" in page.inner_text("body") and "21,400" in page.inner_text("body")
         and "Markov baseline" in page.inner_text("body"))
@@ -224,8 +224,7 @@ def test_anybody_can_read_a_page(recorded, browser, page_name, scheme, width):
     view = dict(viewport=dict(width=width, height=900), color_scheme=scheme, offline=True)
     page = browser.new_context(**view, bypass_csp=True).new_page()
     page.goto((recorded / f"exp/{page_name}.html").as_uri())
-    figures = page.locator("figure.plotly").count()
-    page.wait_for_function(f"document.querySelectorAll('.main-svg[role=img]').length == {figures}")
+    figures = drawn(page)
     assert faults(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     told = page.locator(".main-svg[role=img]").evaluate_all("l => l.map((e) => e.ariaLabel)")
@@ -261,7 +260,7 @@ def overlap(a, b):
 
 def test_a_colour_bar_leaves_room_on_a_phone(study, browser):
     page = open_page(browser, (study / "exp/summary.html").as_uri(), 420)
-    page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
+    drawn(page)
     plot = page.locator(".js-plotly-plot").last
     widths = plot.evaluate("(e) => [e._fullLayout.xaxis._length, e.clientWidth]")
     assert widths[0] > 0.75*widths[1]
@@ -270,7 +269,7 @@ def test_a_colour_bar_leaves_room_on_a_phone(study, browser):
 def test_keys_do_what_a_mouse_does(study, browser):
     "A name of the legend hides its line, the bar zooms"
     page = open_page(browser, (study / "exp/summary.html").as_uri())
-    page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
+    drawn(page)
     plot = page.locator(".js-plotly-plot").nth(1)
     before = axis(page, 1, "xaxis")
     plot.get_by_role("button", name="Zoom in").focus()

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
-from conftest import ROOT, SOAK, open_page
+from conftest import ROOT, SOAK, drawn, open_page
 
 EXECUTED = re.search("^SITE := (.*)", (ROOT / "Makefile").read_text(), re.M)[1].split()  # make test runs the others
 
@@ -250,8 +250,7 @@ def test_anybody_can_read_a_page(address, browser, page, scheme, width):
     "axe-core finds nothing serious; figures are said in words, and stand on no slab of their own"
     tab = visit(browser, address, width, scheme)
     tab.goto(address + page)
-    figures = tab.locator("figure.plotly").count()
-    tab.wait_for_function(f"document.querySelectorAll('.main-svg[role=img]').length == {figures}")
+    figures = drawn(tab)
     assert tab.complaints == []  # axe-core asks for style sheets in places of its own
     found = pytest.importorskip("axe_playwright_python.sync_playwright").Axe().run(tab).response
     assert [(v["id"], v["impact"]) for v in found["violations"] if v["impact"] in ("serious", "critical")] == []

@@ -7,7 +7,7 @@ import nbformat
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from conftest import CHROMIUM, jupyterlab, open_page
+from conftest import CHROMIUM, drawn, jupyterlab, open_page
 from nbconvert import HTMLExporter
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
@@ -92,8 +92,11 @@ def check(page, *texts, at=None):
 def hovered(page, figure, curve, point):
     "What a figure tells of a point"
     plot = page.locator(".js-plotly-plot").nth(figure)
-    plot.evaluate("(e, at) => Plotly.Fx.hover(e, [at])", dict(curveNumber=curve, pointNumber=point))
-    page.wait_for_selector(".hoverlayer .hovertext")
+    label = plot.locator(".hoverlayer .hovertext").first
+    for _ in range(300):  # a figure that is drawn again meanwhile loses its label
+        plot.evaluate("(e, at) => Plotly.Fx.hover(e, [at])", dict(curveNumber=curve, pointNumber=point))
+        if label.is_visible(): break
+        page.wait_for_timeout(100)
     return plain(plot.locator(".hoverlayer").text_content())
 
 
@@ -101,7 +104,7 @@ def test_report(home, browser):
     from gru_study.colours import in_figure
     from gru_study.report import make_report
     page = watched(browser, make_report().as_uri())
-    page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
+    drawn(page)
     check(page, *(f"{t}-3" for t in HOSTILE[1:5]), " ".join(HOSTILE), f"{NAME}, test): what came")
     lost = page.evaluate("document.querySelectorAll('.js-plotly-plot')[2].data[0].marker.symbol.indexOf('x')")
     assert plain(" ".join(HOSTILE)) in hovered(page, 2, 0, lost)
@@ -114,7 +117,7 @@ def test_report(home, browser):
 def test_report_of_translations(home, browser):
     from gru_study.report import make_report
     page = watched(browser, make_report(task="translate").as_uri())
-    page.wait_for_selector(".js-plotly-plot .main-svg")
+    drawn(page)
     check(page, f"{NAME}_de_en", f"{HOSTILE[2]}-8", f"Learning curves on {NAME}_de_en")
     assert page.complaints == [] and page.requests == []
 
@@ -128,7 +131,7 @@ def test_pages_of_runs(home, browser, notebook):
     (folder, outcome), = sweep(notebook, {k: [v] for k, v in values.items()}, 1, f"page {NAME}").items()
     assert outcome.state == "done", outcome
     page = watched(browser, (home / "exp" / folder / f"{notebook}.html").as_uri())
-    page.wait_for_selector(".js-plotly-plot .main-svg")
+    drawn(page)
     check(page, f"gru-8 on {name.removesuffix('.npz')}: learning curves")
     check(page, *([f"{NAME} ({NAME}, test) and what"] if music else [f"{t} 0" for t in SENTENCES[:2]]))
     assert page.title() == folder and page.complaints == [] and page.requests == []
@@ -280,7 +283,7 @@ def test_what_an_output_brings_is_dead(tmp_path, browser, listener):
     cells = [nbformat.v4.new_code_cell("x", outputs=outputs), nbformat.v4.new_markdown_cell("".join(raw))]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "x.ipynb")
     page = watched(browser, to_page(tmp_path / "x.ipynb", tmp_path / "x.html", HOSTILE[2]).as_uri(), offline=False)
-    page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
+    drawn(page)
     page.locator("#link").first.click()
     page.wait_for_timeout(500)
     assert page.title() == HOSTILE[2] and page.url.endswith("x.html")
