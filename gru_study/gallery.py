@@ -63,7 +63,7 @@ def up_to_one(W, U, b, c, V) -> None:
 @cell("state", recurrent=0, vectors=1, initial=up_to_one)
 def indrnn(wx, h, U, b, V):
     "A step of Li et al. (2018): wx and h (batch, units), V (1, units) -> h"
-    return torch.relu(wx + V[0]*h)
+    return torch.relu(wx + V[0].clamp(-1, 1)*h)
 
 # %% ../nbs/04_gallery.ipynb #3c715896
 @cell("update", "candidate")

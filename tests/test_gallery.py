@@ -44,7 +44,7 @@ def janet(x, st, U, b, V):
     return (s(forget) * h + (1 - s(forget - 1)) * np.tanh(x[1] + U[1] @ h + b[1]),)
 
 
-def indrnn(x, st, U, b, V): return (relu(x[0] + V[0] * st[0]),)
+def indrnn(x, st, U, b, V): return (relu(x[0] + np.clip(V[0], -1, 1) * st[0]),)
 
 
 def ligru(x, st, U, b, V):
