@@ -240,11 +240,11 @@ RULES = (*MATCHES, "given") # where sizes come from
 
 def one_rule(
     runs: pd.DataFrame
-) -> pd.DataFrame: # alike
+) -> pd.DataFrame: # with the same columns
     """Where several rules give a cell one size, it is one network, under the first of them; how a run of it ended, once
 
     Returns:
-        alike
+        with the same columns
     """
     rule = runs.sizes.map({name: i for i, name in enumerate(RULES)})
     first = rule.groupby([runs[name] for name in ("data", "cell", "units", "settings")]).transform("min")

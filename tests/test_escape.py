@@ -92,11 +92,8 @@ def check(page, *texts, at=None):
 def hovered(page, figure, curve, point):
     "What a figure tells of a point"
     plot = page.locator(".js-plotly-plot").nth(figure)
-    label = plot.locator(".hoverlayer .hovertext").first
-    for _ in range(300):  # a figure that is drawn again meanwhile loses its label
-        plot.evaluate("(e, at) => Plotly.Fx.hover(e, [at])", dict(curveNumber=curve, pointNumber=point))
-        if label.is_visible(): break
-        page.wait_for_timeout(100)
+    plot.evaluate("(e, at) => Plotly.Fx.hover(e, [at])", dict(curveNumber=curve, pointNumber=point))
+    page.wait_for_selector(".hoverlayer .hovertext")
     return plain(plot.locator(".hoverlayer").text_content())
 
 
@@ -106,7 +103,7 @@ def test_report(home, browser):
     page = watched(browser, make_report().as_uri())
     drawn(page)
     check(page, *(f"{t}-3" for t in HOSTILE[1:5]), " ".join(HOSTILE), f"{NAME}, test): what came")
-    lost = page.evaluate("document.querySelectorAll('.js-plotly-plot')[2].data[0].marker.symbol.indexOf('x')")
+    lost = page.evaluate("document.querySelectorAll('.js-plotly-plot')[2].data[0].marker.symbol").index("x")
     assert plain(" ".join(HOSTILE)) in hovered(page, 2, 0, lost)
     models = page.evaluate("document.querySelectorAll('.js-plotly-plot')[1].data.map((t) => t.name)")
     assert f"{HOSTILE[1]}-3, seed 1" in hovered(page, 1, models.index(in_figure(f"{HOSTILE[1]}-3")), 0)
