@@ -61,10 +61,15 @@ class TrialRow(TypedDict):
 
 # %% ../nbs/32_facts.ipynb #6d88a780
 class SearchFacts(Facts):
-    "search_result.json"
+    """search_result.json
+
+    Attributes:
+        lr: none where no trial could be trained to the end
+        seeds: none there, either
+    """
     trials: Annotated[list[TrialRow], Field(min_length=1)]
-    lr: float
-    seeds: Annotated[list[TrialRow], Field(min_length=1)]
+    lr: float | None # none where no trial could be trained to the end
+    seeds: list[TrialRow] # none there, either
 
 # %% ../nbs/32_facts.ipynb #c35ce847
 @cache

@@ -191,15 +191,14 @@ def rate_findings(
     Returns:
         Markdown
     """
-    tried, told = tried_rates(study), []
-    edge = []
-    for (data, model), part in tried[tried.state == "finished"].groupby(["data", "model"]):
+    tried, told, edge = tried_rates(study), [], []
+    for (data, model), part in (ended := tried[tried.state == "finished"]).groupby(["data", "model"]):
         best = part.lr[part.valid_nll.idxmin()]
         if best in (part.lr.max(), part.lr.min()) and len(part) > 1:
             end = "largest" if best == part.lr.max() else "smallest"
             edge.append(f"{in_markdown(f'{model} on {data}')} ({end}, {best:.4g})")
     at_edge = f"The best rate lies at an edge of those drawn for {', '.join(edge)}: a better one may lie beyond."
-    if len(tried): told.append(f"**Rates.** {at_edge if edge else 'No best rate lies at the edge of those drawn.'}")
+    if len(ended): told.append(f"**Rates.** {at_edge if edge else 'No best rate lies at the edge of those drawn.'}")
     lost = study.runs[study.runs.state == "diverged"]
     each = [in_markdown(f"{r.cell}-{r.units} on {r.data} at rate {r.lr:.4g} ({r.message})") for r in lost.itertuples()]
     none = f"None of the {len(study.runs)} runs diverged"

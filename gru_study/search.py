@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SAMPLERS', 'PRUNERS', 'ASKING', 'draw_rates', 'database_url', 'check_trials', 'in_file', 'open_study', 'queue_trials',
            'run_trial', 'trial_row', 'Stopped', 'in_threads', 'SearchResult', 'run_seed', 'search', 'search_facts',
-           'clear_search']
+           'found', 'clear_search']
 
 # %% ../nbs/43_search.ipynb #e3447a85
 import errno, math, os, sqlite3, threading
@@ -25,8 +25,8 @@ from .base import BadInput, Failed
 from .files import DIGESTS
 from .experiment import Search
 from .folder import Run, advice, clear_run, locked, open_run
-from .engines import Diverged
-from .train import Result, fit
+from .engines import Diverged, make_engine
+from .train import Result, experiment_data, fit, model_facts
 
 # %% ../nbs/43_search.ipynb #bcfae618
 def draw_rates(
@@ -284,7 +284,7 @@ def search(
         say: is given the row of each run as it ends
     """
     run, facts = open_run(s)
-    if facts: return SearchResult(run, facts)
+    if facts: return found(run, facts)
     with locked(run):
         if s.overwrite: clear_search(run)
         run.write_json("search.json", s.model_dump())
@@ -295,13 +295,11 @@ def search(
             if t.state in (TrialState.COMPLETE, TrialState.PRUNED) for row in [trial_row(t)]}
         trials = [ended[f"lr-{i}"] for i in range(s.trials)]
         good = [row for row in trials if row["state"] == "finished"]
-        if not good:
-            raise Failed(f"search: no trial of {s.save_dir} could be trained to the end; the first: "
-                f"{trials[0]['message'] or 'pruned'}")
-        best = min(good, key=lambda row: row["valid_nll"])
-        seeds = in_threads([partial(run_seed, s, best, i) for i in range(1, s.seeds + 1)], s.threads, watch, say)
+        best = min(good, key=lambda row: row["valid_nll"], default={})
+        further = range(1, s.seeds + 1) if best else ()
+        seeds = in_threads([partial(run_seed, s, best, i) for i in further], s.threads, watch, say)
         run.write_json("search_result.json", facts := search_facts(s, trials, seeds))
-    return SearchResult(run, facts)
+    return found(run, facts)
 
 # %% ../nbs/43_search.ipynb #d209321d
 def search_facts(
@@ -309,19 +307,33 @@ def search_facts(
     trials: list[dict], # rows of `run_trial`
     seeds: list[dict] # rows of `run_seed`
 ) -> dict:
-    """What search_result.json holds; raises `Failed` where no seed could be trained
+    """What search_result.json holds, whatever came of the search
 
     Args:
         trials: rows of `run_trial`
         seeds: rows of `run_seed`
     """
-    finished = next((row["run"] for row in seeds if row["state"] == "finished"), None)
-    if not finished:
-        raise Failed(f"search: training diverged from every seed with learning rate {seeds[0]['lr']}; the first: "
-            f"{seeds[0]['message']}")
-    f = Run(f"{s.save_dir}/{finished}").result
+    trained = next((Run(f"{s.save_dir}/{r['run']}").result for r in seeds + trials if r["state"] == "finished"), None)
+    e = s.run(trials[0]["run"], trials[0]["lr"], s.seed)
+    f = trained or model_facts(e, make_engine(e, data := experiment_data(e)), data)
     return dict(config=s.model_dump(), **{k: f[k] for k in ("data", "cell", "units", "parameters")}, trials=trials,
-        lr=seeds[0]["lr"], seeds=seeds)
+        lr=seeds[0]["lr"] if seeds else None, seeds=seeds)
+
+# %% ../nbs/43_search.ipynb #7a235f22
+def found(
+    run: Run,
+    facts: dict # of search_result.json
+) -> SearchResult:
+    """What came of a search; raises `Failed` where no run with the best rate was trained to the end, or no trial
+
+    Args:
+        facts: of search_result.json
+    """
+    trials, seeds = facts["trials"], facts["seeds"]
+    if any(row["state"] == "finished" for row in seeds): return SearchResult(run, facts)
+    what = (f"training diverged from every seed with learning rate {facts['lr']:.4g}" if seeds
+        else f"no trial of {run.save_dir} could be trained to the end")
+    raise Failed(f"search: {what}; the first: {(seeds or trials)[0]['message'] or 'pruned'}")
 
 # %% ../nbs/43_search.ipynb #48883255
 def clear_search(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'ANOTHER', 'history_csv', 'Progress', 'data_digest', 'views', 'save_checkpoint', 'load_checkpoint',
-           'experiment_data', 'Result', 'provenance', 'result_facts', 'Events', 'one_epoch', 'train_epochs',
-           'print_row', 'lost_views', 'earlier', 'fit']
+           'experiment_data', 'Result', 'provenance', 'model_facts', 'result_facts', 'Events', 'one_epoch',
+           'train_epochs', 'print_row', 'lost_views', 'earlier', 'fit']
 
 # %% ../nbs/39_train.ipynb #6cfeb354
 import io, platform, time, warnings
@@ -208,6 +208,23 @@ def provenance(
         processor=processor(), versions=versions, graph=fingerprint(engine.cell), source=source_of(engine.cell),
         data=data_digest(engine.learner, engine.data), kernels=progress.kernels)
 
+# %% ../nbs/39_train.ipynb #709498c4
+def model_facts(
+    e: Experiment,
+    engine: Engine,
+    data # of the task
+) -> dict: # cell, data, units, parameters
+    """What is known of a run before it has trained
+
+    Args:
+        data: of the task
+
+    Returns:
+        cell, data, units, parameters
+    """
+    return dict(cell=engine.cell.name, data=data.name, units=e.units,
+        parameters=sum(w.numel() for w in engine.weights_now().values()))
+
 # %% ../nbs/39_train.ipynb #0ad4d998
 def result_facts(
     e: Experiment,
@@ -221,8 +238,7 @@ def result_facts(
         engine: with the best weights
         data: of the task
     """
-    return dict(config=e.model_dump(), cell=engine.cell.name, data=data.name, summary=str(data), units=e.units,
-        parameters=sum(w.numel() for w in engine.weights_now().values()),
+    return dict(config=e.model_dump(), **model_facts(e, engine, data), summary=str(data),
         epochs=progress.epoch, best_epoch=progress.best_epoch,
         stopped="patience" if progress.stale(e.patience) else "epoch",
         seconds=progress.seconds, **engine.learner.scores(engine), provenance=provenance(engine, progress))

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import unescape
 
 import pytest
 from conftest import SOAK, gru_study
@@ -99,11 +100,28 @@ def test_a_diverging_rate_is_a_finding(home, toy):
         for t in diverged)
     assert (best := min(finished, key=lambda t: t["valid_nll"]))["lr"] == f["lr"]
     assert [(s["run"], s["lr"], s["state"]) for s in f["seeds"]] == [(f"{best['run']}-seed-1", f["lr"], "finished")]
-    nothing = gru_study(*words(toy, *sgd, "--ln_lr_min", 80, "--overwrite"))
-    assert nothing.returncode == 1 and "Traceback" not in nothing.stderr
-    assert re.fullmatch(r"gru-study: search: no trial of s could be trained to the end; "
-        r"the first: training diverged in epoch \d+, step \d+: .*", last_line(nothing.stderr))
-    assert not (home / "exp/s/search_result.json").exists()
+
+
+def test_a_search_in_which_all_diverges_is_told(home, toy):
+    "It fails, and again without training; a report of other runs tells each of its rates; alone it makes no report"
+    assert gru_study("train", "--data", toy, "--epoch", 2, "--hidden", 8, "--save_dir", "calm").returncode == 0
+    wild = words(toy, "--optim", "sgd", "--clip", 0, "--wd", 1, "--trials", 4, "--ln_lr_min", 80, "--ln_lr_max", 85)
+    said = (r"gru-study: search: no trial of s could be trained to the end; "
+        r"the first: training diverged in epoch \d+, step \d+: .*")
+    for _ in range(2):
+        done = gru_study(*wild)
+        assert done.returncode == 1 and re.fullmatch(said, last_line(done.stderr)), done.stderr
+        before = stamps(home, *ended(home))
+    assert stamps(home, *ended(home)) == before
+    from gru_study.findings import rate_findings
+    from gru_study.study import collect, rates_table
+    rates = [f"{t['lr']:.4g}" for t in facts(home)["trials"]]
+    table, (told,) = rates_table(collect()), rate_findings(collect())
+    assert sorted(table.rate) == sorted(rates) and {*table.state} == {"diverged"}
+    assert told.startswith("**Divergence.** gru-8 on toy at rate ")
+    assert all(f"at rate {lr} (training diverged in epoch" in unescape(told) for lr in rates)
+    nothing = gru_study("report", "--under", "s")
+    assert nothing.returncode == 2 and "found no finished run" in last_line(nothing.stderr)
 
 
 def test_extension(home, toy, tmp_path):
