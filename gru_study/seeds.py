@@ -165,9 +165,12 @@ def rate_figure(
         rows, columns, subplot_titles=[*map(in_figure, names)], horizontal_spacing=0.1, vertical_spacing=0.32/rows)
     shown = set()
     for i, name in enumerate(names):
-        for model, trials in runs[runs.data == name].sort_values("lr").groupby("model", sort=False):
-            trace = rate_trace(model, trials, runs[runs.data == name].valid_nll.max())
-            fig.add_trace(trace.update(showlegend=model not in shown), i//columns + 1, i % columns + 1)
+        here, at = runs[runs.data == name], dict(row=i//columns + 1, col=i % columns + 1)
+        top = here.valid_nll.max()
+        if pd.isna(top): fig.update_yaxes(showticklabels=False, **at) # nothing there was trained to its end
+        for model, trials in here.sort_values("lr").groupby("model", sort=False):
+            trace = rate_trace(model, trials, 0 if pd.isna(top) else top)
+            fig.add_trace(trace.update(showlegend=model not in shown), **at)
             shown.add(model)
     fig.update_xaxes(type="log", title_text="learning rate", exponentformat="power",
         **log_ticks(runs.lr.max()/runs.lr.min()))
