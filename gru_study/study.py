@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BESIDE', 'TABLES', 'RECORDED', 'GROUP', 'RULES', 'DIGITS', 'STUDIES', 'Study', 'run_row', 'lost_rows', 'ended_search',
            'thinned', 'baseline_table', 'study_of', 'collect', 'write_study', 'read_study', 'one_rule', 'reported',
-           'as_the_paper', 'labels', 'study_table', 'readable', 'shared_settings', 'composed_table', 'study_text',
-           'frame_studies', 'tried_rates', 'rates_table', 'seed_curves']
+           'as_the_paper', 'labels', 'study_table', 'shared_words', 'readable', 'shared_settings', 'composed_table',
+           'study_text', 'frame_studies', 'tried_rates', 'rates_table', 'seed_curves']
 
 # %% ../nbs/58_study.ipynb #58fe6849
 from collections import Counter
@@ -346,6 +346,21 @@ DIGITS = {
     **dict.fromkeys(("train NLL", "valid NLL", "test NLL", "± sd", "over pieces"), FRAME_METRICS["nll"].digits),
     **{m.title: m.digits for m in BESIDE.values()}, "best epoch": 0, "epochs": 0, "seconds": 1}
 
+# %% ../nbs/58_study.ipynb #1db43d1a
+def shared_words(
+    table: pd.DataFrame # of `study_table`
+) -> list[str]: # name=value
+    """Settings of all rows of runs
+
+    Args:
+        table: of `study_table`
+
+    Returns:
+        name=value
+    """
+    first, *others = map(str.split, table.settings.dropna())
+    return [word for word in first if all(word in words for words in others)]
+
 # %% ../nbs/58_study.ipynb #9189ab78
 def readable(
     table: pd.DataFrame # of `study_table`
@@ -362,9 +377,10 @@ def readable(
         if pd.isna(v): return ""
         if column in DIGITS: return f"{v:,.{DIGITS[column]}f}"
         return f"{v:.4g}" if column == "rate" else f"{v:,}" if column == "parameters" else str(v)
-    shown = pd.DataFrame({c: [text(c, v) for v in table[c]] for c in table})
+    shown, shared = pd.DataFrame({c: [text(c, v) for v in table[c]] for c in table}), shared_words(table)
+    shown["settings"] = [" ".join(w for w in said.split() if w not in shared) for said in shown.settings]
     needless = {
-        "settings": len(set(table.settings.dropna())) < 2,
+        "settings": not any(shown["settings"]),
         "± sd": not any(shown["± sd"]),
         "seeds": set(table.seeds.dropna()) == {1}}
     return shown.drop(columns=[c for c, drop in needless.items() if drop])
@@ -381,8 +397,8 @@ def shared_settings(
     Returns:
         a sentence, or nothing
     """
-    said = set(table.settings.dropna())
-    return f"All with {said.pop()}." if len(said) == 1 and said != {""} else ""
+    words = shared_words(table)
+    return f"All with {' '.join(words)}." if words else ""
 
 # %% ../nbs/58_study.ipynb #e9f59d42
 def composed_table(

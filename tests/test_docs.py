@@ -199,6 +199,17 @@ def test_every_page_on_a_phone(site, address, browser):
     assert heaviest[0] < 3e6
 
 
+def test_a_wide_table_keeps_its_first_column(address, browser):
+    tab = visit(browser, address, 390)
+    tab.goto(address + "experiments/summary.html")
+    box = tab.locator("#the-table .text_html:has(table)").first
+    cells = [box.locator("tbody tr").first.locator("td").nth(i) for i in (0, -1)]
+    before = [cell.bounding_box()["x"] for cell in cells]
+    box.evaluate("box => box.scrollLeft = 1e4")
+    after = [cell.bounding_box()["x"] for cell in cells]
+    assert after[0] == before[0] < after[1] < 390 < before[1]
+
+
 def test_search_finds_peephole(address, browser):
     tab = visit(browser, address, 1280)
     tab.goto(address + "index.html")
