@@ -178,6 +178,8 @@ def readme_speed(
         f"([kernels](nbs/10_kernels.ipynb)). On {data}, one sequence a batch, one thread ({recorded['processor']}), "
         "in turns with its rivals in one process:",
         cells,
+        "`torch.nn` computes an LSTM's sequence in one call of oneDNN, those of tanh and GRU step by step "
+        "([rivals](nbs/75_rivals.ipynb)): hence its lead over a smaller GRU. "
         f"JAX {recorded['versions']['jax']} is `lax.scan` under `jit`; its losses are ours, update by update, and "
         "compiling is not counted. Where nothing else is said, a call an epoch takes sequences of like length one "
         f"after another, which suits JAX best. Two layers take {two_layers:.1f} times the time of one; two trials in "
