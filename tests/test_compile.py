@@ -240,13 +240,18 @@ def test_a_refused_trace_names_place_and_operation():
 
 
 def test_two_processes_compile_once(toy, tmp_path):
-    "On an empty cache one compiles, the other says that it waits, then finds everything there"
-    env = os.environ | dict(XDG_CACHE_HOME=str(tmp_path/"own"), NUMBA_CACHE_DIR=str(tmp_path/"numba"),
+    "On an empty cache one compiles, the other says that it waits, then finds everything there; a third adds nothing"
+    cache = tmp_path/"cache"
+    env = os.environ | dict(XDG_CACHE_HOME=str(cache/"own"), NUMBA_CACHE_DIR=str(cache/"numba"),
         GRU_STUDY_HOME=str(tmp_path))
-    words = ["train", "--data", str(toy), "--epoch", "1", "--hidden", "5"]
+    words = ["train", "--data", str(toy), "--epoch", "1", "--hidden", "5", "--weight_noise", "0.01"]
+    kept = lambda: {p: p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()}
     start = lambda name: subprocess.Popen([sys.executable, "-m", "gru_study", *words, "--save_dir", name],
         env=env, stderr=subprocess.PIPE, text=True)
     said = [p.communicate(timeout=300)[1] for p in (start("a"), start("b"))]
     assert all((tmp_path/f"exp/{name}/result.json").is_file() for name in "ab"), said
     assert sorted("waiting for another process" in s for s in said) == [False, True]
-    assert sum("compiling the kernels" in s for s in said) == 1
+    assert sum("compiling the kernels and the cell gru" in s for s in said) == 1
+    before, third = kept(), start("c")
+    assert "compiling" not in third.communicate(timeout=300)[1] and third.returncode == 0
+    assert kept() == before and before

@@ -125,19 +125,6 @@ def test_one_engine_resumes_the_other(home, toy):
     assert max(nll) / min(nll) - 1 < 1e-3
 
 
-def test_a_second_process_compiles_nothing(home, toy, tmp_path):
-    "The first says that it compiles; the second is silent, and the cache folder does not grow"
-    cache = tmp_path / "cache"
-    files = lambda: {p.relative_to(cache): p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()}
-    run = lambda name: gru_study("train", "--data", toy, "--epoch", 1, "--hidden", 5, "--weight_noise", 0.01,
-        "--save_dir", name, NUMBA_CACHE_DIR=str(cache/"numba"), XDG_CACHE_HOME=str(cache/"own"))
-    assert "compiling the kernels and the cell gru" in run("a").stderr
-    before = files()
-    second = run("b")
-    assert second.returncode == 0 and "compiling" not in second.stderr
-    assert files() == before and before
-
-
 MEMORY = """
 import resource, sys
 from gru_study.experiment import Experiment
