@@ -139,6 +139,8 @@ def test_stored_outputs_are_current(site, monkeypatch):
         assert nb.metadata.get("outputs_of") == origin(page, nb), f"{page}: python docs/build.py --store, make export"
         outputs = [o for c in code_cells(nb) for o in c.outputs]
         assert outputs and not any("plotly" in kind for o in outputs for kind in o.get("data", {}))
+        told = [t for o in outputs if len(t := "".join(o.get("data", {}).get("text/markdown", ""))) > 100]
+        assert len(told) == len({*told}), f"{page} says something twice"
     assert sum((ROOT / f"nbs/{page}.ipynb").stat().st_size for page in STORED) < 2e6
     page = "experiments/summary"
     new = nbformat.read(site.parent / f"executed/{page}.ipynb", 4)
