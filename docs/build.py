@@ -10,7 +10,6 @@ import ast
 import copy
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import shutil

@@ -1,7 +1,6 @@
 "The checked downloader against a server of our own: good, wrong, broken off, not there."
 import gzip
 import io
-import json
 import tarfile
 import threading
 from functools import partial
@@ -10,7 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from gru_study import datasets
-from gru_study.base import BadInput, asset
+from gru_study.base import BadInput
 from gru_study.datasets import data_file
 from gru_study.files import digest
 

@@ -27,7 +27,6 @@ def home(tmp_path_factory):
     "A study home in which everything that can be named is named by markup"
     from gru_study.files import write_file
     from gru_study.experiment import Experiment, Search
-    from gru_study.folder import Run
     from gru_study.rolls import MusicData
     from gru_study.search import search
     from gru_study.sets import to_npz

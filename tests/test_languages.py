@@ -1,6 +1,5 @@
 "Languages other than those of the study: split and joined again, scored, and the test sets of IWSLT as they are found"
 import json
-import os
 from pathlib import Path
 
 import pytest

@@ -18,7 +18,6 @@ from gru_study.composing import load_model
 from gru_study.folder import find_run
 from gru_study.inside import look_inside
 from gru_study.midi import midi_pieces
-from gru_study.models import predict
 from gru_study.music import load_music
 from gru_study.sampling import below, sample_music
 from gru_study.script import equations, named, write_cells, write_network

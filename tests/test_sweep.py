@@ -428,7 +428,7 @@ YAML = st.lists(st.sampled_from(PIECES), max_size=30).map(lambda p: "".join(p).e
 @given(YAML)
 def test_any_yaml(tmp_path_factory, content):
     "Whatever is in a file of grids, they are read or refused"
-    from gru_study.grids import combinations, load_grids, plain
+    from gru_study.grids import load_grids, plain
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_bytes(content)
     for grid in only_bad_input(load_grids, file) or ():
