@@ -367,7 +367,8 @@ def process(page: str, notebook: Path, names: dict[str, list[str]], target: Path
     if page == "start": nb.cells = pictured(nb.cells)
     if page != HOME: nb.cells.insert(1, mk_cell(note(page), "markdown"))
     else:
-        entry = lambda page: "Search <search>" if place(page) == "search" else place(page) # not Sphinx's own page
+        titles = {"search": "The search for a learning rate <search>"} # not Sphinx's own page
+        entry = lambda page: titles.get(place(page), place(page))
         trees = (["```{toctree}", ":hidden:", f":caption: {part}", *map(entry, pages), "```"]
             for part, pages in PARTS.items())
         nb.cells += [mk_cell("\n".join(tree), "markdown") for tree in trees]

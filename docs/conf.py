@@ -69,13 +69,27 @@ def linkcode_resolve(domain, info):
     return f"{settings['git_url']}/blob/{settings['branch']}/{path.relative_to(ROOT)}#L{lines(path)[info['fullname']]}"
 
 
+FOUND = """
+DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = location.protocol !== 'file:';
+document.addEventListener('DOMContentLoaded', () => {
+  const whole = Search.htmlToText;
+  Search.htmlToText = (html, anchor) => {
+    const page = new DOMParser().parseFromString(html, 'text/html');
+    page.querySelector('[role=main]').replaceChildren(page.querySelector('article'));
+    page.querySelectorAll('summary').forEach((button) => button.remove());
+    return whole(page.documentElement.outerHTML, anchor);
+  };
+});
+"""
+
+
 def scripts_where_needed(app, pagename, templatename, context, doctree):
     """Pages with a figure load plotly, which has five megabytes; pages with an app what it runs on
 
-    What is found is shown with a piece of its page, but for pages opened as files, which no script may read.
+    What is found is shown with a piece of its page, of its text and not of the menus around that; but for pages opened
+    as files, which no script may read.
     """
-    if templatename == "search.html":
-        app.add_js_file(None, body="DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = location.protocol !== 'file:';")
+    if templatename == "search.html": app.add_js_file(None, body=FOUND)
     for mark, files in (('class="plotly"', ("plotly.min.js", "play/sound.js", "play/roll.js", "figures.js")),
         ('class="gru-play"', tuple(f"play/{name}.js" for name in ("networks", "cells", "sound", "roll", "play")))):
         if mark not in context.get("body", ""): continue

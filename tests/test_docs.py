@@ -220,6 +220,9 @@ def test_search_finds_peephole(address, browser):
     tab.keyboard.press("Enter")
     tab.wait_for_selector("#search-results li a >> text=Cells")
     tab.wait_for_selector("#search-results p.context")
+    tab.goto(address + "find.html?q=curves+equal+rules")  # which the page's list of contents holds, too
+    told = tab.locator("#search-results li", has_text="GRU, LSTM and tanh compared").locator("p.context")
+    assert "Equal size, by two rules One piece, every network" not in re.sub(r"\s+", " ", told.inner_text())
     assert tab.complaints == []
 
 
