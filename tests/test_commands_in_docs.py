@@ -24,6 +24,7 @@ SMALLER = { # by how a command begins, the longest counts: values that replace t
     "gru-study train --task speech": dict(epoch=1, train_subset=9, hidden=8),
     "gru-study search": MUSIC | dict(trials=2, seeds=1),
     "gru-study sweep music_lm": MUSIC | dict(rnn="tanh", lr=0.001),
+    "gru-study sweep music_lm --grid rnn=gru,ugrnn.py:ugrnn": MUSIC | dict(rnn="ugrnn.py:ugrnn"),
     "gru-study sweep translate": TEXT | dict(rnn="gru", attention="general"),
     "papermill nbs/experiments/speech_lm.ipynb": dict(epoch=1, train_subset=9, hidden=8),
     "gru-study sample": dict(steps=8),
@@ -38,7 +39,6 @@ ELSEWHERE = { # run by another test, which is named; parsed here
     "dask": "test_sweep.py::dask",
     "gru-study sweep music_lm --grid rnn=tanh,lstm,gru epoch=60 --scheduler": "test_sweep.py::test_dask_cluster",
     "gru-study sweep protocol": "test_notebooks.py::test_protocol_notebook",
-    "gru-study sweep music_lm --grid rnn=gru,ugrnn.py:ugrnn": "test_compile.py::test_own_cell_in_a_sweep",
     "gru-study lab": "test_lab.py::lab",
 }
 FILES = {"JSB", "MuseData", "Nottingham", "Piano-midi"} # in $GRU_STUDY_DATA
