@@ -28,7 +28,7 @@ class BuildWithProject(build_py):
         if self.editable_mode: return
         copies = Path(self.build_lib, "gru_study/assets/project")
         shutil.rmtree(copies, ignore_errors=True)
-        for pattern in ("nbs/[!i]*.ipynb", "nbs/experiments/[!.]*.*", "results/*/*.*"):
+        for pattern in ("nbs/[!i]*.ipynb", "nbs/experiments/[!.]*.*", "results/bench.json", "results/*/*.*"):
             for file in root.glob(pattern):
                 (copies / file.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, copies / file.relative_to(root))

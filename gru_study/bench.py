@@ -16,7 +16,7 @@ from .engines import processor
 from .page import markdown_table
 from .rolls import MusicData
 from .timings import (
-    STUDIED, bench_cells, bench_growth, bench_jax, bench_layers, bench_own, bench_sampling, bench_speech,
+    STUDIED, bench_cells, bench_costs, bench_growth, bench_jax, bench_layers, bench_own, bench_sampling, bench_speech,
     bench_threads, bench_translation, epoch_flops, gemm_peak)
 
 # %% ../nbs/77_bench.ipynb #9d9d801f
@@ -37,7 +37,8 @@ def bench(
         tables as lists of rows, ratios as numbers, and where they were measured
     """
     cells, flops = bench_cells(data, repeats), [epoch_flops(c.name, match_hidden(c), data.train) for c in STUDIED]
-    tables = {"cells": cells, "own": bench_own(data, repeats) if own else None, "layers": bench_layers(data, repeats),
+    tables = {"cells": cells, "own": bench_own(data, repeats) if own else None,
+        "costs": bench_costs(data, repeats) if own else None, "layers": bench_layers(data, repeats),
         "jax": bench_jax(data, repeats) if find_spec("jax") else None, "sound": bench_speech(repeats),
         "sampling": bench_sampling(repeats=repeats),
         "growth": bench_growth(data, max(1, repeats//2)) if growth else None}

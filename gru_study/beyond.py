@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OF_THE_PAPER', 'EXTENSIONS', 'joined', 'recorded_studies', 'changed', 'change_finding', 'beside_gru', 'span',
-           'cell_finding', 'epoch_costs', 'best_head', 'beyond_findings', 'readme_beyond']
+           'cell_finding', 'best_head', 'beyond_findings', 'readme_beyond']
 
 # %% ../nbs/62_beyond.ipynb #7c778684
 import re
@@ -130,21 +130,6 @@ def cell_finding(
         parts += [f"{rest} of {len(found)} not to be told from it"]*bool(rest)
         if len(found): told.append(f"{data}: {'; '.join(parts)}")
     return [f"**Does a cell since 2014 beat GRU?** {'. '.join(told)} (beyond noise, Holm)."] if told else []
-
-# %% ../nbs/62_beyond.ipynb #12fef0c8
-def epoch_costs(
-    study: Study
-) -> pd.DataFrame: # model -> multiple of GRU's for each data set; the cheapest first
-    """Seconds an epoch of each model, beside those of GRU of the paper's size
-
-    Returns:
-        model -> multiple of GRU's for each data set; the cheapest first
-    """
-    runs = chosen(reported(study))
-    runs = runs.assign(cost=runs.seconds/runs.epochs)
-    gru = runs[runs.model == "gru-46"].groupby("data").cost.mean()
-    table = runs.groupby(["model", "data"]).cost.mean().unstack("data")[gru.index]/gru
-    return table.loc[table.mean(axis=1).sort_values().index]
 
 # %% ../nbs/62_beyond.ipynb #ba400eff
 def best_head(

@@ -471,7 +471,7 @@ class Bench(BaseModel):
         if not find_spec("jax"): print(f"the rest is measured: {NO_JAX}", file=sys.stderr)
         result = bench(data, corpus, self.repeats, self.growth, self.own)
         print(result["data"], "on", result["processor"])
-        for table in ("cells", "own", "layers", "jax", "sound", "sampling", "growth"):
+        for table in ("cells", "own", "costs", "layers", "jax", "sound", "sampling", "growth"):
             if not result[table]: continue
             print("\n" + DataFrame(result[table]).to_string(index=False, float_format="{:.4g}".format))
         print(f"\ntwo trials on two threads: {result['two trials on two threads']:.2f} times the throughput of one")

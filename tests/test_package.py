@@ -69,7 +69,7 @@ def test_wheel_holds_what_it_needs(dist):
     (wheel,) = dist.glob("*.whl")
     files = {n: zipfile.ZipFile(wheel).read(n) for n in zipfile.ZipFile(wheel).namelist()}
     project = {p.relative_to(ROOT).as_posix()
-        for pattern in ("nbs/[!i]*.ipynb", "nbs/experiments/[!.]*.*", "results/*/*.*")
+        for pattern in ("nbs/[!i]*.ipynb", "nbs/experiments/[!.]*.*", "results/bench.json", "results/*/*.*")
         for p in ROOT.glob(pattern)}
     assert {n.removeprefix("gru_study/assets/project/") for n in files if "/project/" in n} == project
     ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "gru_study").rglob("*")
