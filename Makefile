@@ -118,7 +118,7 @@ audit: ## ask whether the versions of requirements.lock have known vulnerabiliti
 	build/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 test-avx2: setup ## what is compiled, as on a processor without AVX-512; all tests so: make test LIMIT=avx2
-	$(WITH_DATA) $(LIMIT_avx2) $(BIN)/nbdev_test --n_workers 2 --do_print --file_re '^[0-9]+_(arithmetic|compile|kernels|density)'
+	$(WITH_DATA) $(LIMIT_avx2) $(BIN)/nbdev_test --n_workers 2 --do_print --file_re '^[0-9]+_(arithmetic|compile|losses|updates|kernels|heads|density|engines)'
 	$(WITH_DATA) $(LIMIT_avx2) SHAPES=12 $(BIN)/python -m pytest tests/test_kernels.py -n 2 -k "autograd or torch"
 
 lab: .venv/.lab ## open the lab in JupyterLab

@@ -107,8 +107,8 @@ def test_wheel_works_with_the_core_alone(installed):
     # nothing to compile
     few, exp = ["--train_subset", "9", "--epoch", "1", "--engine", "torch"], installed.place / "exp"
     assert f"in {exp}/music_lm/chorales/gru" in ok("train", "--data", "chorales", *few)
-    ok("sweep", "music_lm", "--grid", "rnn=tanh", "epoch=1", "train_subset=9", "engine=torch", "--under", "s")
-    assert (exp / "s/music_lm/chorales/tanh/music_lm.html").is_file()
+    ok("sweep", "music_lm", "--grid", "rnn=tanh,gru", "epoch=1", "train_subset=9", "engine=torch", "--under", "s")
+    for rnn in ("tanh", "gru"): assert (exp / f"s/music_lm/chorales/{rnn}/music_lm.html").is_file()
     ok("search", "--trials", "2", "--seeds", "1", "--save_dir", "search", *few)
     ok("sample", "--out", "new.mid", "--steps", "8")
     ok("sample", "music_lm/chorales/gru", "--out", "new.wav", "--steps", "8")

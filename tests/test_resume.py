@@ -81,7 +81,7 @@ def kill_after(rows, home, save_dir, *words):
 
 def test_killed_again_and_again(home, toy):
     assert gru_study(*train(toy, "calm", "--epoch", 2500)).returncode == 0
-    for rows in (100, 900, 2100):
+    for rows in (100, 500, 900, 1700, 2100):
         assert kill_after(rows, home, "hurt", *train(toy, "hurt", "--epoch", 2500))
     assert gru_study(*train(toy, "hurt", "--epoch", 2500)).returncode == 0
     assert weights(home, "hurt") == weights(home, "calm")
