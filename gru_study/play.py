@@ -98,10 +98,10 @@ class Shelf(Widget):
     def bring(self) -> None:
         "Answer what is wanted"
         what, _, name = self.wanted[0].partition(" ")
-        found, why = "", ""
-        try: found = pieces(name) if what == "music" else self.network(name)
+        found, why = "", f"{name}: the kernel failed over it, its log says how (View > Show Log Console)"
+        try: found, why = pieces(name) if what == "music" else self.network(name), ""
         except (BadInput, Failed) as e: why = str(e)
-        self.brought = [*self.wanted, found, why]
+        finally: self.brought = [*self.wanted, found, why] # the page waits for it
 
 # %% ../nbs/82_play.ipynb #300fd8d5
 PARTS = ("networks.js", "sound.js", "roll.js", "play.js")
@@ -151,7 +151,7 @@ class Snapshots(Shelf):
         e: Any = self.training.e
         cell, told = get_cell(e.rnn).name, dict(data=e.data)
         named = lambda n: dict(name=f"{e.save_dir} {n}", label=f"after epoch {n}", cell=cell, colour=colour(cell))
-        self.networks = [named(epoch) | told for epoch in self.training.kept]
+        self.networks = [named(epoch) | told for epoch in [*self.training.kept]] # the run may add one meanwhile
 
     def network(self, name: str) -> str: return written(name, self.training.kept[int(name.rpartition(" ")[2])])
 

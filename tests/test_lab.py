@@ -190,6 +190,7 @@ def test_train(lab):
     heard = app.cell.locator(".gru-play")  # four networks: after 1, 2, 3 and 5 epochs
     said = heard.get_by_label("heard as it was").locator("xpath=../span")
     expect(said).to_have_text("after epoch 5")
+    expect(heard.locator(".gru-drawn title").first).to_contain_text("after epoch 5")  # drawn after it is said
     last = heard.locator(".gru-drawn").inner_html()
     heard.get_by_label("heard as it was").fill("0")
     app.waits("train: as it was at first", lambda: None, lambda: heard.locator(".gru-drawn").inner_html() != last)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from playwright.sync_api import expect
 
 from gru_study import gallery  # noqa: F401, registers its cells
 from gru_study.beam import translate
@@ -304,3 +305,53 @@ def test_keeps_a_page(page, browser):
     kept.wait_for_function("parseFloat(document.querySelector('.gru-roll-head').style.left) > 60")
     assert complaints == []
     kept.close()
+
+
+LATE = """() => { // a shelf whose networks come when the test says so
+    document.body.innerHTML = "<div id=app></div>";
+    const asked = globalThis.asked = [], held = {}, place = document.querySelector("#app");
+    const about = { colour: "#000", data: "chorales" };
+    const networks = ["tanh", "lstm", "gru"].map((cell) => ({ name: cell, label: cell, cell, ...about }));
+    const network = (cell) => new Promise((done) => {
+        asked.push(cell);
+        held[cell] = () => done(gruStudy.networks[`chorales/${cell}`]);
+    });
+    const music = async () => ({ step: 1, pieces: { a: Array(32).fill([40, 44]) } });
+    globalThis.begin = (app) => { gruStudy.apps[app](place, { networks, network, music }); };
+    globalThis.come = (cell) => { held[cell](); delete held[cell]; };
+}"""
+
+
+def test_the_newest_wish_is_what_is_shown(page):
+    "A network that comes late does not take the place of one asked for after it; what is overtaken is not drawn"
+    page.evaluate((ROOT / "gru_study/assets/play.js").read_text())
+    page.evaluate(LATE)
+    title, heard = page.locator("#app .gru-drawn title").first, page.get_by_label("heard as it was")
+    wanted = lambda *cells: page.wait_for_function("(cells) => asked.join() == cells", arg=",".join(cells))
+    come = lambda cell: page.evaluate("come", cell)
+    page.evaluate("begin('learn')")
+    wanted("gru")
+    heard.fill("1")
+    heard.fill("0")
+    page.evaluate("begin('learn')")  # more was learned meanwhile: the wish is kept
+    expect(heard).to_have_value("0")
+    come("gru")
+    wanted("gru", "tanh")
+    expect(title).to_contain_text("gru")
+    come("tanh")
+    expect(title).to_contain_text("tanh")
+    page.evaluate(LATE)
+    page.evaluate("begin('compose')")
+    wanted("tanh")
+    come("tanh")
+    expect(title).to_contain_text("tanh")
+    page.get_by_label("network").select_option("gru")
+    wanted("tanh", "gru")
+    page.get_by_label("network").select_option("tanh")
+    page.wait_for_timeout(200)
+    assert page.evaluate("asked") == ["tanh", "gru"]
+    come("gru")
+    wanted("tanh", "gru", "tanh")
+    expect(title).to_contain_text("gru")
+    come("tanh")
+    expect(title).to_contain_text("tanh")

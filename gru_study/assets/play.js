@@ -22,9 +22,12 @@ function choice(label, options, value) {
   return [make("label", {}, label, input), () => input.value, input];
 }
 
-function telling(status, act) { // what goes wrong is said beside the controls
-  return (...args) => Promise.resolve().then(() => act(...args)).then(() => { status.textContent = ""; })
-    .catch((error) => { status.textContent = error.message; });
+function telling(status, act, order = { turn: Promise.resolve() }) { // one answer after the other; who asks twice wants the newer one
+  return (...args) => { // what goes wrong is said beside the controls
+    const mine = order.newest = {};
+    return order.turn = order.turn.then(() => order.newest === mine && act(...args)).then(() => { status.textContent = ""; })
+      .catch((error) => { status.textContent = error.message; });
+  };
 }
 
 const said = () => make("p", { className: "gru-status", aria: { live: "polite" } });
@@ -152,7 +155,7 @@ async function compose(root, shelf) {
       own[FILE + given.name] = content;
       offer(sourceInput, sources(), FILE + given.name);
       if (way() === "free") wayInput.value = "go";
-      await update(performance.now());
+      soon();
     })();
   }
   root.addEventListener("dragover", (event) => event.preventDefault());
@@ -283,19 +286,18 @@ async function blind(root, shelf) {
 async function learn(root, shelf) { // what the same seed makes after ever more epochs; called again whenever there are more
   const { networks } = shelf, last = networks.length - 1;
   if (last < 0) return root.replaceChildren(said());
-  const state = root.learned ??= { seed: 1, at: last, follows: true, roll: new Roll("What it composes", networks[0].colour) };
+  const state = root.learned ??= { seed: 1, follows: true, warm: 1, roll: new Roll("What it composes", networks[0].colour), order: { turn: Promise.resolve() } };
   if (state.follows && studio.playing?.of !== state.roll) state.at = last;
   const [atBox, at] = slider("heard as it was", 0, last, 1, state.at, (i) => networks[i].label), status = said();
-  const [warmBox, temperature] = slider("temperature", 0, 1.5, 0.05, state.temperature ?? 1, (v) => v.toFixed(2));
+  const [warmBox, temperature] = slider("temperature", 0, 1.5, 0.05, state.warm, (v) => v.toFixed(2));
   const update = telling(status, async () => {
-    Object.assign(state, { at: at(), follows: at() === last, temperature: temperature() });
-    const { name, label, data } = networks[state.at], [net, { step }] = [await shelf.network(name), await shelf.music(data)];
-    const frames = [...net.sample({ steps: Math.round(48 / step), temperature: state.temperature, most: 6, seed: state.seed })];
-    const told = `${label}, temperature ${state.temperature}, seed ${state.seed}`;
-    state.roll.show({ frames, step, tempo: TEMPO, isGiven: () => false, name: told, made: `Composed by a network that learned ${data}.` });
-  });
+    const { at, seed, warm } = state, { name, label, data } = shelf.networks[at];
+    const [net, { step }] = [await shelf.network(name), await shelf.music(data)];
+    const frames = [...net.sample({ steps: Math.round(48 / step), temperature: warm, most: 6, seed })];
+    state.roll.show({ frames, step, tempo: TEMPO, isGiven: () => false, name: `${label}, temperature ${warm}, seed ${seed}`, made: `Composed by a network that learned ${data}.` });
+  }, state.order);
   const again = button("Another", () => { state.seed++; update(); }, { className: "gru-main" }), controls = make("div", { className: "gru-controls" }, atBox, warmBox, again);
-  controls.addEventListener("input", update);
+  controls.addEventListener("input", () => { Object.assign(state, { at: at(), follows: at() === last, warm: temperature() }); update(); });
   root.replaceChildren(controls, status, state.roll.element);
   if (studio.playing?.of !== state.roll) await update();
 }
