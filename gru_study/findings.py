@@ -202,7 +202,7 @@ def rate_findings(
     lost = study.runs[study.runs.state == "diverged"]
     each = [in_markdown(f"{r.cell}-{r.units} on {r.data} at rate {r.lr:.4g} ({r.message})") for r in lost.itertuples()]
     none = f"None of the {len(study.runs)} runs diverged"
-    if len(tried): told.append(f"**Divergence.** {'; '.join(each) or none}.")
+    if len(tried) or each: told.append(f"**Divergence.** {'; '.join(each) or none}.")
     return told
 
 # %% ../nbs/61_findings.ipynb #f8599f1e

@@ -126,22 +126,23 @@ class Run(RunFiles):
         except ValidationError as e: raise BadInput(f"{self.exp/kind.files[0]}: {explain(e)}") from None
 
     def outcome(self,
-        kind: type[Experiment] = Experiment # or `Search`
+        kind: type[Experiment] = Experiment, # or `Search`
+        file: str = "" # default: of what is finished; "diverged.json"
     ) -> dict | None: # None as long as there is more to do
         """What came of it, if it is finished; raises `BadInput` where the file is damaged
 
         Args:
             kind: or `Search`
+            file: default: of what is finished; "diverged.json"
 
         Returns:
             None as long as there is more to do
         """
-        if (result := self.read_json(kind.files[1])) is None: return None
+        if (result := self.read_json(file := file or kind.files[1])) is None: return None
         try:
-            facts_of(kind, (asked := self.asked(kind)).task).validate_python(result, strict=True)
+            facts_of(file, (asked := self.asked(kind)).task).validate_python(result, strict=True)
             result["config"] = kind.stored(result["config"]).model_dump() # with every field
         except ValidationError as e:
-            file = kind.files[1]
             wrong = f"damaged, or of another version ({explain(e)})"
             raise BadInput(f"{self.path(file)}: {wrong}; {advice(file, self.save_dir)}") from None
         return result if agree(result["config"], asked) else None
@@ -399,7 +400,8 @@ def clear_run(
     run: Run
 ) -> None:
     "Delete the files that a run wrote, `result.json` first"
-    files = ["result.json", "checkpoint.pt", "checkpoint-[0-9]*.pt", "model.safetensors", "config.json", DIGESTS]
+    files = ["result.json", "checkpoint.pt", "checkpoint-[0-9]*.pt", "model.safetensors", "config.json",
+        "diverged.json", DIGESTS]
     for pattern in (*files, *{name for task in all_tasks().values() for name in task.kept}):
         for f in run.exp.glob(pattern): f.unlink()
     for f in (*run.log.glob("metrics.csv"), *run.log.glob("events.out.*")): f.unlink()

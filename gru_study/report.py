@@ -8,6 +8,7 @@ __all__ = ['recorded_files', 'fingerprint', 'make_report']
 # %% ../nbs/63_report.ipynb #13ad7dad
 from pathlib import Path
 
+from . import __version__
 from .base import BadInput, Failed, asset, project_file, study_home
 from .experiment import inside_exp
 from .files import DIGESTS, digest, write_file
@@ -40,10 +41,12 @@ def fingerprint(
     """
     files, damaged = [notebook, asset("published.csv")], list[str]()
     if under is None: files += recorded_files(task)
-    for r in finished_runs(under, task, damaged) if under is not None else ():
-        files += [r.exp/"result.json", r.exp/DIGESTS, r.log/"metrics.csv", r.exp.parent/"search_result.json"]
+    else:
+        for r in finished_runs(under, task, damaged): files += [r.exp/"result.json", r.exp/DIGESTS, r.log/"metrics.csv"]
+        for lost in ("search_result.json", "diverged.json"):
+            files += sorted((study_home()/"exp"/(under and inside_exp(under))).glob(f"**/{lost}"))
     one = lambda f: digest(str(f).encode() + (f.read_bytes() if f.is_file() else b""))
-    return digest("\n".join(damaged).encode() + b"".join(one(f).encode() for f in files))
+    return digest("\n".join([__version__, *damaged]).encode() + b"".join(one(f).encode() for f in files))
 
 # %% ../nbs/63_report.ipynb #4f4fc859
 def make_report(

@@ -391,7 +391,11 @@ def fit(
         if e.watch:
             named = find_watch(e.watch)
             watchers.append(lambda row: named(row | dict(run=run.save_dir)))
-        train_epochs(run, engine, progress, watchers)
+        try: train_epochs(run, engine, progress, watchers)
+        except Diverged as error: # a report tells it
+            told = dict(config=e.model_dump(), **model_facts(e, engine, data), message=str(error))
+            run.write_json("diverged.json", told)
+            raise
         run.write(views(progress)) # a kill may have come between the last checkpoint and them
         engine.load({"model": progress.best})
         run.write_json("result.json", facts := result_facts(e, engine, data, progress))

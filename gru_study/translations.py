@@ -25,8 +25,8 @@ from .metrics import WORD_METRICS
 from .page import in_markdown
 from .published import published
 from .runs import (
-    Studies, all_settings, at_best_rate, by_data, finished_runs, history, is_trial, provenance, read_tables,
-    steps_apart, usable, write_tables)
+    Studies, all_settings, at_best_rate, by_data, diverged_runs, finished_runs, history, is_trial, provenance,
+    read_tables, steps_apart, usable, write_tables)
 from .significance import holm, paired_bleu
 from .tokens import not_tested, tokenizer
 from .translation_task import TRANSLATION, TranslationExperiment
@@ -183,6 +183,7 @@ def collect_translations(
     """
     damaged: list[str] = []
     whole = usable([r for r in finished_runs(under, TRANSLATION.name, damaged) if not is_trial(r)], damaged)
+    damaged += [f"{run.exp}: {f['message']}" for run, f in diverged_runs(under, TRANSLATION.name, damaged)]
     runs, texts = with_texts(whole, damaged)
     if not runs:
         raise BadInput("; ".join(["report: found no finished translation run; train one first, for instance with "

@@ -312,7 +312,7 @@ function lookedAt(source, tokens, looked) { // a table: a row a word, darker whe
     return make("tr", {}, make("th", { scope: "row", textContent: token }), ...cells);
   });
   const head = make("tr", {}, make("td"), ...source.map((token) => make("th", { scope: "col", textContent: token })));
-  return make("table", { className: "gru-looked" }, make("caption", { textContent: "Where the network looked (columns) for each word it said (rows): shares of attention" }),
+  return make("table", { className: "gru-looked" }, make("caption", {}, make("span", { textContent: "Where the network looked (columns) for each word it said (rows): shares of attention" })),
     make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
@@ -329,7 +329,7 @@ async function translate(root, shelf) {
     if (!tokens.length) throw new Error("write a sentence first");
     if (tokens.length > 60) throw new Error(`that is ${tokens.length} words and marks; at most 60 are translated here`);
     const { tokens: said, looked, score, unknown } = net.translate(tokens);
-    const source = make("p", { lang: "de" }, ...tokens.flatMap((t) => [unknown.includes(t) ? make("mark", { textContent: t, title: "not in the network's vocabulary" }) : t, " "]));
+    const source = make("p", { lang: "de" }, ...tokens.flatMap((t) => [/^[,.;:!?]$/.test(t) ? "" : " ", unknown.includes(t) ? make("mark", { textContent: t, title: "not in the network's vocabulary" }) : t]));
     const told = `probability of a word ${Math.exp(score).toFixed(2)}${unknown.length ? `; unknown to the network: ${unknown.join(", ")}` : ""}`;
     out.replaceChildren(source, make("p", { className: "gru-sentence", lang: "en", textContent: gruStudy.sentence(said) }), make("p", { className: "gru-said", textContent: told }),
       make("div", { className: "gru-scroll", tabIndex: 0, aria: { role: "region", label: "attention" } }, lookedAt(tokens, said, looked)));
