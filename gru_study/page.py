@@ -42,7 +42,7 @@ def styled(
 
 # %% ../nbs/48_page.ipynb #fa02a6e8
 ALNUM = r"[^\W_]" # a letter or a digit
-HARMLESS = (rf"(?<={ALNUM})[=_](?={ALNUM})|(?<=\d)\.(?=\d)|(?<={ALNUM}):(?= )" # inside a name, a number, a sentence
+HARMLESS = (rf"(?<={ALNUM})[=_](?={ALNUM})|(?<=\d)\.(?=\d)|(?<={ALNUM})[:;](?= )" # inside a name, a number, a sentence
     rf"|(?<={ALNUM} )\((?:{ALNUM}|[ ,])*\)")
 
 def in_markdown(

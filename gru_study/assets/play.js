@@ -139,7 +139,7 @@ async function compose(root, shelf) {
     sourceInput.value = MINE;
     soon({ timeStamp: time });
   };
-  const piano = new Piano(15, innerWidth < 700 ? 63 : 75, { // up to C6, or C7: as high as the chorales go
+  const piano = new Piano(innerWidth < 700 ? 27 : 15, 75, { // from C3, or C2, to C7: as high as the chorales go
     press: mine((key, time) => played.press(key, time)), release: mine((key, time) => played.release(key, time)) });
   const inside = new Inside(piano), taken = (act) => () => { act(); soon(); };
   const midi = button("Use a MIDI keyboard", telling(status, async () => { hint.textContent = `${await piano.listen()} MIDI keyboards are connected`; }), { hidden: !navigator.requestMIDIAccess });
