@@ -7,7 +7,7 @@ __all__ = ['ALNUM', 'HARMLESS', 'SCRIPT', 'styled', 'in_markdown', 'markdown_tab
            'to_page']
 
 # %% ../nbs/48_page.ipynb #c1bd6f61
-import json, re
+import html, json, re
 from collections.abc import Iterable
 from base64 import b64encode
 from hashlib import sha256
@@ -32,11 +32,13 @@ def styled(
     """
     texts = "data model sizes settings run state message a b verdict cell attention source note".split()
     words = [c for c in (*texts, *sentences) if c in table]
-    space = lambda c: "normal" if c in ("message", "note", "settings", *sentences) else "nowrap"
+    labels = "model settings a b verdict message note".split() # may take several lines, of a word at least
+    space = lambda c: "normal; min-width: 5.5em" if c in (*labels, *sentences) else "nowrap"
     props = lambda c: f"text-align: left; white-space: {space(c)}"
     left = [dict(selector=f".col{table.columns.get_loc(c)}", props=props(c)) for c in words]
-    text = table.map(str).style.format(escape="html").format_index(escape="html", axis="columns").hide(axis="index")
-    cells = dict(selector="th, td", props="padding: 0.3em 0.8em; text-align: right")
+    shown = lambda text: html.escape(text).replace("=", "=<wbr>") # a setting may go on in the next line
+    text = table.map(str).style.format(shown).format_index(escape="html", axis="columns").hide(axis="index")
+    cells = dict(selector="th, td", props="padding: 0.3em 0.6em; text-align: right")
     whole = dict(selector="td", props="white-space: nowrap")
     return text.set_table_attributes('class="mathjax_ignore"').set_table_styles([*left, cells, whole, *left])
 
