@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 from conftest import ROOT
 from scipy.stats import permutation_test, ttest_ind
 from statsmodels.stats.multitest import multipletests
@@ -13,6 +14,7 @@ from gru_study.significance import paired_difference, seed_difference
 from gru_study.study import read_study, reported, study_table
 
 RECORDED = ("JSB", "Nottingham", "MuseData", "Piano-midi")
+CELLS = yaml.safe_load((ROOT / "nbs/experiments/cells.yaml").read_text())
 LAWS = {"normal": lambda rng, n: rng.standard_normal(n), "skewed": lambda rng, n: rng.exponential(1, n) - 1}
 
 
@@ -64,6 +66,20 @@ def check_search(runs, least):
     assert np.isfinite(seeds[["train_nll", "valid_nll", "test_nll", "nll_on"]]).all(axis=None)
     assert (seeds.epochs <= 500).all() and ((seeds.epochs == 500) | (seeds.epochs - seeds.best_epoch == 50)).all()
     assert (trials[trials.state == "diverged"].message.str.contains("diverged in epoch")).all()
+
+
+@pytest.mark.parametrize("entry, data", [(i, d) for i, of in enumerate(CELLS) for d in of["data"]])
+def test_cells_since_2014_are_complete(entry, data):
+    "Every cell of cells.yaml by each of its rules; where three are trained, these are best on validation on the others"
+    runs, asked = read_study(ROOT / "results/cells").runs, CELLS[entry]
+    for cell in asked["rnn"]:
+        of_cell = runs.query("data == @data and cell == @cell")
+        assert len(of_cell.groupby("sizes")) == len(asked.get("match", ["paper"]))
+        for _, of_size in of_cell.groupby("sizes"): check_search(of_size, asked["seeds"])
+    if data not in CELLS[0]["data"]:
+        seeds = runs[(runs.role == "seed") & (runs.sizes == "paper") & runs.data.isin(CELLS[0]["data"])]
+        both = seeds.groupby(["cell", "data"]).valid_nll.mean().groupby("cell").mean()
+        assert set(both.nsmallest(3).index) == set(asked["rnn"])
 
 
 @pytest.mark.parametrize("data", RECORDED)
