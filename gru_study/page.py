@@ -33,7 +33,7 @@ def styled(
     texts = "data model sizes settings run state message a b verdict cell attention source note".split()
     words = [c for c in (*texts, *sentences) if c in table]
     labels = "model settings a b verdict message note".split() # may take several lines, of a word at least
-    space = lambda c: "normal; min-width: 5.5em" if c in (*labels, *sentences) else "nowrap"
+    space = lambda c: "normal; min-width: 6.5em" if c in (*labels, *sentences) else "nowrap"
     props = lambda c: f"text-align: left; white-space: {space(c)}"
     left = [dict(selector=f".col{table.columns.get_loc(c)}", props=props(c)) for c in words]
     shown = lambda text: html.escape(text).replace("=", "=<wbr>") # a setting may go on in the next line
