@@ -62,10 +62,11 @@ def diverged_runs(
     """
     exp, found = study_home()/"exp", list[tuple[Run, dict]]()
     for f in sorted((exp/(under and inside_exp(under))).glob("**/diverged.json")):
-        if (f.parent/"result.json").is_file() or (f.parents[1]/"search.json").is_file(): continue
+        if (f.parents[1]/"search.json").is_file(): continue
         run = Run(f.parent.relative_to(exp).as_posix())
         try:
-            if run.experiment.task == task and (facts := run.outcome(file=f.name)): found.append((run, facts))
+            if run.experiment.task != task or run.outcome(): continue # trained to the end since
+            if facts := run.outcome(file=f.name): found.append((run, facts))
         except BadInput as e: damaged.append(str(e))
     return found
 

@@ -22,10 +22,10 @@ function choice(label, options, value) {
   return [make("label", {}, label, input), () => input.value, input];
 }
 
-function telling(status, act, order = { turn: Promise.resolve() }) { // one answer after the other; who asks twice wants the newer one
+function telling(status, act, order = {}) { // one answer after the other; who asks twice wants the newer one
   return (...args) => { // what goes wrong is said beside the controls
     const mine = order.newest = {};
-    return order.turn = order.turn.then(() => order.newest === mine && act(...args)).then(() => { status.textContent = ""; })
+    return order.turn = Promise.resolve(order.turn).then(() => order.newest === mine && act(...args)).then(() => { status.textContent = ""; })
       .catch((error) => { status.textContent = error.message; });
   };
 }
@@ -286,7 +286,7 @@ async function blind(root, shelf) {
 async function learn(root, shelf) { // what the same seed makes after ever more epochs; called again whenever there are more
   const { networks } = shelf, last = networks.length - 1;
   if (last < 0) return root.replaceChildren(said());
-  const state = root.learned ??= { seed: 1, follows: true, warm: 1, roll: new Roll("What it composes", networks[0].colour), order: { turn: Promise.resolve() } };
+  const state = root.learned ??= { seed: 1, follows: true, warm: 1, roll: new Roll("What it composes", networks[0].colour), order: {} };
   if (state.follows && studio.playing?.of !== state.roll) state.at = last;
   const [atBox, at] = slider("heard as it was", 0, last, 1, state.at, (i) => networks[i].label), status = said();
   const [warmBox, temperature] = slider("temperature", 0, 1.5, 0.05, state.warm, (v) => v.toFixed(2));
